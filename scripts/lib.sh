@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What every script here shares: where things are, how progress and failures are
+# told, and how a content key is made.  Source it; it runs nothing by itself.
+
+set -euo pipefail
+
+RDAX_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+RDAX_CACHE=${RDAX_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/rdax}
+export RDAX_TOP RDAX_CACHE
+
+# say WORDS: one line of progress.  Standard error, so that a script's standard
+# output stays its answer.
+say() {
+	printf 'rdax: %s\n' "$*" >&2
+}
+
+# die CAUSE MEND: every failure names the cause and what mends it.
+die() {
+	printf 'rdax: error: %s\n' "$1" >&2
+	[ $# -lt 2 ] || printf 'rdax: to mend it: %s\n' "$2" >&2
+	exit 1
+}
+
+# need_root WHAT: chroot and bind mounts need it.
+need_root() {
+	[ "$(id -u)" = 0 ] || die "$1 needs root" "run it as root, or set SYSROOT=/ on a machine that has the tools"
+}
+
+# content_key FILE...: a short key of the files' contents (names do not count).
+content_key() {
+	cat -- "$@" | sha256sum | cut -c1-16
+}
+
+# tree_key DIR...: a short key of every file's path and content below DIR.
+tree_key() {
+	(cd "$RDAX_TOP" && find "$@" -type f -print0 | LC_ALL=C sort -z |
+		xargs -0 sha256sum) | sha256sum | cut -c1-16
+}
+
+# run_logged LOG WHAT COMMAND...: run it, a heartbeat line each half minute, and
+# the log's end when it fails.
+run_logged() {
+	local log=$1 what=$2 pid start rc=0
+	shift 2
+	start=$SECONDS
+	say "$what (log: $log)"
+	"$@" >"$log" 2>&1 &
+	pid=$!
+	while kill -0 "$pid" 2>/dev/null; do
+		# Wake at once when the command ends, and speak every 30 seconds.
+		for _ in {1..60}; do
+			kill -0 "$pid" 2>/dev/null || break 2
+			sleep 0.5
+		done
+		say "$what: $((SECONDS - start)) s, at: $(tail -n 1 "$log" | cut -c1-90)"
+	done
+	wait "$pid" || rc=$?
+	if [ "$rc" -ne 0 ]; then
+		grep -nE '(^|[^_a-z])error(\[|:| )|Error [0-9]|undefined|E: ' "$log" | head -n 20 >&2 || :
+		tail -n 15 "$log" >&2
+		die "$what failed with status $rc" "read $log"
+	fi
+	say "$what: done in $((SECONDS - start)) s"
+}
