@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bad block lists.
+//!
+//! C header: [`include/linux/badblocks.h`](srctree/include/linux/badblocks.h)
+
+use crate::{
+    bindings,
+    dax::units::{
+        Sector,
+        SectorRange, //
+    },
+    error::to_result,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// A list of at most [`Badblocks::CAPACITY`] bad ranges, as block devices show it in sysfs.
+///
+/// The list has a seqlock of its own: every method may be called from any number of threads,
+/// with interrupts enabled. Only the constructor sleeps.
+///
+/// # Invariants
+///
+/// `inner` is a `struct badblocks` that `badblocks_init()` initialised, and stays pinned until
+/// `badblocks_exit()` ran.
+#[pin_data(PinnedDrop)]
+pub struct Badblocks {
+    #[pin]
+    inner: Opaque<bindings::badblocks>,
+}
+
+// SAFETY: The C functions take the list's own lock.
+unsafe impl Send for Badblocks {}
+// SAFETY: The C functions take the list's own lock.
+unsafe impl Sync for Badblocks {}
+
+impl Badblocks {
+    /// How many entries fit; an entry holds at most 512 sectors.
+    pub const CAPACITY: usize = bindings::PAGE_SIZE / size_of::<u64>();
+
+    /// The C functions count sectors in an `int` at places: `badblocks_check()` never returns for
+    /// 2^31 of them, so no more than this many are passed at a time.
+    const STEP: u64 = 1 << 30;
+
+    /// An empty list.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     badblocks::Badblocks,
+    ///     dax::units::{Sector, SectorRange},
+    /// };
+    ///
+    /// let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
+    /// let eight = SectorRange::new(Sector(16), 8).ok_or(EINVAL)?;
+    /// assert!(list.set(eight));
+    /// let all = SectorRange::new(Sector(0), 1 << 40).ok_or(EINVAL)?;
+    /// assert_eq!(list.first_within(all), Some(eight));
+    /// list.clear(SectorRange::new(Sector(16), 4).ok_or(EINVAL)?);
+    /// assert_eq!(list.first_within(all), SectorRange::new(Sector(20), 4));
+    /// list.clear(eight);
+    /// assert_eq!(list.first_within(all), None);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // INVARIANT: `badblocks_init()` succeeded, and `PinnedDrop` calls `badblocks_exit()`.
+            inner <- Opaque::try_ffi_init(|ptr: *mut bindings::badblocks| {
+                // SAFETY: `ptr` is valid for writes. `badblocks_init()` expects zeroed memory.
+                unsafe { ptr.write(pin_init::zeroed()) };
+                // SAFETY: `ptr` points to a zeroed `struct badblocks`.
+                to_result(unsafe { bindings::badblocks_init(ptr, 1) })
+            }),
+        })
+    }
+
+    /// The C list, for a `struct gendisk` to show.
+    pub fn as_raw(&self) -> *mut bindings::badblocks {
+        self.inner.get()
+    }
+
+    /// `range` in pieces that the C functions can count.
+    fn steps(range: SectorRange) -> impl Iterator<Item = SectorRange> {
+        let mut from = range.start();
+        core::iter::from_fn(move || {
+            let end = Sector(from.0.saturating_add(Self::STEP).min(range.end().0));
+            let step = SectorRange::from_bounds(from, end)?;
+            from = end;
+            Some(step)
+        })
+    }
+
+    /// Adds `range`; returns `false` when the list is full and some of it did not fit.
+    pub fn set(&self, range: SectorRange) -> bool {
+        Self::steps(range).fold(true, |fitted, step| {
+            // SAFETY: The type invariant.
+            let set = unsafe {
+                bindings::badblocks_set(self.inner.get(), step.start().0, step.count(), 1)
+            };
+            fitted && set
+        })
+    }
+
+    /// Takes `range` out; returns `false` when an entry had to be split and the list is full.
+    pub fn clear(&self, range: SectorRange) -> bool {
+        Self::steps(range).fold(true, |fitted, step| {
+            // SAFETY: The type invariant.
+            let cleared = unsafe {
+                bindings::badblocks_clear(self.inner.get(), step.start().0, step.count())
+            };
+            fitted && cleared
+        })
+    }
+
+    /// By how much [`Badblocks::generation`] grows when `range` is set or cleared, wrapping.
+    pub fn generations(range: SectorRange) -> u32 {
+        // CAST: Wraps, as the generation does.
+        (range.count().div_ceil(Self::STEP) as u32).wrapping_mul(2)
+    }
+
+    /// The first bad sectors within `asked`, clipped to it.
+    ///
+    /// `badblocks_check()` reports where the first entry begins even if that lies before what
+    /// was asked for; callers in C have subtracted that and wrapped.
+    pub fn first_within(&self, asked: SectorRange) -> Option<SectorRange> {
+        Self::steps(asked).find_map(|step| {
+            let mut first_bad = 0;
+            let mut count = 0;
+            // SAFETY: The type invariant; both results are valid for writes.
+            let found = unsafe {
+                bindings::badblocks_check(
+                    self.inner.get(),
+                    step.start().0,
+                    step.count(),
+                    &mut first_bad,
+                    &mut count,
+                )
+            };
+            if found == 0 {
+                return None;
+            }
+            SectorRange::new(Sector(first_bad), count)?.intersection(&asked)
+        })
+    }
+
+    /// A number that changes with every change of the list.
+    #[inline]
+    pub fn generation(&self) -> u32 {
+        // SAFETY: The type invariant.
+        unsafe { bindings::badblocks_generation(self.inner.get()) }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Badblocks {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The type invariant; nothing can use the list any more.
+        unsafe { bindings::badblocks_exit(self.inner.get()) };
+    }
+}

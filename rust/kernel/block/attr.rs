@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attributes that a driver adds to its disks in sysfs.
+//!
+//! A driver implements [`Switch`] and chains four statics:
+//!
+//! ```ignore
+//! static SWITCH: Attribute<MySwitch> = Attribute::new(c"my_switch");
+//! static LIST: AttributeList = AttributeList::new(&SWITCH);
+//! static GROUP: AttributeGroup = AttributeGroup::new(c"my_dir", &LIST);
+//! static GROUPS: AttributeGroups = AttributeGroups::new(&GROUP);
+//! ```
+//!
+//! C header: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
+
+use super::bio_disk::{
+    Disk,
+    Operations, //
+};
+use crate::{
+    bindings,
+    error::from_result,
+    prelude::*, //
+};
+use core::marker::PhantomData;
+
+/// A boolean attribute of a driver's disks.
+pub trait Switch: 'static {
+    /// The driver.
+    type Driver: Operations;
+
+    /// What is shown, as `0` or `1`.
+    fn show(data: &<Self::Driver as Operations>::Data) -> bool;
+
+    /// What happens when user space writes anything that `kstrtobool()` understands.
+    fn store(data: &<Self::Driver as Operations>::Data, value: bool);
+}
+
+/// The C structure of a [`Switch`].
+#[repr(transparent)]
+pub struct Attribute<S: Switch>(bindings::device_attribute, PhantomData<fn() -> S>);
+
+// SAFETY: Nothing changes it.
+unsafe impl<S: Switch> Sync for Attribute<S> {}
+
+impl<S: Switch> Attribute<S> {
+    /// An attribute that everyone may read and root may write.
+    pub const fn new(name: &'static CStr) -> Self {
+        let mut attr: bindings::device_attribute = pin_init::zeroed();
+        attr.attr.name = crate::str::as_char_ptr_in_const_context(name);
+        attr.attr.mode = 0o644;
+        attr.__bindgen_anon_1.show = Some(Self::show);
+        attr.__bindgen_anon_2.store = Some(Self::store);
+        Self(attr, PhantomData)
+    }
+
+    /// # Safety
+    ///
+    /// `dev` must be the device of a disk of this driver that was added.
+    unsafe fn data<'a>(dev: *mut bindings::device) -> &'a <S::Driver as Operations>::Data {
+        // SAFETY: A disk's device is part of its first block device, which names the disk.
+        let disk = unsafe {
+            let part0 = crate::container_of!(dev, bindings::block_device, bd_device);
+            (*part0).bd_disk
+        };
+        // SAFETY: The attributes go away before the disk's data does.
+        unsafe { Disk::<S::Driver>::data_of(disk) }
+    }
+
+    /// # Safety
+    ///
+    /// sysfs calls this for an attribute of a disk of this driver, with a page to write to.
+    unsafe extern "C" fn show(
+        dev: *mut bindings::device,
+        _attr: *mut bindings::device_attribute,
+        buf: *mut c_char,
+    ) -> isize {
+        // SAFETY: The function's contract.
+        let on = S::show(unsafe { Self::data(dev) });
+        // SAFETY: `buf` is a page.
+        unsafe {
+            buf.write(if on { b'1' } else { b'0' });
+            buf.add(1).write(b'\n');
+        }
+        2
+    }
+
+    /// # Safety
+    ///
+    /// sysfs calls this for an attribute of a disk of this driver, with a terminated string.
+    unsafe extern "C" fn store(
+        dev: *mut bindings::device,
+        _attr: *mut bindings::device_attribute,
+        buf: *const c_char,
+        len: usize,
+    ) -> isize {
+        from_result(|| {
+            let mut value = false;
+            // SAFETY: `buf` is a terminated string.
+            crate::error::to_result(unsafe { bindings::kstrtobool(buf, &mut value) })?;
+            // SAFETY: The function's contract.
+            S::store(unsafe { Self::data(dev) }, value);
+            isize::try_from(len).map_err(|_| EINVAL)
+        })
+    }
+}
+
+/// A null-terminated list of one attribute.
+#[repr(transparent)]
+pub struct AttributeList([*const bindings::attribute; 2]);
+
+// SAFETY: It points to a static, and nothing changes either.
+unsafe impl Sync for AttributeList {}
+
+impl AttributeList {
+    /// The list of `attribute`.
+    pub const fn new<S: Switch>(attribute: &'static Attribute<S>) -> Self {
+        Self([&raw const attribute.0.attr, core::ptr::null()])
+    }
+}
+
+/// A directory of attributes.
+#[repr(transparent)]
+pub struct AttributeGroup(bindings::attribute_group);
+
+// SAFETY: It points to statics, and nothing changes them.
+unsafe impl Sync for AttributeGroup {}
+
+impl AttributeGroup {
+    /// The attributes of `list` in directory `name`.
+    pub const fn new(name: &'static CStr, list: &'static AttributeList) -> Self {
+        let mut group: bindings::attribute_group = pin_init::zeroed();
+        group.name = crate::str::as_char_ptr_in_const_context(name);
+        group.__bindgen_anon_2.attrs = (&raw const list.0).cast_mut().cast();
+        Self(group)
+    }
+}
+
+/// A null-terminated list of one directory, or of none.
+#[repr(transparent)]
+pub struct AttributeGroups([*const bindings::attribute_group; 2]);
+
+// SAFETY: It points to statics, and nothing changes them.
+unsafe impl Sync for AttributeGroups {}
+
+impl AttributeGroups {
+    /// No attributes but those that each disk has.
+    pub const NONE: Self = Self([core::ptr::null(); 2]);
+
+    /// The directory `group`.
+    pub const fn new(group: &'static AttributeGroup) -> Self {
+        Self([&raw const group.0, core::ptr::null()])
+    }
+
+    /// The C list.
+    pub(crate) fn as_raw(&'static self) -> *mut *const bindings::attribute_group {
+        self.0.as_ptr().cast_mut()
+    }
+}

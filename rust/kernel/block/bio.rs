@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Block I/O as a driver without requests sees it.
+//!
+//! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
+
+use crate::{
+    bindings,
+    dax::units::{
+        ByteRange,
+        Sector, //
+    },
+    prelude::*, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+
+/// A bio that the driver has to answer.
+///
+/// [`Bio::end`] answers it with a result. A bio that is dropped without an answer is answered
+/// with an I/O error, so that the submitter never waits for ever.
+///
+/// # Invariants
+///
+/// `bio` is a valid bio that was submitted to this driver and not ended.
+pub struct Bio {
+    bio: NonNull<bindings::bio>,
+}
+
+// SAFETY: A bio may be ended on any thread.
+unsafe impl Send for Bio {}
+
+impl Bio {
+    /// Takes over a bio from the block layer.
+    ///
+    /// # Safety
+    ///
+    /// `bio` must be a valid bio that was submitted to the caller, who gives up the right and the
+    /// duty to end it.
+    #[inline]
+    pub unsafe fn from_raw(bio: NonNull<bindings::bio>) -> Self {
+        // INVARIANT: The caller's promise.
+        Self { bio }
+    }
+
+    /// Gives up the bio without ending it: whoever takes the pointer has to.
+    #[inline]
+    pub fn into_raw(self) -> *mut bindings::bio {
+        let bio = self.bio.as_ptr();
+        core::mem::forget(self);
+        bio
+    }
+
+    /// The bio itself.
+    #[inline]
+    pub fn as_raw(&self) -> *mut bindings::bio {
+        self.bio.as_ptr()
+    }
+
+    #[inline]
+    fn opf(&self) -> u32 {
+        // SAFETY: The type invariant.
+        unsafe { (*self.bio.as_ptr()).bi_opf }
+    }
+
+    /// Whether data goes to the device. REQ_OP codes of writes are odd.
+    #[inline]
+    pub fn is_write(&self) -> bool {
+        self.opf() & 1 != 0
+    }
+
+    /// Whether the bio carries data, which discards and the like do not.
+    #[inline]
+    pub fn has_data(&self) -> bool {
+        // The low byte is the operation, the rest are flags.
+        let op = self.opf() & 0xff;
+        // SAFETY: The type invariant.
+        let size = unsafe { (*self.bio.as_ptr()).bi_iter.bi_size };
+        size != 0
+            && op != bindings::req_op_REQ_OP_DISCARD
+            && op != bindings::req_op_REQ_OP_SECURE_ERASE
+            && op != bindings::req_op_REQ_OP_WRITE_ZEROES
+    }
+
+    /// Whether all that was completed before must be made durable first (`REQ_PREFLUSH`).
+    #[inline]
+    pub fn wants_preflush(&self) -> bool {
+        self.opf() & (1 << bindings::req_flag_bits___REQ_PREFLUSH) != 0
+    }
+
+    /// Whether the data must be durable before the bio ends (`REQ_FUA`).
+    #[inline]
+    pub fn wants_fua(&self) -> bool {
+        self.opf() & (1 << bindings::req_flag_bits___REQ_FUA) != 0
+    }
+
+    /// Whether the submitter would rather get `BLK_STS_AGAIN` than wait (`REQ_NOWAIT`).
+    #[inline]
+    pub fn is_nowait(&self) -> bool {
+        self.opf() & (1 << bindings::req_flag_bits___REQ_NOWAIT) != 0
+    }
+
+    /// The pieces of memory that the data comes from or goes to, in order.
+    ///
+    /// Each is as long as memory is contiguous, not cut at page borders.
+    #[inline]
+    pub fn segments(&self) -> Segments<'_> {
+        // SAFETY: The type invariant.
+        let (iter, vec) = unsafe { ((*self.bio.as_ptr()).bi_iter, (*self.bio.as_ptr()).bi_io_vec) };
+        // INVARIANT: `iter` describes what is left of `vec` by the block layer's rules.
+        Segments {
+            vec,
+            iter,
+            _bio: PhantomData,
+        }
+    }
+
+    /// Accounts the bio's time to its device until the result is dropped, if the queue is set up
+    /// to be accounted.
+    #[inline]
+    pub fn account(&self) -> Accounting<'_> {
+        // SAFETY: The type invariant; a submitted bio has a device, a disk and a queue.
+        let features = unsafe { (*(*(*(*self.bio.as_ptr()).bi_bdev).bd_disk).queue).limits.features };
+        let start = (features & bindings::BLK_FEAT_IO_STAT != 0).then(|| {
+            // SAFETY: The type invariant.
+            unsafe { bindings::bio_start_io_acct(self.bio.as_ptr()) }
+        });
+        Accounting { bio: self, start }
+    }
+
+    /// Answers the bio.
+    #[inline]
+    pub fn end(self, result: Result) {
+        if let Err(error) = result {
+            let status = error.to_blk_status();
+            // SAFETY: The type invariant; until it is ended the status is the driver's.
+            unsafe { (*self.bio.as_ptr()).bi_status = status };
+        }
+        // SAFETY: The type invariant; `into_raw` gives up the bio, so it is ended once.
+        unsafe { bindings::bio_endio(self.into_raw()) };
+    }
+}
+
+impl Drop for Bio {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant; `end` and `into_raw` forget `self`.
+        unsafe {
+            (*self.bio.as_ptr()).bi_status = EIO.to_blk_status();
+            bindings::bio_endio(self.bio.as_ptr());
+        }
+    }
+}
+
+/// Runs the disk's clock for one bio; see [`Bio::account`].
+#[must_use = "the clock stops when this is dropped"]
+pub struct Accounting<'a> {
+    bio: &'a Bio,
+    start: Option<usize>,
+}
+
+impl Drop for Accounting<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(start) = self.start {
+            let bio = self.bio.as_raw();
+            // SAFETY: The bio was not ended: it is still borrowed.
+            unsafe { bindings::bio_end_io_acct_remapped(bio, start, (*bio).bi_bdev) };
+        }
+    }
+}
+
+/// Memory of a bio that is contiguous in the kernel's address space.
+///
+/// User space may change it at any time, which is why it is never a slice.
+pub struct Segment<'a> {
+    page: *mut bindings::page,
+    addr: NonNull<u8>,
+    len: u32,
+    sector: Sector,
+    _bio: PhantomData<&'a Bio>,
+}
+
+impl Segment<'_> {
+    /// Where the memory begins. It is valid for reads and writes of [`Segment::len`] bytes, but
+    /// others may access it at the same time.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.addr.as_ptr()
+    }
+
+    /// How many bytes.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The sector of the disk that the first byte belongs to.
+    #[inline]
+    pub fn sector(&self) -> Sector {
+        self.sector
+    }
+
+    /// The bytes of the disk, or [`None`] if 64 bits cannot name them.
+    #[inline]
+    pub fn bytes(&self) -> Option<ByteRange> {
+        ByteRange::new(self.sector.to_bytes()?, u64::from(self.len))
+    }
+
+    /// Makes what the CPU wrote or will read through the kernel's mapping agree with user space's
+    /// mappings, on machines whose caches need that.
+    #[inline]
+    pub fn flush_dcache(&self) {
+        // SAFETY: `page` is the first page of a segment of a bio that was not ended.
+        unsafe { bindings::flush_dcache_page(self.page) };
+    }
+}
+
+/// Iterator over a bio's [`Segment`]s.
+///
+/// # Invariants
+///
+/// `vec` is the vector of a bio that lives for `'a`, and `iter` a valid position in it.
+pub struct Segments<'a> {
+    vec: *const bindings::bio_vec,
+    iter: bindings::bvec_iter,
+    _bio: PhantomData<&'a Bio>,
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Segment<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Segment<'a>> {
+        if self.iter.bi_size == 0 {
+            return None;
+        }
+        // SAFETY: While bytes are left, `bi_idx` names a valid entry by the type invariant.
+        let bvec = unsafe { &*self.vec.add(self.iter.bi_idx as usize) };
+        let done = self.iter.bi_offset;
+        let left = bvec.bv_len.wrapping_sub(done);
+        let len = left.min(self.iter.bi_size);
+        let sector = Sector(self.iter.bi_sector);
+
+        // SAFETY: `bv_page` is a valid page in lowmem: Rust supports no architecture with highmem
+        // that has persistent memory.
+        let base = unsafe { bindings::page_address(bvec.bv_page) }.cast::<u8>();
+        // The pages of an entry are contiguous, and so are their addresses.
+        let addr = base.wrapping_add(bvec.bv_offset as usize + done as usize);
+        let addr = NonNull::new(addr)?;
+
+        // INVARIANT: This is how `bvec_iter_advance()` moves to the next entry.
+        self.iter.bi_size -= len;
+        self.iter.bi_sector += u64::from(len >> bindings::SECTOR_SHIFT);
+        if len == left {
+            self.iter.bi_idx += 1;
+            self.iter.bi_offset = 0;
+        } else {
+            self.iter.bi_offset = done + len;
+        }
+
+        Some(Segment {
+            page: bvec.bv_page,
+            addr,
+            len,
+            sector,
+            _bio: PhantomData,
+        })
+    }
+}

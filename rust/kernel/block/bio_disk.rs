@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Disks whose driver takes bios as they come, without request queues.
+//!
+//! To offer such a disk, a driver must do the following:
+//!
+//! - Implement [`Operations`] for a type of its choice.
+//! - Allocate a [`Disk`], with its [`Limits`] and data. Nobody sees it yet.
+//! - Make it appear with [`Added::new`]; it disappears when the result is dropped.
+//!
+//! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
+
+use super::{
+    attr::AttributeGroups,
+    bio::Bio, //
+};
+use crate::{
+    badblocks::Badblocks,
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    module::this_module,
+    prelude::*,
+    static_lock_class,
+    sync::{
+        rcu,
+        Arc, //
+    },
+    types::ForeignOwnable, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+
+/// What a driver does for its disks.
+#[vtable]
+pub trait Operations: Sized + 'static {
+    /// What the driver keeps for each disk.
+    type Data: Send + Sync + 'static;
+
+    /// Takes a bio and sees to it that it is ended.
+    ///
+    /// Called in the submitter's context; may sleep unless the bio says
+    /// [`nowait`](Bio::is_nowait).
+    fn submit(data: &Self::Data, bio: Bio);
+
+    /// The list that sysfs shows as the disk's `badblocks`, if there is one.
+    fn badblocks(_data: &Self::Data) -> Option<&Badblocks> {
+        None
+    }
+}
+
+/// What the block layer must know before there is a disk.
+#[derive(Clone, Copy, Default)]
+pub struct Limits {
+    /// The smallest unit of I/O in bytes: a power of two from 512 to the page size.
+    pub logical_block_size: u32,
+    /// The smallest unit that is written atomically, in bytes.
+    pub physical_block_size: u32,
+    /// There is a cache that `REQ_PREFLUSH` flushes.
+    pub write_cache: bool,
+    /// `REQ_FUA` is honoured.
+    pub fua: bool,
+    /// Bios end before `submit` returns, as a rule.
+    pub synchronous: bool,
+    /// `REQ_NOWAIT` is honoured, so io_uring need not go through a worker thread.
+    pub nowait: bool,
+    /// The disk has a `dax_device`.
+    pub dax: bool,
+}
+
+impl Limits {
+    fn to_raw(self) -> bindings::queue_limits {
+        let mut lim: bindings::queue_limits = pin_init::zeroed();
+        lim.logical_block_size = self.logical_block_size;
+        lim.physical_block_size = self.physical_block_size;
+        lim.max_hw_sectors = u32::MAX;
+        lim.features = [
+            (self.write_cache, bindings::BLK_FEAT_WRITE_CACHE),
+            (self.fua, bindings::BLK_FEAT_FUA),
+            (self.synchronous, bindings::BLK_FEAT_SYNCHRONOUS),
+            (self.nowait, bindings::BLK_FEAT_NOWAIT),
+            (self.dax, bindings::BLK_FEAT_DAX),
+        ]
+        .into_iter()
+        .fold(0, |features, (on, bit)| if on { features | bit } else { features });
+        lim
+    }
+}
+
+/// A disk, visible or not.
+///
+/// # Invariants
+///
+/// `disk` is a `struct gendisk` of which this value owns the reference that its allocation gave,
+/// and whose private data is a `Pin<KBox<T::Data>>` made into a foreign pointer.
+pub struct Disk<T: Operations> {
+    disk: NonNull<bindings::gendisk>,
+    _data: PhantomData<T>,
+}
+
+// SAFETY: A `gendisk` has no thread affinity; its data is `Send` and `Sync`.
+unsafe impl<T: Operations> Send for Disk<T> {}
+// SAFETY: As above; changes through a shared reference are serialised by the block layer.
+unsafe impl<T: Operations> Sync for Disk<T> {}
+
+impl<T: Operations> Disk<T> {
+    /// Allocates a disk on memory node `node`, with its limits and its data. May sleep.
+    pub fn new(
+        limits: Limits,
+        node: i32,
+        name: &CStr,
+        data: impl PinInit<T::Data, Error>,
+    ) -> Result<Self> {
+        let data = KBox::pin_init(data, GFP_KERNEL)?;
+        let mut raw = limits.to_raw();
+        // SAFETY: `raw` is valid, and the lock class is static.
+        let disk = from_err_ptr(unsafe {
+            bindings::__blk_alloc_disk(&mut raw, node, static_lock_class!().as_ptr())
+        })?;
+        let disk = NonNull::new(disk).ok_or(ENOMEM)?;
+
+        // SAFETY: The disk is ours alone until it is added.
+        unsafe {
+            (*disk.as_ptr()).fops = &Self::FOPS;
+            (*disk.as_ptr()).private_data = data.into_foreign();
+        }
+        // INVARIANT: Just set up.
+        let this = Self {
+            disk,
+            _data: PhantomData,
+        };
+        // SAFETY: As above.
+        let slot = unsafe { &mut (*disk.as_ptr()).disk_name };
+        let name = name.to_bytes_with_nul();
+        if name.len() > slot.len() {
+            return Err(ENAMETOOLONG);
+        }
+        for (to, from) in slot.iter_mut().zip(name) {
+            // CAST: `c_char` is `u8` in the kernel.
+            *to = *from as c_char;
+        }
+        if let Some(list) = T::badblocks(this.data()) {
+            // SAFETY: As above; the list is part of the data, which outlives the disk in sysfs.
+            unsafe { (*this.as_raw()).bb = list.as_raw() };
+        }
+        Ok(this)
+    }
+
+    /// The C disk.
+    #[inline]
+    pub fn as_raw(&self) -> *mut bindings::gendisk {
+        self.disk.as_ptr()
+    }
+
+    /// The driver's data.
+    #[inline]
+    pub fn data(&self) -> &T::Data {
+        // SAFETY: The type invariant; the data lives as long as `self`.
+        unsafe { Self::data_of(self.disk.as_ptr()) }
+    }
+
+    /// # Safety
+    ///
+    /// `disk` must be the disk of a live [`Disk`], for as long as the result is used.
+    #[inline]
+    pub(crate) unsafe fn data_of<'a>(disk: *mut bindings::gendisk) -> &'a T::Data {
+        // SAFETY: `private_data` is a foreign `Pin<KBox<_>>` by the type invariant.
+        unsafe { <Pin<KBox<T::Data>> as ForeignOwnable>::borrow((*disk).private_data) }.get_ref()
+    }
+
+    /// Sets how many sectors of 512 bytes the disk has.
+    pub fn set_capacity(&self, sectors: u64) {
+        // SAFETY: The disk is valid, and `set_capacity()` takes the lock that it needs.
+        unsafe { bindings::set_capacity(self.as_raw(), sectors) };
+    }
+
+    /// The sysfs node of one of the disk's attributes, for [`AttributeNode::notify`].
+    pub fn attribute(&self, name: &CStr) -> Option<AttributeNode> {
+        // SAFETY: An added disk has a whole-disk device with a sysfs directory.
+        let dir = unsafe { (*(*self.as_raw()).part0).bd_device.kobj.sd };
+        if dir.is_null() {
+            return None;
+        }
+        // SAFETY: `dir` is valid while the disk is.
+        let node = unsafe {
+            bindings::kernfs_find_and_get_ns(dir, name.as_char_ptr(), pin_init::zeroed())
+        };
+        // INVARIANT: The function gave us a reference.
+        NonNull::new(node).map(AttributeNode)
+    }
+
+    /// # Safety
+    ///
+    /// The block layer calls this with a bio for a disk of this type that was added.
+    unsafe extern "C" fn submit_bio(bio: *mut bindings::bio) {
+        // SAFETY: A submitted bio has a device and that a disk, which the block layer keeps until
+        // the call returns.
+        let disk = unsafe { (*(*bio).bi_bdev).bd_disk };
+        // SAFETY: `Added` waits for this call before the data goes.
+        let data = unsafe { Self::data_of(disk) };
+        // SAFETY: The block layer gives the bio to us.
+        if let Some(bio) = NonNull::new(bio).map(|bio| unsafe { Bio::from_raw(bio) }) {
+            T::submit(data, bio);
+        }
+    }
+
+    const FOPS: bindings::block_device_operations = bindings::block_device_operations {
+        submit_bio: Some(Self::submit_bio),
+        owner: this_module::<T::OwnerModule>().as_ptr(),
+        ..pin_init::zeroed()
+    };
+}
+
+impl<T: Operations> Drop for Disk<T> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        let data = unsafe { (*self.as_raw()).private_data };
+        // SAFETY: The type invariant: the reference is ours to give up. If the disk was added it
+        // was deleted before, because `Added` holds a reference to `self`.
+        unsafe { bindings::put_disk(self.as_raw()) };
+        // SAFETY: Whoever still holds the disk can no longer submit to it, so nobody looks at the
+        // data, which comes from `into_foreign()`.
+        drop(unsafe { Pin::<KBox<T::Data>>::from_foreign(data) });
+    }
+}
+
+/// A disk that user space sees.
+///
+/// Dropping it takes the disk away: file systems on it are told, I/O in flight is waited for, and
+/// none is taken any more.
+///
+/// # Invariants
+///
+/// The disk was added, and not deleted.
+pub struct Added<T: Operations>(Arc<Disk<T>>);
+
+impl<T: Operations> Added<T> {
+    /// Makes the disk appear below `parent`, with the attributes of `groups`. May sleep.
+    pub fn new(
+        disk: Arc<Disk<T>>,
+        parent: &Device<Bound>,
+        groups: &'static AttributeGroups,
+    ) -> Result<Self> {
+        // SAFETY: The disk is set up and was not added before: `Added` is the only one to do so,
+        // and the data of a disk that was deleted goes away with it. `groups` ends with null.
+        to_result(unsafe {
+            bindings::device_add_disk(parent.as_raw(), disk.as_raw(), groups.as_raw())
+        })?;
+        // INVARIANT: Just added.
+        Ok(Self(disk))
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Arc<Disk<T>> {
+        &self.0
+    }
+
+    /// Writes back what file systems on the disk and its partitions hold, while that still works.
+    ///
+    /// Failures are the file systems' to report: the disk is about to go either way. Sleeps.
+    pub fn sync_filesystems(&self) {
+        // SAFETY: The type invariant.
+        unsafe { sync_filesystems(self.0.as_raw()) };
+    }
+}
+
+impl<T: Operations> Drop for Added<T> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::del_gendisk(self.0.as_raw()) };
+    }
+}
+
+/// Has the holders of a disk and its partitions write back what they have.
+///
+/// # Safety
+///
+/// `disk` must be a disk that was added and not deleted.
+unsafe fn sync_filesystems(disk: *mut bindings::gendisk) {
+    let mut index = 0;
+    loop {
+        let dev = {
+            // A partition that is deleted meanwhile is freed after a grace period.
+            let _rcu = rcu::read_lock();
+            // SAFETY: The table of a valid disk may be searched at any time.
+            let part = unsafe {
+                bindings::xa_find(
+                    &raw mut (*disk).part_tbl,
+                    &mut index,
+                    usize::MAX,
+                    bindings::XA_PRESENT,
+                )
+            };
+            if part.is_null() {
+                return;
+            }
+            // SAFETY: The table holds block devices, and the read lock keeps this one.
+            unsafe { (*part.cast::<bindings::block_device>()).bd_dev }
+        };
+        index += 1;
+
+        // SAFETY: Takes any number; without a holder there are no holder operations.
+        let file = from_err_ptr(unsafe {
+            bindings::bdev_file_open_by_dev(
+                dev,
+                bindings::BLK_OPEN_READ,
+                core::ptr::null_mut(),
+                core::ptr::null(),
+            )
+        });
+        // It may have gone since, and then there is nothing to write back.
+        let Ok(file) = file else { continue };
+
+        // SAFETY: The open file keeps its block device. The callback is called with the holder's
+        // lock held and gives it up, as `bdev_mark_dead()` does it.
+        unsafe {
+            let bdev = bindings::file_bdev(file);
+            bindings::mutex_lock(&raw mut (*bdev).bd_holder_lock);
+            let ops = (*bdev).bd_holder_ops;
+            match ops.as_ref().and_then(|ops| ops.sync) {
+                Some(sync) => sync(bdev),
+                None => {
+                    bindings::mutex_unlock(&raw mut (*bdev).bd_holder_lock);
+                    bindings::sync_blockdev(bdev);
+                }
+            }
+            bindings::bdev_fput(file);
+        }
+    }
+}
+
+/// A reference to the sysfs node of an attribute.
+///
+/// # Invariants
+///
+/// The node is valid, and the value owns a reference.
+pub struct AttributeNode(NonNull<bindings::kernfs_node>);
+
+// SAFETY: References to a kernfs node may be used and put on any thread.
+unsafe impl Send for AttributeNode {}
+// SAFETY: As above.
+unsafe impl Sync for AttributeNode {}
+
+impl AttributeNode {
+    /// Wakes those who poll the attribute. Does not sleep.
+    pub fn notify(&self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::kernfs_notify(self.0.as_ptr()) };
+    }
+}
+
+impl Drop for AttributeNode {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::kernfs_put(self.0.as_ptr()) };
+    }
+}

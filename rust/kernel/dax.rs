@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct access to memory behind a file system, as a driver offers it.
+//!
+//! To offer it, a driver must do the following:
+//!
+//! - Implement [`Operations`] for the type that describes its device.
+//! - Allocate a [`Registration`] of that type. The `dax_device` lives from then on.
+//! - Connect it with a disk by [`Host::new`], so that file systems find it.
+//!
+//! Dropping the [`Host`] hides the device, dropping the [`Registration`] tells its holder that it
+//! goes away and waits for everyone who uses it; a [`Device`] keeps no more than the object.
+//!
+//! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
+
+#[path = "dax/units.rs"]
+pub mod units;
+
+use crate::{
+    bindings,
+    block::bio_disk::{
+        self,
+        Disk, //
+    },
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    iov::IovIterSource,
+    prelude::*,
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
+    types::{
+        ForeignOwnable,
+        ScopeGuard, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use units::{
+    ByteRange,
+    Pfn,
+    Pgoff, //
+};
+
+/// What a caller of [`Operations::direct_access`] is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Read or write: the memory must be good.
+    Access,
+    /// Repair by [`Operations::recovery_write`]: the memory may be poisoned.
+    RecoveryWrite,
+}
+
+/// Memory that may be accessed directly.
+pub struct Access {
+    /// How many pages from the asked one on, at least one.
+    pub pages: usize,
+    /// The kernel's address of the first page.
+    pub kaddr: NonNull<u8>,
+    /// The first page's frame.
+    pub pfn: Pfn,
+}
+
+/// What a driver does for its `dax_device`.
+///
+/// All methods may be called at the same time on several CPUs, inside the dax read section (SRCU):
+/// they may sleep, but a device cannot go away before they return.
+pub trait Operations: Sync {
+    /// Finds the memory of `pages` pages from `pgoff` on.
+    ///
+    /// The answer may be shorter or longer than asked. `EHWPOISON` when the very first page is
+    /// poisoned and `mode` is [`Mode::Access`]; `ERANGE` past the end.
+    fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access>;
+
+    /// Fills `pages` pages from `pgoff` on with zeroes, repairing poison.
+    fn zero_page_range(&self, pgoff: Pgoff, pages: usize) -> Result;
+
+    /// Overwrites `bytes` bytes, from byte `offset` of page `pgoff` on, which may be poisoned.
+    ///
+    /// Returns how many bytes were written; 0 when the range cannot be repaired.
+    fn recovery_write(
+        &self,
+        pgoff: Pgoff,
+        offset: usize,
+        bytes: usize,
+        iter: &mut IovIterSource<'_>,
+    ) -> usize;
+}
+
+/// What a `dax_device` can do, to be told once after it was allocated.
+#[derive(Clone, Copy, Default)]
+pub struct Capabilities {
+    /// Writes are durable without an asynchronous flush (`MAP_SYNC` may be allowed).
+    pub synchronous: bool,
+    /// Copies to the device leave nothing in the caches.
+    pub nocache: bool,
+    /// Copies from the device survive machine checks.
+    pub nomc: bool,
+}
+
+/// A `dax_device`, alive or not.
+///
+/// # Invariants
+///
+/// `dev` is a `dax_device` of which this value owns a reference.
+pub struct Device {
+    dev: NonNull<bindings::dax_device>,
+}
+
+// SAFETY: The C functions that take a `dax_device` may be called from any thread.
+unsafe impl Send for Device {}
+// SAFETY: As above.
+unsafe impl Sync for Device {}
+
+impl Device {
+    /// Tells whoever holds the device (a file system, say) that `range` of it has failed.
+    ///
+    /// `mf_flags` are those of `memory_failure()`. May sleep. `ENXIO` when the device is dead,
+    /// `EOPNOTSUPP` when nobody holds it: the caller then has to deal with its users itself.
+    pub fn notify_failure(&self, range: ByteRange, mf_flags: i32) -> Result {
+        // SAFETY: The type invariant.
+        to_result(unsafe {
+            bindings::dax_holder_notify_failure(
+                self.dev.as_ptr(),
+                range.start(),
+                range.len(),
+                mf_flags,
+            )
+        })
+    }
+
+    /// Sets whether [`bindings::dax_flush`] has to write back caches.
+    pub fn set_write_cache(&self, on: bool) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::dax_write_cache(self.dev.as_ptr(), on) };
+    }
+
+    /// Whether caches have to be written back for data to be durable.
+    pub fn write_cache(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::dax_write_cache_enabled(self.dev.as_ptr()) }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant: the reference is ours to give up.
+        unsafe { bindings::put_dax(self.dev.as_ptr()) };
+    }
+}
+
+/// A live `dax_device` with its driver's data.
+///
+/// Dropping it tells the holder that the device goes away, lets nobody in any more and waits for
+/// those who are in: it sleeps, for as long as they take.
+///
+/// # Invariants
+///
+/// `dev` is live, and its private pointer is `data`, which came from [`Arc::into_foreign`].
+pub struct Registration<T: Operations + Send + 'static> {
+    dev: Arc<Device>,
+    data: *mut c_void,
+    _data: PhantomData<Arc<T>>,
+}
+
+// SAFETY: The data may be sent and shared, everything else is C's, which any thread may call.
+unsafe impl<T: Operations + Send> Send for Registration<T> {}
+// SAFETY: Nothing can be done with a shared reference but get the `Device`.
+unsafe impl<T: Operations + Send> Sync for Registration<T> {}
+
+impl<T: Operations + Send + 'static> Registration<T> {
+    /// Allocates a `dax_device` that serves `data`.
+    ///
+    /// `EOPNOTSUPP` on machines whose caches cannot tell that one page is mapped at two addresses.
+    pub fn new(data: Arc<T>, capabilities: Capabilities) -> Result<Self> {
+        // First what may fail by itself: a live device may only be given up by killing it.
+        let slot = UniqueArc::<Device>::new_uninit(GFP_KERNEL)?;
+        let data = ScopeGuard::new_with_data(data.into_foreign(), |data| {
+            // SAFETY: Comes from `into_foreign()`, and no device refers to it.
+            drop(unsafe { Arc::<T>::from_foreign(data) });
+        });
+
+        // SAFETY: The table is static; `data` stays valid until `Drop` takes it back, after which
+        // no operation runs.
+        let dev = from_err_ptr(unsafe { bindings::alloc_dax(*data, Vtable::<T>::build()) })?;
+        let dev = NonNull::new(dev).ok_or(ENOMEM)?;
+        // SAFETY: `alloc_dax()` gave us a live device.
+        unsafe {
+            if capabilities.nocache {
+                bindings::set_dax_nocache(dev.as_ptr());
+            }
+            if capabilities.nomc {
+                bindings::set_dax_nomc(dev.as_ptr());
+            }
+            if capabilities.synchronous {
+                bindings::set_dax_synchronous(dev.as_ptr());
+            }
+        }
+        // INVARIANT: `alloc_dax()` gave us the reference, and `data` is the private pointer.
+        Ok(Self {
+            dev: slot.write(Device { dev }).into(),
+            data: data.dismiss(),
+            _data: PhantomData,
+        })
+    }
+
+    /// The device, which may be kept for longer than it is alive.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.dev
+    }
+}
+
+impl<T: Operations + Send + 'static> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: The device is live, and this is the only place where it is killed.
+        unsafe { bindings::kill_dax(self.dev.dev.as_ptr()) };
+        // SAFETY: The type invariant. `kill_dax()` waited for every operation that could see the
+        // data, and none starts after it.
+        drop(unsafe { Arc::<T>::from_foreign(self.data) });
+    }
+}
+
+/// The connection of a disk with a `dax_device`, by which file systems find it.
+pub struct Host<T: bio_disk::Operations> {
+    disk: Arc<Disk<T>>,
+}
+
+impl<T: bio_disk::Operations> Host<T> {
+    /// Makes `dev` the `dax_device` of `disk`; `EBUSY` if it has one.
+    pub fn new(dev: &Device, disk: Arc<Disk<T>>) -> Result<Self> {
+        // SAFETY: Both are valid; the entry is taken out before either goes away.
+        to_result(unsafe { bindings::dax_add_host(dev.dev.as_ptr(), disk.as_raw()) })?;
+        Ok(Self { disk })
+    }
+}
+
+impl<T: bio_disk::Operations> Drop for Host<T> {
+    fn drop(&mut self) {
+        // SAFETY: The disk is valid: we hold a reference.
+        unsafe { bindings::dax_remove_host(self.disk.as_raw()) };
+    }
+}
+
+/// The C function table of [`Operations`].
+struct Vtable<T>(PhantomData<T>);
+
+impl<T: Operations + Send + 'static> Vtable<T> {
+    /// The driver's data of a device that an operation was called for.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a `dax_device` that [`Registration::new`] made for `T`, and the caller inside
+    /// its read section.
+    unsafe fn with<R>(dev: *mut bindings::dax_device, f: impl FnOnce(&T) -> R) -> Option<R> {
+        // SAFETY: `dev` is valid by the function's contract.
+        let data = unsafe { bindings::dax_get_private(dev) };
+        if data.is_null() {
+            return None;
+        }
+        // SAFETY: The device is alive and the caller in its read section, so that `kill_dax()`,
+        // and with it the end of the data, waits.
+        let data = unsafe { Arc::<T>::borrow(data) };
+        Some(f(&data))
+    }
+
+    /// # Safety
+    ///
+    /// The dax core calls this for a live device, inside the read section; `kaddr` and `pfn` are
+    /// null or valid for writes.
+    unsafe extern "C" fn direct_access(
+        dev: *mut bindings::dax_device,
+        pgoff: usize,
+        pages: c_long,
+        mode: bindings::dax_access_mode,
+        kaddr: *mut *mut c_void,
+        pfn: *mut usize,
+    ) -> c_long {
+        let mode = if mode == bindings::dax_access_mode::DAX_RECOVERY_WRITE {
+            Mode::RecoveryWrite
+        } else {
+            Mode::Access
+        };
+        let asked = usize::try_from(pages).unwrap_or(0);
+        // SAFETY: The function's contract.
+        let found = unsafe {
+            Self::with(dev, |data| data.direct_access(Pgoff(pgoff), asked, mode)).unwrap_or(Err(ENXIO))
+        };
+        match found {
+            Ok(access) => {
+                if !kaddr.is_null() {
+                    // SAFETY: Valid for writes if not null, by the function's contract.
+                    unsafe { *kaddr = access.kaddr.as_ptr().cast() };
+                }
+                if !pfn.is_null() {
+                    // SAFETY: Valid for writes if not null, by the function's contract.
+                    unsafe { *pfn = access.pfn.0 };
+                }
+                c_long::try_from(access.pages).unwrap_or(c_long::MAX)
+            }
+            // CAST: `c_long` is at least as wide as `c_int`.
+            Err(error) => error.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The dax core calls this for a live device, inside the read section.
+    unsafe extern "C" fn zero_page_range(
+        dev: *mut bindings::dax_device,
+        pgoff: usize,
+        pages: usize,
+    ) -> c_int {
+        // SAFETY: The function's contract.
+        let done = unsafe { Self::with(dev, |data| data.zero_page_range(Pgoff(pgoff), pages)) };
+        match done.unwrap_or(Err(ENXIO)) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The dax core calls this for a live device, inside the read section, with an address that
+    /// `direct_access` gave for `pgoff` plus an offset within that page, and a source iterator.
+    unsafe extern "C" fn recovery_write(
+        dev: *mut bindings::dax_device,
+        pgoff: usize,
+        addr: *mut c_void,
+        bytes: usize,
+        iter: *mut bindings::iov_iter,
+    ) -> usize {
+        let offset = addr.addr() & (crate::page::PAGE_SIZE - 1);
+        // SAFETY: `iter` is a valid source by the function's contract, and nobody else has it.
+        let iter = unsafe { IovIterSource::from_raw(iter) };
+        // SAFETY: The function's contract.
+        unsafe {
+            Self::with(dev, |data| data.recovery_write(Pgoff(pgoff), offset, bytes, iter))
+        }
+        .unwrap_or(0)
+    }
+
+    const VTABLE: bindings::dax_operations = bindings::dax_operations {
+        direct_access: Some(Self::direct_access),
+        zero_page_range: Some(Self::zero_page_range),
+        recovery_write: Some(Self::recovery_write),
+    };
+
+    const fn build() -> &'static bindings::dax_operations {
+        &Self::VTABLE
+    }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Device memory with `struct page`s.
+//!
+//! C header: [`include/linux/memremap.h`](srctree/include/linux/memremap.h)
+
+use crate::{
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    prelude::*,
+    types::Opaque, //
+};
+use core::{
+    marker::PhantomPinned,
+    ptr::NonNull, //
+};
+
+use crate::dax::units::Pfn;
+
+/// What the owner of fs-dax memory does when some of it fails.
+pub trait Operations: Send + Sync + 'static {
+    /// `pages` pages from `pfn` on have failed; `mf_flags` are those of `memory_failure()`.
+    ///
+    /// May be called at any time from before the mapping is complete until it is gone, and may
+    /// sleep. `EOPNOTSUPP` makes the caller deal with the processes that use the pages.
+    fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result;
+}
+
+/// A pagemap that is not mapped yet: its owner, and what the owner's bus says of it.
+///
+/// Mapping it ([`PageMap::map`]) hands it to the device, which unmaps and frees it when it is
+/// unbound, after everything that was handed to it later.
+///
+/// # Invariants
+///
+/// `pgmap` is initialised (zeroed at first), and not in use by the kernel.
+#[pin_data]
+pub struct PageMap<T: Operations> {
+    #[pin]
+    pgmap: Opaque<bindings::dev_pagemap>,
+    ops: T,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: A `dev_pagemap` has no thread affinity, and `T` is `Send`.
+unsafe impl<T: Operations> Send for PageMap<T> {}
+
+impl<T: Operations> PageMap<T> {
+    /// An empty pagemap, boxed: the kernel keeps its address.
+    pub fn new(ops: T) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            pin_init!(Self {
+                // INVARIANT: Zeroed, and nobody knows it yet.
+                pgmap <- Opaque::ffi_init(|slot: *mut bindings::dev_pagemap| {
+                    // SAFETY: `slot` is valid for writes; all zeroes is a valid `dev_pagemap`.
+                    unsafe { slot.write_bytes(0, 1) }
+                }),
+                ops,
+                _pin: PhantomPinned,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The C structure, to be filled in by the bus.
+    pub fn as_raw(&self) -> *mut bindings::dev_pagemap {
+        self.pgmap.get()
+    }
+
+    /// Sets the range of physical addresses, `start` up to and including `last`.
+    pub fn set_range(self: Pin<&mut Self>, start: u64, last: u64) {
+        let pgmap = self.pgmap.get();
+        // SAFETY: The type invariant, and nobody else has the structure.
+        unsafe {
+            let range = (*pgmap).__bindgen_anon_1.range.as_mut();
+            range.start = start;
+            range.end = last;
+            (*pgmap).nr_range = 1;
+        }
+    }
+
+    /// The range of physical addresses: the first one and the last one.
+    pub fn range(&self) -> (u64, u64) {
+        // SAFETY: The type invariant.
+        let range = unsafe { (*self.pgmap.get()).__bindgen_anon_1.range.as_ref() };
+        (range.start, range.end)
+    }
+
+    /// Maps the memory as fs-dax memory; returns the kernel's address of it.
+    ///
+    /// May sleep. Inlined into the driver, because tools/testing/nvdimm wraps the C functions for
+    /// the objects of the driver's module only.
+    #[inline(always)]
+    pub fn map(self: Pin<KBox<Self>>, dev: &Device<Bound>) -> Result<NonNull<u8>> {
+        // SAFETY: The box is handed on as it is; nothing is moved out of it.
+        let this = KBox::into_raw(unsafe { Pin::into_inner_unchecked(self) });
+        // SAFETY: `this` was a valid box just now.
+        let pgmap = unsafe { (*this).pgmap.get() };
+
+        // From here on the device owns the box. It is freed after the mapping is undone, because
+        // what is handed to a device first is released last.
+        //
+        // SAFETY: `dev` is bound, and `release` is given the box that it expects.
+        to_result(unsafe {
+            bindings::devm_add_action_or_reset(dev.as_raw(), Some(Self::release), this.cast())
+        })?;
+
+        // SAFETY: The device keeps the box, and the box is not in use by the kernel yet.
+        unsafe {
+            (*pgmap).type_ = bindings::memory_type_MEMORY_DEVICE_FS_DAX;
+            (*pgmap).ops = &Self::OPS;
+            (*pgmap).owner = this.cast();
+        }
+        // SAFETY: `pgmap` is set up, and stays valid until the mapping is undone.
+        let addr = from_err_ptr(unsafe { bindings::devm_memremap_pages(dev.as_raw(), pgmap) })?;
+        NonNull::new(addr.cast()).ok_or(ENOMEM)
+    }
+
+    /// # Safety
+    ///
+    /// `this` must be the box that [`PageMap::map`] gave away, and must not be used again.
+    unsafe extern "C" fn release(this: *mut c_void) {
+        // SAFETY: The function's contract.
+        drop(unsafe { KBox::from_raw(this.cast::<Self>()) });
+    }
+
+    /// # Safety
+    ///
+    /// `pgmap` must be mapped by [`PageMap::map`].
+    unsafe extern "C" fn memory_failure(
+        pgmap: *mut bindings::dev_pagemap,
+        pfn: usize,
+        pages: usize,
+        mf_flags: c_int,
+    ) -> c_int {
+        // SAFETY: The function's contract: `owner` is the box, which outlives the mapping.
+        let this = unsafe { &*(*pgmap).owner.cast::<Self>() };
+        match this.ops.memory_failure(Pfn(pfn), pages, mf_flags) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno(),
+        }
+    }
+
+    const OPS: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
+        folio_free: None,
+        migrate_to_ram: None,
+        memory_failure: Some(Self::memory_failure),
+        folio_split: None,
+    };
+}
+
+/// Maps persistent memory without `struct page`s until `dev` is unbound.
+///
+/// `phys` and `len` in bytes. May sleep. Inlined for the reason given at [`PageMap::map`].
+#[inline(always)]
+pub fn map_without_pages(dev: &Device<Bound>, phys: u64, len: u64) -> Result<NonNull<u8>> {
+    // CAST: Sizes of memory fit `usize` on 64-bit machines.
+    let len = usize::try_from(len).map_err(|_| EINVAL)?;
+    // SAFETY: `dev` is bound.
+    let addr = from_err_ptr(unsafe {
+        bindings::devm_memremap(dev.as_raw(), phys, len, bindings::RDAX_MEMREMAP_PMEM)
+    })?;
+    NonNull::new(addr.cast()).ok_or(ENOMEM)
+}
+
+/// Reserves physical addresses until `dev` is unbound; returns whether they were free.
+///
+/// `start` and `len` in bytes; `name` must live as long as the device. May sleep. Inlined for the
+/// reason given at [`PageMap::map`].
+///
+/// # Safety
+///
+/// `name` must be valid until `dev` is unbound.
+#[inline(always)]
+pub unsafe fn request_region(dev: &Device<Bound>, start: u64, len: u64, name: *const c_char) -> bool {
+    // SAFETY: `dev` is bound, and `name` is valid by the function's contract.
+    !unsafe {
+        bindings::__devm_request_region(
+            dev.as_raw(),
+            &raw mut bindings::iomem_resource,
+            start,
+            len,
+            name,
+        )
+    }
+    .is_null()
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Access to mapped persistent memory.
+//!
+//! Reads go through copies that survive a machine check, writes through copies that leave nothing
+//! in the CPU's caches. Nothing here hands out a slice: user space maps the same memory and
+//! changes it at will.
+//!
+//! C headers: [`include/linux/libnvdimm.h`](srctree/include/linux/libnvdimm.h),
+//! [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
+
+use crate::{
+    bindings,
+    block::bio::Segment,
+    dax::units::{
+        ByteRange,
+        Pfn, //
+    },
+    iov::IovIterSource,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*, //
+};
+use core::ptr::NonNull;
+
+/// How far a copy came before it met poison.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MachineCheck {
+    /// Bytes that arrived.
+    pub copied: u64,
+}
+
+/// Persistent memory that is mapped in the kernel.
+///
+/// Offsets are bytes from the start of the mapping. No method sleeps unless it says so; none
+/// takes a lock.
+///
+/// # Invariants
+///
+/// `base` is the start of `len` bytes that stay mapped while the value lives, except for pages
+/// that a memory failure took out of the direct map.
+pub struct Window {
+    base: NonNull<u8>,
+    len: u64,
+}
+
+// SAFETY: The memory may be accessed from any thread; nothing here relies on exclusive access.
+unsafe impl Send for Window {}
+// SAFETY: As above.
+unsafe impl Sync for Window {}
+
+impl Window {
+    /// Describes the mapping of `len` bytes from `base` on.
+    ///
+    /// # Safety
+    ///
+    /// The memory must stay mapped until the value is dropped, and must be memory that no Rust
+    /// reference points to.
+    pub unsafe fn new(base: NonNull<u8>, len: u64) -> Self {
+        // INVARIANT: The caller's promise.
+        Self { base, len }
+    }
+
+    /// The kernel's address of byte `offset`, or [`None`] past the end.
+    #[inline]
+    pub fn addr(&self, offset: u64) -> Option<NonNull<u8>> {
+        if offset >= self.len {
+            return None;
+        }
+        // CAST: `offset < len`, and `len` bytes are mapped, so it fits an address.
+        NonNull::new(self.base.as_ptr().wrapping_add(offset as usize))
+    }
+
+    /// The address of all of `range`, or `ERANGE`.
+    #[inline]
+    fn checked(&self, range: ByteRange) -> Result<(*mut u8, usize)> {
+        if range.end() > self.len {
+            return Err(ERANGE);
+        }
+        // CAST: `range` lies within mapped memory, so both numbers fit an address.
+        Ok((
+            self.base.as_ptr().wrapping_add(range.start() as usize),
+            range.len() as usize,
+        ))
+    }
+
+    /// Whether the mapping is not the direct map, and its pages can neither be marked as poisoned
+    /// nor have been unmapped.
+    #[inline]
+    pub fn is_vmalloc(&self) -> bool {
+        // SAFETY: Only compares the address.
+        unsafe { bindings::is_vmalloc_addr(self.base.as_ptr().cast()) }
+    }
+
+    /// Copies `segment` to `offset`, past the caches.
+    #[inline]
+    pub fn write_segment(&self, offset: u64, segment: &Segment<'_>) -> Result {
+        self.write_segment_start(offset, segment, u64::from(segment.len()))
+    }
+
+    /// Copies the first `len` bytes of `segment`, or all of it, to `offset`, past the caches.
+    #[inline]
+    pub fn write_segment_start(&self, offset: u64, segment: &Segment<'_>, len: u64) -> Result {
+        let len = len.min(u64::from(segment.len()));
+        let (dst, len) = self.checked(ByteRange::new(offset, len).ok_or(ERANGE)?)?;
+        segment.flush_dcache();
+        // SAFETY: `dst` is `len` mapped bytes by the type invariant, and the segment no shorter.
+        unsafe { bindings::memcpy_flushcache(dst.cast(), segment.as_ptr().cast(), len) };
+        Ok(())
+    }
+
+    /// Copies from `offset` to `segment`; stops at a machine check.
+    #[inline]
+    pub fn read_segment(
+        &self,
+        offset: u64,
+        segment: &Segment<'_>,
+    ) -> Result<Result<(), MachineCheck>> {
+        let range = ByteRange::new(offset, u64::from(segment.len())).ok_or(ERANGE)?;
+        let (src, len) = self.checked(range)?;
+        // SAFETY: `src` is `len` bytes of the mapping; that some may be unmapped or poisoned is
+        // what this function is for. The segment is valid for writes of its length.
+        let left = unsafe {
+            bindings::copy_mc_to_kernel(segment.as_ptr().cast(), src.cast(), segment.len())
+        };
+        segment.flush_dcache();
+        if left == 0 {
+            return Ok(Ok(()));
+        }
+        Ok(Err(MachineCheck {
+            copied: (len as u64).saturating_sub(left as u64),
+        }))
+    }
+
+    /// Copies `data` to `offset`, past the caches.
+    pub fn write_bytes(&self, offset: u64, data: &[u8]) -> Result {
+        let Some(range) = ByteRange::new(offset, data.len() as u64) else {
+            return if data.is_empty() { Ok(()) } else { Err(ERANGE) };
+        };
+        let (dst, len) = self.checked(range)?;
+        // SAFETY: `dst` is `len` mapped bytes by the type invariant.
+        unsafe { bindings::memcpy_flushcache(dst.cast(), data.as_ptr().cast(), len) };
+        Ok(())
+    }
+
+    /// Reads from `offset` into `out`; stops at a machine check.
+    pub fn read_bytes(&self, offset: u64, out: &mut [u8]) -> Result<Result<(), MachineCheck>> {
+        let Some(range) = ByteRange::new(offset, out.len() as u64) else {
+            return if out.is_empty() { Ok(Ok(())) } else { Err(ERANGE) };
+        };
+        let (src, len) = self.checked(range)?;
+        let asked = u32::try_from(len).map_err(|_| EINVAL)?;
+        // SAFETY: `src` is `len` bytes of the mapping, possibly poisoned; `out` is as long.
+        let left =
+            unsafe { bindings::copy_mc_to_kernel(out.as_mut_ptr().cast(), src.cast(), asked) };
+        if left == 0 {
+            return Ok(Ok(()));
+        }
+        Ok(Err(MachineCheck {
+            copied: (len as u64).saturating_sub(left as u64),
+        }))
+    }
+
+    /// Copies from `iter` to `range`, past the caches; returns how many bytes arrived.
+    ///
+    /// May sleep: user memory may have to be brought in. An address that cannot be read makes the
+    /// copy short.
+    pub fn write_iter(&self, range: ByteRange, iter: &mut IovIterSource<'_>) -> Result<usize> {
+        let (dst, len) = self.checked(range)?;
+        // SAFETY: `dst` is `len` mapped bytes by the type invariant; `iter` is valid.
+        Ok(unsafe { bindings::_copy_from_iter_flushcache(dst.cast(), len, iter.as_raw()) })
+    }
+
+    /// Drops what the CPU's caches hold of `range`, without writing it back.
+    ///
+    /// The lines may still hold poison that the media no longer has. The pages must be mapped:
+    /// see [`make_present`].
+    pub fn invalidate(&self, range: ByteRange) -> Result {
+        let (addr, len) = self.checked(range)?;
+        // SAFETY: `addr` is `len` mapped bytes by the type invariant.
+        unsafe { bindings::arch_invalidate_pmem(addr.cast(), len) };
+        Ok(())
+    }
+}
+
+/// Maps `pfn` in the direct map again, in case a machine check took it out.
+///
+/// The page is mapped at its usual address, so a speculative read of it may meet what is left of
+/// the poison: call this only when it is about to be overwritten. May sleep. Does nothing to a
+/// page that is mapped.
+pub fn make_present(pfn: Pfn) -> Result {
+    // SAFETY: Takes any pfn of the direct map; changing the attributes of a page that is mapped
+    // already changes nothing.
+    crate::error::to_result(unsafe { bindings::clear_mce_nospec(pfn.0) })
+}
+
+/// Clears the `HWPoison` flag of exactly `pfn`; returns whether it was set.
+///
+/// # Safety
+///
+/// `pfn` must have a `struct page`, and whoever maps it must be held off: the caller is the
+/// driver that owns the memory, and an I/O pins its pagemap.
+pub unsafe fn test_and_clear_hwpoison(pfn: Pfn) -> bool {
+    // SAFETY: There is a page by the function's contract.
+    unsafe { bindings::TestClearPageHWPoison(bindings::pfn_to_page(pfn.0)) }
+}
+
+/// Sets the `HWPoison` flag of exactly `pfn`.
+///
+/// # Safety
+///
+/// As for [`test_and_clear_hwpoison`].
+pub unsafe fn set_hwpoison(pfn: Pfn) {
+    // SAFETY: There is a page by the function's contract.
+    unsafe { bindings::SetPageHWPoison(bindings::pfn_to_page(pfn.0)) };
+}
+
+/// The first page of the folio that `pfn` is part of.
+///
+/// A failure in a huge mapping may have been marked there: see `mf_dax_kill_procs()`.
+///
+/// # Safety
+///
+/// As for [`test_and_clear_hwpoison`].
+pub unsafe fn folio_start(pfn: Pfn) -> Pfn {
+    // SAFETY: There is a page by the function's contract.
+    Pfn(unsafe { bindings::page_to_pfn(bindings::compound_head(bindings::pfn_to_page(pfn.0))) })
+}
+
+/// The page frame that holds physical address `addr`.
+#[inline]
+pub fn phys_to_pfn(addr: u64) -> Pfn {
+    // CAST: Physical addresses have at most 52 bits on 64-bit machines.
+    Pfn((addr >> PAGE_SHIFT) as usize)
+}
+
+/// A page of zeroes to copy from.
+pub fn zero_page() -> &'static [u8; PAGE_SIZE] {
+    static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
+    &ZEROES
+}
