@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a namespace to a disk, and back.
+
+use super::{
+    device::{
+        Geometry,
+        Pmem, //
+    },
+    io::DiskData,
+    nd::{
+        namespace::{
+            check_and_set_ro,
+            Namespace,
+            Personality, //
+        },
+        region::Region, //
+    },
+    PmemDriver,
+};
+use core::ptr::NonNull;
+use kernel::{
+    block::{
+        attr::{
+            Attribute,
+            AttributeGroup,
+            AttributeGroups,
+            AttributeList,
+            Switch, //
+        },
+        bio_disk::{
+            Added,
+            Disk,
+            Limits, //
+        },
+    },
+    dax::{
+        self,
+        units::{
+            ByteRange,
+            Pfn, //
+        },
+    },
+    device::{
+        Bound,
+        Device, //
+    },
+    memremap::{
+        self,
+        PageMap, //
+    },
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    pmem::{
+        self,
+        Window, //
+    },
+    prelude::*,
+    sync::{
+        Arc,
+        SetOnce, //
+    },
+};
+
+/// A namespace with a disk.
+///
+/// Dropped when the device is unbound, in this order: file systems write back what they have
+/// while the device still works (`drop`), nobody finds the `dax_device` any more (`host`), its
+/// holder is told and its users are waited for (`dax`), the disk goes (`disk`), and what was
+/// written is made durable (`flush`). The mapping is the device's, and goes after all that.
+pub(crate) struct Attachment {
+    host: Option<dax::Host<PmemDriver>>,
+    dax: Option<dax::Registration<Pmem>>,
+    disk: Added<PmemDriver>,
+    _flush: FlushOnDrop,
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // C tells the holder first, and so shuts XFS down before it could write anything back.
+        self.disk.sync_filesystems();
+        // The fields follow in the order of their declaration.
+        drop(self.host.take());
+        drop(self.dax.take());
+    }
+}
+
+struct FlushOnDrop(Arc<Pmem>);
+
+impl Drop for FlushOnDrop {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.region.flush() {
+            pr_warn!("the last flush failed: {:?}\n", error);
+        }
+    }
+}
+
+/// What hears of failing memory.
+///
+/// The mapping exists before there is anybody to tell, and after: then the failure is the
+/// caller's to deal with.
+struct FailureHandler(Arc<SetOnce<Listener>>);
+
+struct Listener {
+    pmem: Arc<Pmem>,
+    dax: Option<Arc<dax::Device>>,
+}
+
+impl memremap::Operations for FailureHandler {
+    fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
+        SetOnce::as_ref(&self.0).ok_or(EOPNOTSUPP)?.fail(pfn, pages, mf_flags)
+    }
+}
+
+impl Listener {
+    /// Records the failure and passes it on to whoever holds the `dax_device`.
+    fn fail(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
+        let pmem = &*self.pmem;
+        let phys = ByteRange::new((pfn.0 as u64) << PAGE_SHIFT, (pages as u64) << PAGE_SHIFT)
+            .ok_or(EINVAL)?;
+        // The information block, or the end that is cut off: no user has that.
+        let range = pmem.data_within(phys).ok_or(EOPNOTSUPP)?;
+
+        pmem.poison.add(range.sectors_touched());
+        // The bus keeps it for the next time that the namespace is bound. Without memory it is
+        // still on our own record.
+        let _ = pmem.region.remember_poison(phys);
+
+        let dax = self.dax.as_ref().ok_or(EOPNOTSUPP)?;
+        dax.notify_failure(range, mf_flags)?;
+        if !pmem.vmalloc {
+            self.correct_page_flags(range);
+        }
+        Ok(())
+    }
+
+    /// Has the pages marked that failed, and no others: the holder may have marked the first page
+    /// of the folio.
+    fn correct_page_flags(&self, range: ByteRange) {
+        for pfn in self.pmem.pfns(range) {
+            // SAFETY: The pages are mapped by us, and `memory_failure()` pins the pagemap.
+            unsafe {
+                let start = pmem::folio_start(pfn);
+                if start != pfn && self.pmem.page_is_good(start) && pmem::test_and_clear_hwpoison(start)
+                {
+                    pmem::set_hwpoison(pfn);
+                }
+            }
+        }
+    }
+}
+
+/// The attribute `dax/write_cache`.
+struct WriteCache;
+
+impl Switch for WriteCache {
+    type Driver = PmemDriver;
+
+    fn show(data: &DiskData) -> bool {
+        data.dax.as_ref().is_some_and(|dax| dax.write_cache())
+    }
+
+    fn store(data: &DiskData, on: bool) {
+        if let Some(dax) = &data.dax {
+            dax.set_write_cache(on);
+        }
+    }
+}
+
+static WRITE_CACHE: Attribute<WriteCache> = Attribute::new(c"write_cache");
+static DAX_ATTRIBUTES: AttributeList = AttributeList::new(&WRITE_CACHE);
+static DAX_GROUP: AttributeGroup = AttributeGroup::new(c"dax", &DAX_ATTRIBUTES);
+static DAX_GROUPS: AttributeGroups = AttributeGroups::new(&DAX_GROUP);
+static NO_GROUPS: AttributeGroups = AttributeGroups::NONE;
+
+/// The mapped memory of a namespace.
+struct Mapped {
+    addr: NonNull<u8>,
+    geometry: Geometry,
+}
+
+/// Maps the namespace's memory; an information block, if there is one, was read before.
+///
+/// Inlined for the reason given at [`PageMap::map`].
+#[inline(always)]
+fn map(
+    ns: &Namespace<'_>,
+    pfn: Option<(Pin<KBox<PageMap<FailureHandler>>>, u64)>,
+    with_pages: Option<FailureHandler>,
+) -> Result<Mapped> {
+    let dev = ns.device();
+    let (first, last) = ns.resource();
+    let invalid = || {
+        dev_err!(dev, "the information block claims more than the {:#x}-{:#x} that there is\n", first, last);
+        EINVAL
+    };
+
+    if let Some((pgmap, data_offset)) = pfn {
+        let (map_first, map_last) = pgmap.range();
+        let size = last.wrapping_sub(first).wrapping_add(1);
+        let mapped = map_last.wrapping_sub(map_first).wrapping_add(1);
+        let unused = size.checked_sub(mapped).ok_or_else(invalid)?;
+        let geometry = Geometry::new(first, last, data_offset, unused).ok_or_else(invalid)?;
+        let addr = pgmap.map(dev)?;
+        return Ok(Mapped { addr, geometry });
+    }
+
+    let geometry = Geometry::new(first, last, 0, 0).ok_or_else(invalid)?;
+    let addr = match with_pages {
+        Some(handler) => {
+            let mut pgmap = PageMap::new(handler)?;
+            pgmap.as_mut().set_range(first, last);
+            pgmap.map(dev)?
+        }
+        None => memremap::map_without_pages(dev, first, geometry.mapped_len())?,
+    };
+    Ok(Mapped { addr, geometry })
+}
+
+/// Makes a disk of a namespace.
+///
+/// What fails on the way undoes what came before it, in the opposite order: here by dropping, in
+/// the device by its list of things to release.
+pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
+    let dev = ns.device();
+    let region = ns.region()?;
+    let listener = Arc::new(SetOnce::new(), GFP_KERNEL)?;
+
+    // The information block can be read only while the namespace is enabled.
+    ns.enable()?;
+    let pfn = match ns.personality() {
+        Personality::Pfn => {
+            let mut pgmap = PageMap::new(FailureHandler(listener.clone()))?;
+            let info = ns.setup_pfn(pgmap.as_mut())?;
+            Some((pgmap, info.data_offset))
+        }
+        _ => None,
+    };
+    // From here on the memory is the disk's.
+    ns.disable();
+
+    let limits = limits(ns, &region, pfn.is_some());
+    if !ns.request_region() {
+        let (first, last) = ns.resource();
+        dev_warn!(dev, "could not reserve region [mem {:#x}-{:#x}]\n", first, last);
+        return Err(EBUSY);
+    }
+
+    let with_pages = ns.wants_pages().then(|| FailureHandler(listener.clone()));
+    let Mapped { addr, geometry } = map(ns, pfn, with_pages)?;
+    // SAFETY: The device keeps the mapping until after the attachment, and with it everyone who
+    // has the window, is gone: see `FailureHandler` for the one that is not.
+    let window = unsafe { Window::new(addr, geometry.mapped_len()) };
+    let is_sync = region.is_sync();
+    let has_cache = region.has_cache();
+    let pmem = Arc::pin_init(Pmem::new(geometry, window, region), GFP_KERNEL)?;
+    let pmem: Arc<Pmem> = pmem.into();
+    pmem.learn_from_bus()?;
+
+    let dax = dax::Registration::new(
+        pmem.clone(),
+        dax::Capabilities {
+            synchronous: is_sync,
+            nocache: true,
+            nomc: true,
+        },
+    );
+    let dax = match dax {
+        Ok(dax) => Some(dax),
+        // A machine whose caches do not allow it still has a disk.
+        Err(EOPNOTSUPP) => None,
+        Err(error) => return Err(error),
+    };
+    let dax_device = dax.as_ref().map(|dax| dax.device().clone());
+
+    let name = ns.disk_name();
+    let name = CStr::from_bytes_until_nul(&name).map_err(|_| EINVAL)?;
+    let data = DiskData {
+        pmem: pmem.clone(),
+        dax: dax_device.clone(),
+    };
+    let disk = Arc::new(Disk::new(limits, ns.node(), name, Ok(data))?, GFP_KERNEL)?;
+    disk.set_capacity(geometry.sectors());
+
+    let host = match &dax_device {
+        Some(dax) => {
+            let host = dax::Host::new(dax, disk.clone())?;
+            dax.set_write_cache(has_cache);
+            Some(host)
+        }
+        None => None,
+    };
+    let groups = if cfg!(CONFIG_ARCH_HAS_PMEM_API) { &DAX_GROUPS } else { &NO_GROUPS };
+    let disk = Added::new(disk, dev, groups)?;
+
+    check_and_set_ro(disk.disk());
+    match disk.disk().attribute(c"badblocks") {
+        Some(node) => pmem.poison.set_watchers(node),
+        None => dev_warn!(dev, "'badblocks' notification disabled\n"),
+    }
+    listener.populate(Listener {
+        pmem: pmem.clone(),
+        dax: dax_device,
+    });
+    Ok(Attachment {
+        host,
+        dax,
+        disk,
+        _flush: FlushOnDrop(pmem),
+    })
+}
+
+impl Attachment {
+    /// The bus learned of poison.
+    pub(crate) fn revalidate_poison(&self, dev: &Device<Bound>) {
+        if let Err(error) = self.disk.disk().data().pmem.learn_from_bus() {
+            dev_warn!(dev, "could not read the list of poison: {:?}\n", error);
+        }
+    }
+
+    /// The region changed.
+    pub(crate) fn revalidate_region(&self) {
+        check_and_set_ro(self.disk.disk());
+    }
+}
+
+fn limits(ns: &Namespace<'_>, region: &Region, is_pfn: bool) -> Limits {
+    let persistent = match region.has_flush() {
+        Ok(flush) if cfg!(CONFIG_ARCH_HAS_UACCESS_FLUSHCACHE) => Some(flush),
+        _ => None,
+    };
+    if persistent.is_none() {
+        dev_warn!(ns.device(), "unable to guarantee persistence of writes\n");
+    }
+    Limits {
+        logical_block_size: ns.sector_size(),
+        // CAST: Pages are not that large.
+        physical_block_size: PAGE_SIZE as u32,
+        write_cache: true,
+        fua: persistent.unwrap_or(false),
+        synchronous: true,
+        nowait: true,
+        dax: is_pfn || ns.wants_pages(),
+    }
+}

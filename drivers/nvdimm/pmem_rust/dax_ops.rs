@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct access: translation, zeroing and recovery.
+
+use super::{
+    device::Pmem,
+    io, //
+};
+use kernel::{
+    bindings,
+    dax::{
+        self,
+        units::{
+            ByteRange,
+            Pgoff,
+            SECTOR_SIZE, //
+        },
+        Access,
+        Mode, //
+    },
+    iov::IovIterSource,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    pmem,
+    prelude::*, //
+};
+
+impl dax::Operations for Pmem {
+    fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access> {
+        let left = self
+            .geometry
+            .pages()
+            .checked_sub(pgoff.0)
+            .filter(|left| *left > 0)
+            .ok_or(ERANGE)?;
+        // Cannot wrap: the page is on the device.
+        let start = (pgoff.0 as u64) << PAGE_SHIFT;
+        let kaddr = self.window.addr(self.geometry.in_window(start)).ok_or(ERANGE)?;
+        let pfn = pmem::phys_to_pfn(self.geometry.to_phys(start));
+
+        let mut available = left;
+        if self.poison.exists() {
+            available = self.good_pages(start, pages.clamp(1, left), mode)?;
+        }
+        let mut found = Access {
+            pages: available,
+            kaddr,
+            pfn,
+        };
+        if self.vmalloc {
+            self.ask_test(&mut found, start);
+        }
+        Ok(found)
+    }
+
+    fn zero_page_range(&self, pgoff: Pgoff, pages: usize) -> Result {
+        let start = pgoff.to_bytes().ok_or(ERANGE)?;
+        let len = Pgoff(pages).to_bytes().ok_or(ERANGE)?;
+        let Some(range) = ByteRange::new(start, len) else {
+            return if len == 0 { Ok(()) } else { Err(ERANGE) };
+        };
+        // Page by page: firmware has been seen to clear long ranges unreliably.
+        let (first, after) = range.pages_touched();
+        for page in first..after {
+            let page = ByteRange::new(page << PAGE_SHIFT, PAGE_SIZE as u64).ok_or(ERANGE)?;
+            io::write_zeroes(self, page)?;
+        }
+        Ok(())
+    }
+
+    /// Writes over poison.
+    ///
+    /// What is written comes by way of a buffer, page by page, so that the media is touched only
+    /// when the data for it is there: a source that cannot be read leaves poison poison, not good
+    /// memory with data that nobody wrote. C copies straight to the media, and clears the record
+    /// however much arrived.
+    fn recovery_write(
+        &self,
+        pgoff: Pgoff,
+        offset: usize,
+        bytes: usize,
+        iter: &mut IovIterSource<'_>,
+    ) -> usize {
+        let range = pgoff
+            .to_bytes()
+            .and_then(|start| start.checked_add(offset as u64))
+            .and_then(|start| ByteRange::new(start, bytes as u64));
+        let Some(range) = range else { return 0 };
+
+        if self.poison.first_within(range.sectors_touched()).is_none() {
+            // Somebody else repaired it.
+            return self
+                .window_of(range)
+                .and_then(|range| self.window.write_iter(range, iter).ok())
+                .unwrap_or(0);
+        }
+        if !range.is_page_aligned() {
+            // Part of a page cannot be recovered: the rest of it is lost already.
+            pr_debug!("poison at {:#x}, but {:#x} bytes are not whole pages\n", offset, bytes);
+            return 0;
+        }
+        let Ok(mut page) = KVVec::<u8>::from_elem(0, PAGE_SIZE, GFP_KERNEL) else {
+            return 0;
+        };
+        let mut done = 0;
+        while done < bytes {
+            let Some(target) = ByteRange::new(range.start() + done as u64, PAGE_SIZE as u64) else {
+                break;
+            };
+            let copied = iter.copy_from_iter(&mut page);
+            let repaired = copied == PAGE_SIZE && self.overwrite(target, &page).is_ok();
+            if !repaired {
+                // SAFETY: The iterator was advanced by just that much.
+                unsafe { iter.revert(copied) };
+                break;
+            }
+            done += PAGE_SIZE;
+        }
+        done
+    }
+}
+
+impl Pmem {
+    /// Overwrites `target`, a page of the data that may be poisoned.
+    fn overwrite(&self, target: ByteRange, data: &[u8]) -> Result {
+        self.repair(target, |part| {
+            // CAST: `part` is no longer than a page.
+            let data = data.get(..part.len() as usize).ok_or(EINVAL)?;
+            self.window.write_bytes(self.geometry.in_window(part.start()), data)
+        })
+    }
+
+    /// How many pages from byte `start` of the data on, at most `pages`, may be accessed.
+    #[cold]
+    fn good_pages(&self, start: u64, pages: usize, mode: Mode) -> Result<usize> {
+        let asked = ByteRange::new(start, (pages as u64) << PAGE_SHIFT).ok_or(ERANGE)?;
+        let Some(bad) = self.poison.first_within(asked.sectors_touched()) else {
+            return Ok(pages);
+        };
+        // What comes before the poison can be read: the access becomes shorter, it need not fail.
+        // The subtraction cannot wrap, because `bad` is clipped to what was asked.
+        let good = bad.start().0.saturating_mul(SECTOR_SIZE).saturating_sub(start) >> PAGE_SHIFT;
+        match (usize::try_from(good), mode) {
+            (Ok(good), _) if good > 0 => Ok(good),
+            // A stride of one page: firmware has been seen to clear more than that unreliably.
+            (_, Mode::RecoveryWrite) => Ok(1),
+            (_, Mode::Access) => Err(EHWPOISON),
+        }
+    }
+
+    /// Asks tools/testing/nvdimm which page it has for memory that it made up.
+    #[cold]
+    fn ask_test(&self, found: &mut Access, start: u64) {
+        let mut pfn = found.pfn.0;
+        // SAFETY: The weak function does nothing; the test's only looks up the address.
+        let made_up = unsafe {
+            bindings::pmem_rust_vmalloc_pfn(
+                self.geometry.to_phys(start),
+                found.kaddr.as_ptr().cast(),
+                &mut pfn,
+            )
+        };
+        if made_up {
+            found.pfn.0 = pfn;
+            found.pages = 1;
+        }
+    }
+}

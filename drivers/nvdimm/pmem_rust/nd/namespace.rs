@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Namespaces: pieces of a region, and what claims them.
+
+use super::{
+    raw,
+    region::Region, //
+};
+use kernel::{
+    bindings,
+    device::{
+        Bound,
+        Core,
+        Device, //
+    },
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    memremap::{
+        self,
+        PageMap, //
+    },
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+use core::ptr::NonNull;
+
+/// How much of a namespace's start is for information blocks, in bytes: `nd_info_block_reserve()`.
+const INFO_BLOCK_RESERVE: u64 = 0x2000usize.next_multiple_of(PAGE_SIZE) as u64;
+
+/// A name for a disk, as C writes it.
+pub(crate) type DiskName = [u8; bindings::DISK_NAME_LEN as usize];
+
+/// What a device on the bus makes of its namespace.
+pub(crate) enum Personality {
+    /// The namespace itself, or a claim on it that is not known.
+    Plain,
+    /// A block translation table.
+    Btt,
+    /// Memory with `struct page`s.
+    Pfn,
+}
+
+/// Whether some other personality takes the namespace.
+pub(crate) enum Claim {
+    /// Its information block was found, and a device for it made.
+    Taken,
+    /// None was found.
+    Free,
+}
+
+/// What the information block of a `pfn` device says.
+pub(crate) struct PfnInfo {
+    /// Where the data begins, in bytes from the start of the namespace.
+    pub(crate) data_offset: u64,
+}
+
+/// The namespace that a bound device drives, itself or as a claim.
+///
+/// # Invariants
+///
+/// `ndns` is a namespace that stays valid while `dev` is bound: `dev` itself or what it claims.
+/// `dev` is on the libnvdimm bus, and its parent a region.
+pub(crate) struct Namespace<'a> {
+    dev: &'a Device<Bound>,
+    ndns: NonNull<bindings::nd_namespace_common>,
+}
+
+impl<'a> Namespace<'a> {
+    /// Finds the namespace of `dev`, a device that the bus asks the driver to bind to.
+    pub(crate) fn probe(dev: &'a Device<Core<'_>>) -> Result<Self> {
+        // SAFETY: `dev` is a device that the bus probes.
+        let ndns = from_err_ptr(unsafe { bindings::nvdimm_namespace_common_probe(raw(dev)) })?;
+        // INVARIANT: The bus keeps the namespace as long as `dev` is bound.
+        Ok(Self {
+            dev,
+            ndns: NonNull::new(ndns).ok_or(ENODEV)?,
+        })
+    }
+
+    /// The device that is being bound.
+    pub(crate) fn device(&self) -> &'a Device<Bound> {
+        self.dev
+    }
+
+    /// The region that the namespace is part of.
+    pub(crate) fn region(&self) -> Result<Region> {
+        // SAFETY: `dev` is on the bus and its parent a region, by the type invariant.
+        unsafe { Region::of(self.dev) }
+    }
+
+    /// What the device makes of the namespace.
+    pub(crate) fn personality(&self) -> Personality {
+        // SAFETY: Both take any device.
+        unsafe {
+            if bindings::is_nd_btt(raw(self.dev)) {
+                Personality::Btt
+            } else if bindings::is_nd_pfn(raw(self.dev)) {
+                Personality::Pfn
+            } else {
+                Personality::Plain
+            }
+        }
+    }
+
+    /// Makes the start of the namespace accessible for the bus to read information blocks.
+    pub(crate) fn enable(&self) -> Result {
+        // SAFETY: The type invariant.
+        to_result(unsafe {
+            bindings::devm_namespace_enable(
+                raw(self.dev),
+                self.ndns.as_ptr(),
+                INFO_BLOCK_RESERVE,
+            )
+        })
+    }
+
+    /// Undoes [`Namespace::enable`].
+    pub(crate) fn disable(&self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::devm_namespace_disable(raw(self.dev), self.ndns.as_ptr()) };
+    }
+
+    /// Attaches a block translation table, which is a driver of its own.
+    pub(crate) fn attach_btt(&self) -> Result {
+        // SAFETY: The type invariant.
+        to_result(unsafe { bindings::nvdimm_namespace_attach_btt(self.ndns.as_ptr()) })
+    }
+
+    /// Looks for the information block of a block translation table.
+    pub(crate) fn probe_btt(&self) -> Claim {
+        // SAFETY: The type invariant.
+        match unsafe { bindings::nd_btt_probe(raw(self.dev), self.ndns.as_ptr()) } {
+            0 => Claim::Taken,
+            _ => Claim::Free,
+        }
+    }
+
+    /// Looks for the information block of a `pfn` device.
+    ///
+    /// `EOPNOTSUPP` when there is one that cannot be used.
+    pub(crate) fn probe_pfn(&self) -> Result<Claim> {
+        // SAFETY: The type invariant.
+        Self::claim(unsafe { bindings::nd_pfn_probe(raw(self.dev), self.ndns.as_ptr()) })
+    }
+
+    /// Looks for the information block of a device-dax device.
+    ///
+    /// `EOPNOTSUPP` when there is one that cannot be used.
+    pub(crate) fn probe_dax(&self) -> Result<Claim> {
+        // SAFETY: The type invariant.
+        Self::claim(unsafe { bindings::nd_dax_probe(raw(self.dev), self.ndns.as_ptr()) })
+    }
+
+    fn claim(result: c_int) -> Result<Claim> {
+        match to_result(result) {
+            Ok(()) => Ok(Claim::Taken),
+            Err(EOPNOTSUPP) => Err(EOPNOTSUPP),
+            Err(_) => Ok(Claim::Free),
+        }
+    }
+
+    /// Reads the information block of a `pfn` device, and fills in `pgmap` by it.
+    ///
+    /// Only while the namespace is enabled.
+    pub(crate) fn setup_pfn<T: memremap::Operations>(
+        &self,
+        pgmap: Pin<&mut PageMap<T>>,
+    ) -> Result<PfnInfo> {
+        // SAFETY: `to_nd_pfn()` is for devices that `is_nd_pfn()` knows.
+        let nd_pfn = match self.personality() {
+            // SAFETY: As above.
+            Personality::Pfn => unsafe { bindings::to_nd_pfn(raw(self.dev)) },
+            _ => return Err(EINVAL),
+        };
+        // SAFETY: `nd_pfn` is valid, and nobody else has `pgmap` yet.
+        to_result(unsafe { bindings::nvdimm_setup_pfn(nd_pfn, pgmap.as_raw()) })?;
+        // SAFETY: After `nvdimm_setup_pfn()` there is a validated superblock.
+        let sb = unsafe { (*nd_pfn).pfn_sb.as_ref() }.ok_or(ENXIO)?;
+        Ok(PfnInfo {
+            data_offset: u64::from_le(sb.dataoff),
+        })
+    }
+
+    /// The physical addresses of the namespace: the first one and the last one.
+    pub(crate) fn resource(&self) -> (u64, u64) {
+        // SAFETY: Namespaces that the driver binds to are `nd_namespace_io`s: the bus calls it for
+        // no others.
+        unsafe {
+            let common = self.ndns.as_ptr();
+            let nsio = kernel::container_of!(common, bindings::nd_namespace_io, common);
+            ((*nsio).res.start, (*nsio).res.end)
+        }
+    }
+
+    /// Reserves the physical addresses of the namespace until the device is unbound.
+    ///
+    /// Inlined for the reason given at [`PageMap::map`].
+    #[inline(always)]
+    pub(crate) fn request_region(&self) -> bool {
+        let (first, last) = self.resource();
+        let len = last.wrapping_sub(first).wrapping_add(1);
+        // SAFETY: The name is that of the namespace's device, which outlives the binding.
+        unsafe {
+            let ns_dev = &raw mut (*self.ndns.as_ptr()).dev;
+            memremap::request_region(self.dev, first, len, bindings::dev_name(ns_dev))
+        }
+    }
+
+    /// Whether there are to be `struct page`s for the namespace although no `pfn` device asks for
+    /// them.
+    pub(crate) fn wants_pages(&self) -> bool {
+        // SAFETY: The device is a namespace's, or a claim's, on the bus.
+        unsafe { bindings::pmem_should_map_pages(raw(self.dev)) }
+    }
+
+    /// The logical block size that the namespace asks for, in bytes.
+    pub(crate) fn sector_size(&self) -> u32 {
+        // SAFETY: The type invariant.
+        unsafe { bindings::pmem_sector_size(self.ndns.as_ptr()) }
+    }
+
+    /// What the namespace's disk is called.
+    pub(crate) fn disk_name(&self) -> DiskName {
+        let mut name = [0; bindings::DISK_NAME_LEN as usize];
+        // SAFETY: The type invariant; the buffer has the size that the function expects.
+        unsafe { bindings::nvdimm_namespace_disk_name(self.ndns.as_ptr(), name.as_mut_ptr()) };
+        name
+    }
+
+    /// The memory node that is nearest.
+    pub(crate) fn node(&self) -> i32 {
+        // SAFETY: The device is valid.
+        unsafe { bindings::dev_to_node(raw(self.dev)) }
+    }
+}
+
+/// Detaches what [`Namespace::attach_btt`] attached.
+pub(crate) fn detach_btt(dev: &Device<Core<'_>>) {
+    // SAFETY: Only devices of a block translation table are passed.
+    unsafe {
+        if bindings::is_nd_btt(raw(dev)) {
+            bindings::nvdimm_namespace_detach_btt(bindings::to_nd_btt(raw(dev)));
+        }
+    }
+}
+
+/// Has the bus's news about a device with a block translation table reach it.
+pub(crate) fn revalidate_btt(dev: &Device<Core<'_>>, poison: bool) {
+    // SAFETY: `dev` is a bound device on the bus; for one with a translation table, both its
+    // namespace and its disk are valid as long as it is bound.
+    unsafe {
+        if !bindings::is_nd_btt(raw(dev)) {
+            return;
+        }
+        let nd_btt = bindings::to_nd_btt(raw(dev));
+        if !poison {
+            bindings::nvdimm_check_and_set_ro((*(*nd_btt).btt).btt_disk);
+            return;
+        }
+        let common = (*nd_btt).ndns;
+        let nsio = kernel::container_of!(common, bindings::nd_namespace_io, common);
+        let range = bindings::range {
+            start: (*nsio).res.start,
+            end: (*nsio).res.end,
+        };
+        let nd_region = bindings::to_nd_region((*common).dev.parent);
+        bindings::nvdimm_badblocks_populate(nd_region, &raw mut (*nsio).bb, &range);
+    }
+}
+
+/// Makes a disk read-only when its region is. Sleeps.
+pub(crate) fn check_and_set_ro<T: kernel::block::bio_disk::Operations>(
+    disk: &kernel::block::bio_disk::Disk<T>,
+) {
+    // SAFETY: The disk was added below a device of the bus.
+    unsafe { bindings::nvdimm_check_and_set_ro(disk.as_raw()) };
+}
+
+/// Makes everything durable that was written to the region of `dev`, a bound device.
+pub(crate) fn flush(dev: &Device<Core<'_>>) {
+    // SAFETY: Devices that the driver is bound to are on the bus, below a region.
+    let flushed = unsafe { Region::of(dev) }.and_then(|region| region.flush());
+    if let Err(error) = flushed {
+        dev_warn!(dev, "flush failed: {:?}\n", error);
+    }
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Regions: what firmware says of a stretch of persistent memory, and can do for it.
+
+use super::raw;
+use kernel::{
+    bindings,
+    block::bio::Bio,
+    dax::units::{
+        ByteRange,
+        Sector,
+        SectorRange,
+        SECTOR_SHIFT, //
+    },
+    device::{
+        Bound,
+        Device, //
+    },
+    error::to_result,
+    prelude::*,
+    sync::aref::ARef, //
+};
+use core::ptr::NonNull;
+
+/// How often a list that grows while it is read is read again.
+const READ_ATTEMPTS: usize = 8;
+
+/// A region of persistent memory.
+///
+/// Every method may be called from any thread, and may sleep.
+///
+/// # Invariants
+///
+/// `region` is the `nd_region` whose device `_dev` keeps, and its parent is the bus.
+pub(crate) struct Region {
+    region: NonNull<bindings::nd_region>,
+    _dev: ARef<Device>,
+}
+
+// SAFETY: The functions of libnvdimm that take a region may be called from any thread.
+unsafe impl Send for Region {}
+// SAFETY: As above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// The region of a namespace or a claim.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be on the libnvdimm bus, and its parent a region.
+    pub(crate) unsafe fn of(dev: &Device<Bound>) -> Result<Self> {
+        // SAFETY: The function's contract.
+        unsafe {
+            let parent = (*raw(dev)).parent;
+            let region = NonNull::new(bindings::to_nd_region(parent)).ok_or(ENXIO)?;
+            // INVARIANT: The reference keeps the region, and the region its parent.
+            Ok(Self {
+                region,
+                _dev: Device::get_device(parent),
+            })
+        }
+    }
+
+    fn bus(&self) -> *mut bindings::nvdimm_bus {
+        // SAFETY: The type invariant.
+        unsafe { bindings::to_nvdimm_bus((*self.region.as_ptr()).dev.parent) }
+    }
+
+    /// Makes everything durable that was written before.
+    #[inline]
+    pub(crate) fn flush(&self) -> Result {
+        // SAFETY: The type invariant; without a bio the function is synchronous.
+        to_result(unsafe { bindings::nvdimm_flush(self.region.as_ptr(), core::ptr::null_mut()) })
+    }
+
+    /// Makes everything durable that was written before, and then ends `bio`, maybe later.
+    #[inline]
+    pub(crate) fn flush_and_end(&self, bio: Bio) {
+        // SAFETY: The type invariant. The bio was not ended.
+        let done = unsafe { bindings::nvdimm_flush(self.region.as_ptr(), bio.as_raw()) };
+        if done == bindings::NVDIMM_FLUSH_ASYNC as c_int {
+            // Whoever flushes ends the bio.
+            bio.into_raw();
+            return;
+        }
+        bio.end(to_result(done));
+    }
+
+    /// Whether there is a way to flush, and a need to; `ENXIO` when that is not known.
+    pub(crate) fn has_flush(&self) -> Result<bool> {
+        // SAFETY: The type invariant.
+        let has = unsafe { bindings::nvdimm_has_flush(self.region.as_ptr()) };
+        to_result(has.min(0))?;
+        Ok(has > 0)
+    }
+
+    /// Whether the CPU's caches have to be written back for data to be durable.
+    pub(crate) fn has_cache(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::nvdimm_has_cache(self.region.as_ptr()) != 0 }
+    }
+
+    /// Whether a flush needs no help from a hypervisor.
+    pub(crate) fn is_sync(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::is_nvdimm_sync(self.region.as_ptr()) }
+    }
+
+    /// Whether firmware has a command that clears poison.
+    ///
+    /// C does not ask: it takes a bus without commands for one that clears everything at once,
+    /// and fails for ever on a bus with commands but without this one (QEMU's).
+    pub(crate) fn can_clear_poison(&self) -> bool {
+        // SAFETY: A bus has a descriptor as long as it has regions.
+        let desc = unsafe { &*bindings::to_nd_desc(self.bus()) };
+        desc.ndctl.is_some() && desc.cmd_mask & (1 << bindings::ND_CMD_CLEAR_ERROR) != 0
+    }
+
+    /// Has firmware clear the poison in `phys`, physical addresses; returns how many bytes from
+    /// the start on it cleared.
+    ///
+    /// What it cleared is also taken off the bus's list.
+    pub(crate) fn clear_poison(&self, phys: ByteRange) -> Result<u64> {
+        let len = u32::try_from(phys.len()).map_err(|_| EINVAL)?;
+        // SAFETY: The type invariant: the region's device is on the bus.
+        let cleared = unsafe {
+            bindings::nvdimm_clear_poison(&raw mut (*self.region.as_ptr()).dev, phys.start(), len)
+        };
+        match u64::try_from(cleared) {
+            Ok(cleared) => Ok(cleared.min(phys.len())),
+            // CAST: Error numbers fit.
+            Err(_) => Err(Error::from_errno(cleared as c_int)),
+        }
+    }
+
+    /// Puts `phys`, physical addresses, on the bus's list, which outlives this driver's binding,
+    /// and on the region's, which `ndctl list` shows.
+    pub(crate) fn remember_poison(&self, phys: ByteRange) -> Result {
+        // SAFETY: The type invariant.
+        to_result(unsafe {
+            bindings::nvdimm_bus_add_badrange(self.bus(), phys.start(), phys.len())
+        })?;
+        if let Some(part) = self.own_part(phys) {
+            self.change_list(|list| {
+                let sectors = part.sectors_touched();
+                // SAFETY: The list is the region's, and initialised.
+                unsafe { bindings::badblocks_set(list, sectors.start().0, sectors.count(), 1) };
+            });
+        }
+        Ok(())
+    }
+
+    /// The part of `phys`, physical addresses, that is the region's, from its start on.
+    fn own_part(&self, phys: ByteRange) -> Option<ByteRange> {
+        // SAFETY: The type invariant.
+        let region = unsafe { &*self.region.as_ptr() };
+        ByteRange::new(region.ndr_start, region.ndr_size)?
+            .intersection(&phys)?
+            .relative_to(region.ndr_start)
+    }
+
+    /// Has `f` change the region's list of bad sectors, and wakes those who watch it.
+    fn change_list(&self, f: impl FnOnce(*mut bindings::badblocks)) {
+        let region = self.region.as_ptr();
+        // SAFETY: The type invariant; the list exists as long as the region has children.
+        f(unsafe { &raw mut (*region).bb });
+        // SAFETY: As above.
+        let node = unsafe { (*region).bb_state };
+        if !node.is_null() {
+            // SAFETY: The region has a reference to the node as long as it is enabled.
+            unsafe { bindings::kernfs_notify(node) };
+        }
+    }
+
+    /// Takes `phys`, physical addresses, off the bus's and the region's list: it was repaired
+    /// without firmware's help.
+    pub(crate) fn forget_poison(&self, phys: ByteRange) {
+        // CAST: A range of memory is not as long as 4 GiB here: repair goes page by page.
+        let len = phys.len() as u32;
+        // SAFETY: The type invariant.
+        unsafe { bindings::badrange_forget(&raw mut (*self.bus()).badrange, phys.start(), len) };
+
+        // Only whole sectors are good again.
+        let sectors = self.own_part(phys).and_then(|part| {
+            SectorRange::from_bounds(
+                Sector(part.start().div_ceil(1 << SECTOR_SHIFT)),
+                Sector(part.end() >> SECTOR_SHIFT),
+            )
+        });
+        if let Some(sectors) = sectors {
+            self.change_list(|list| {
+                // SAFETY: The list is the region's, and initialised.
+                unsafe { bindings::badblocks_clear(list, sectors.start().0, sectors.count()) };
+            });
+        }
+    }
+
+    /// The ranges of physical addresses within `within` that the bus has on its list.
+    ///
+    /// C walks the list without its lock, while another thread may free an entry.
+    pub(crate) fn known_poison(&self, within: ByteRange) -> Result<KVVec<ByteRange>> {
+        let mut room = 16;
+        for _ in 0..READ_ATTEMPTS {
+            let mut found = KVVec::with_capacity(room, GFP_KERNEL)?;
+            let seen = self.copy_known_poison(within, &mut found);
+            if seen <= room {
+                return Ok(found);
+            }
+            room = seen.saturating_add(16);
+        }
+        Err(EAGAIN)
+    }
+
+    /// Copies as many ranges as `found` has room for; returns how many there are.
+    fn copy_known_poison(&self, within: ByteRange, found: &mut KVVec<ByteRange>) -> usize {
+        let mut seen = 0;
+        // SAFETY: The type invariant.
+        let badrange = unsafe { &raw mut (*self.bus()).badrange };
+        // SAFETY: The lock is initialised with the bus.
+        unsafe { bindings::spin_lock(&raw mut (*badrange).lock) };
+        // SAFETY: The list is valid while its lock is held, and its entries are
+        // `badrange_entry`s.
+        unsafe {
+            let head = &raw mut (*badrange).list;
+            let mut at = (*head).next;
+            while at != head {
+                let entry = &*kernel::container_of!(at, bindings::badrange_entry, list);
+                at = entry.list.next;
+                let part = ByteRange::new(entry.start, entry.length)
+                    .and_then(|range| range.intersection(&within));
+                if let Some(part) = part {
+                    seen += 1;
+                    // When there is no room it is counted only.
+                    let _ = found.push_within_capacity(part);
+                }
+            }
+        }
+        // SAFETY: Locked above.
+        unsafe { bindings::spin_unlock(&raw mut (*badrange).lock) };
+        seen
+    }
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The owner of all that is known of a device's poison.
+//!
+//! [`Poison`] holds any number of ranges. The `badblocks` file in sysfs is a view of it that is
+//! kept in step: it shows as much as fits, 512 entries, and what an administrator writes to it is
+//! taken over. The `HWPoison` flags and the direct map are views too, which `repair.rs` and
+//! `attach.rs` keep.
+//!
+//! Lock order: the state's spinlock, then the lock inside [`Badblocks`]. Memory is allocated
+//! outside both.
+
+use super::poison_map::{
+    Full,
+    PoisonMap, //
+};
+use kernel::{
+    badblocks::Badblocks,
+    block::bio_disk::AttributeNode,
+    dax::units::SectorRange,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        SetOnce,
+        SpinLock, //
+    },
+};
+
+/// Room for this many ranges is made before the first is needed.
+const INITIAL_ROOM: usize = 16;
+
+struct State {
+    map: PoisonMap,
+    /// Counts what was added, so that a repair sees whether new poison came while it was at work.
+    additions: u64,
+    /// The view does not show everything.
+    truncated: bool,
+    /// No memory is left for more ranges: rather call too much bad than forget some.
+    widen: bool,
+}
+
+/// What is known of a device's poison. Sectors count from the start of the device's data.
+#[pin_data]
+pub(crate) struct Poison {
+    #[pin]
+    state: SpinLock<State>,
+    #[pin]
+    view: Badblocks,
+    /// How many ranges there are, to be read without the lock.
+    count: Atomic<usize>,
+    /// The generation of the view after the last change that was ours.
+    seen: Atomic<u32>,
+    /// What to wake when the view changes.
+    watchers: SetOnce<AttributeNode>,
+    /// All sectors of the device.
+    device: SectorRange,
+}
+
+/// How far the record was when [`Poison::mark`] was called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark(u64);
+
+impl Poison {
+    /// An empty record for a device of these sectors.
+    pub(crate) fn new(device: SectorRange) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            state <- new_spinlock!(
+                State {
+                    map: PoisonMap::new(),
+                    additions: 0,
+                    truncated: false,
+                    widen: false,
+                },
+                "nd_pmem::poison"
+            ),
+            view <- Badblocks::new(),
+            count: Atomic::new(0),
+            seen: Atomic::new(0),
+            watchers: SetOnce::new(),
+            device,
+            _: {
+                let room = KVVec::with_capacity(INITIAL_ROOM, GFP_KERNEL)?;
+                let _ = state.lock().map.replace_store(room);
+            },
+        })
+    }
+
+    /// The list that sysfs shows.
+    pub(crate) fn view(&self) -> &Badblocks {
+        &self.view
+    }
+
+    /// Has `node` woken when the view changes.
+    pub(crate) fn set_watchers(&self, node: AttributeNode) {
+        self.watchers.populate(node);
+    }
+
+    /// Whether there may be poison somewhere. This is all that I/O to a good device costs.
+    #[inline]
+    pub(crate) fn exists(&self) -> bool {
+        self.count.load(Relaxed) != 0 || self.view.generation() != self.seen.load(Relaxed)
+    }
+
+    /// The first poisoned sectors within `asked`.
+    #[inline]
+    pub(crate) fn first_within(&self, asked: SectorRange) -> Option<SectorRange> {
+        if !self.exists() {
+            return None;
+        }
+        self.with_room(|_, state| Ok(state.map.first_within(asked)))
+    }
+
+    /// How far the record is now, for [`Poison::clear_since`].
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.with_room(|_, state| Ok(state.additions)))
+    }
+
+    /// Records that `range` is poisoned, as far as it is on the device.
+    pub(crate) fn add(&self, range: SectorRange) {
+        let Some(range) = range.intersection(&self.device) else {
+            return;
+        };
+        self.with_room(|this, state| {
+            this.add_locked(state, range)?;
+            // Counted even if nothing is new: whoever repairs the sectors has to look again.
+            state.additions += 1;
+            this.change_view(state, range, |view| view.set(range));
+            Ok(())
+        });
+        self.wake();
+    }
+
+    /// Records that `range` is good, unless poison was added after `mark` was made.
+    ///
+    /// Returns whether it did.
+    pub(crate) fn clear_since(&self, range: SectorRange, mark: Mark) -> bool {
+        let done = self.with_room(|this, state| {
+            if state.additions != mark.0 {
+                return Ok(false);
+            }
+            match state.map.remove(range) {
+                Ok(_) => {}
+                // No memory to split a range in two: it stays bad, and can be cleared as a whole.
+                Err(Full) if state.widen => return Ok(false),
+                Err(Full) => return Err(Full),
+            }
+            this.count.store(state.map.len(), Relaxed);
+            this.change_view(state, range, |view| view.clear(range));
+            if state.truncated {
+                this.refill_view(state);
+            }
+            Ok(true)
+        });
+        self.wake();
+        done
+    }
+
+    fn wake(&self) {
+        if let Some(node) = self.watchers.as_ref() {
+            node.notify();
+        }
+    }
+
+    fn add_locked(&self, state: &mut State, range: SectorRange) -> Result<(), Full> {
+        if state.widen {
+            state.map.add_widening(range)?;
+        } else {
+            state.map.add(range)?;
+        }
+        self.count.store(state.map.len(), Relaxed);
+        Ok(())
+    }
+
+    /// Changes `range` of the view by `f`, which returns whether everything fitted.
+    fn change_view(&self, state: &mut State, range: SectorRange, f: impl Fn(&Badblocks) -> bool) {
+        let before = self.view.generation();
+        if !f(&self.view) {
+            state.truncated = true;
+        }
+        // If the generation grew by more than that, an administrator wrote to the view at the
+        // same time, and it is taken over by the next who looks.
+        let after = before.wrapping_add(Badblocks::generations(range));
+        if self.seen.load(Relaxed) == before && self.view.generation() == after {
+            self.seen.store(after, Relaxed);
+        }
+    }
+
+    /// Shows as much of the map as fits, after there was more than that.
+    fn refill_view(&self, state: &mut State) {
+        let mut shown = 0u32;
+        let before = self.view.generation();
+        let mut full = false;
+        for range in state.map.iter() {
+            shown = shown.wrapping_add(Badblocks::generations(range));
+            if !self.view.set(range) {
+                full = true;
+                break;
+            }
+        }
+        state.truncated = full;
+        let after = before.wrapping_add(shown);
+        if self.seen.load(Relaxed) == before && self.view.generation() == after {
+            self.seen.store(after, Relaxed);
+        }
+    }
+
+    /// Takes over what an administrator wrote to the view. At most 512 entries are looked at.
+    fn take_over_view(&self, state: &mut State) -> Result<(), Full> {
+        let generation = self.view.generation();
+        if generation == self.seen.load(Relaxed) {
+            return Ok(());
+        }
+        let mut rest = Some(self.device);
+        for _ in 0..Badblocks::CAPACITY {
+            let Some(range) = rest.and_then(|rest| self.view.first_within(rest)) else {
+                break;
+            };
+            if !state.map.covers(range) {
+                self.add_locked(state, range)?;
+                state.additions += 1;
+            }
+            rest = SectorRange::from_bounds(range.end(), self.device.end());
+        }
+        self.seen.store(generation, Relaxed);
+        Ok(())
+    }
+
+    /// Runs `f` with the state locked and the view taken over; when it says [`Full`], makes room
+    /// and runs it again.
+    ///
+    /// Ends: each time there is more room, or `widen` is set, after which nothing says [`Full`].
+    fn with_room<R>(&self, mut f: impl FnMut(&Self, &mut State) -> Result<R, Full>) -> R {
+        loop {
+            let room = {
+                let mut guard = self.state.lock();
+                let state = &mut *guard;
+                let result = match self.take_over_view(state) {
+                    Ok(()) => f(self, state),
+                    Err(Full) => Err(Full),
+                };
+                match result {
+                    Ok(result) => return result,
+                    Err(Full) => state.map.capacity().saturating_mul(2),
+                }
+            };
+            // The old store is freed here too, outside the lock.
+            match KVVec::with_capacity(room.max(INITIAL_ROOM), GFP_KERNEL) {
+                Ok(larger) => drop(self.state.lock().map.replace_store(larger)),
+                Err(_) => {
+                    pr_warn!("no memory to record poison exactly: good sectors may be called bad\n");
+                    self.state.lock().widen = true;
+                }
+            }
+        }
+    }
+}
