@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Property tests, run on the host, of sources that the kernel compiles.
+//!
+//! The modules here are the kernel's own files; what they use of the `kernel` crate comes from
+//! `kernel-shim`. Without `cfg(test)` this crate only shows that they compile as plain `no_std`.
+//!
+//! Two runs do the same thing: the seed is fixed. To look further, set `PROPTEST_CASES`,
+//! `PROPTEST_RNG_SEED` or both. A failure prints the smallest case that still fails, which then
+//! becomes a test with its values written out; no file of seeds is kept.
+
+#![cfg_attr(not(test), no_std)]
+
+// Without the tests nothing calls it.
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../drivers/nvdimm/pmem_rust/poison_map.rs"]
+mod poison_map;
+
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod poison_map_tests;
+#[cfg(test)]
+mod units_tests;
