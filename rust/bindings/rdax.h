@@ -23,8 +23,6 @@ const blk_features_t RUST_CONST_HELPER_BLK_FEAT_SYNCHRONOUS = BLK_FEAT_SYNCHRONO
 const blk_features_t RUST_CONST_HELPER_BLK_FEAT_NOWAIT = BLK_FEAT_NOWAIT;
 const blk_features_t RUST_CONST_HELPER_BLK_FEAT_DAX = BLK_FEAT_DAX;
 
-const blk_mode_t RUST_CONST_HELPER_BLK_OPEN_READ = BLK_OPEN_READ;
-
 /* An expression that depends on the architecture. */
 const unsigned long RUST_CONST_HELPER_RDAX_MEMREMAP_PMEM = ARCH_MEMREMAP_PMEM;
 

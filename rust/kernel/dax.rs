@@ -288,7 +288,8 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         let asked = usize::try_from(pages).unwrap_or(0);
         // SAFETY: The function's contract.
         let found = unsafe {
-            Self::with(dev, |data| data.direct_access(Pgoff(pgoff), asked, mode)).unwrap_or(Err(ENXIO))
+            Self::with(dev, |data| data.direct_access(Pgoff(pgoff), asked, mode))
+                .unwrap_or(Err(ENXIO))
         };
         match found {
             Ok(access) => {
@@ -339,7 +340,9 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         let iter = unsafe { IovIterSource::from_raw(iter) };
         // SAFETY: The function's contract.
         unsafe {
-            Self::with(dev, |data| data.recovery_write(Pgoff(pgoff), offset, bytes, iter))
+            Self::with(dev, |data| {
+                data.recovery_write(Pgoff(pgoff), offset, bytes, iter)
+            })
         }
         .unwrap_or(0)
     }

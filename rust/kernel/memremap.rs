@@ -180,7 +180,12 @@ pub fn map_without_pages(dev: &Device<Bound>, phys: u64, len: u64) -> Result<Non
 ///
 /// `name` must be valid until `dev` is unbound.
 #[inline(always)]
-pub unsafe fn request_region(dev: &Device<Bound>, start: u64, len: u64, name: *const c_char) -> bool {
+pub unsafe fn request_region(
+    dev: &Device<Bound>,
+    start: u64,
+    len: u64,
+    name: *const c_char,
+) -> bool {
     // SAFETY: `dev` is bound, and `name` is valid by the function's contract.
     !unsafe {
         bindings::__devm_request_region(

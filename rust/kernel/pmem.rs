@@ -23,7 +23,10 @@ use crate::{
     },
     prelude::*, //
 };
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 
 /// How far a copy came before it met poison.
 #[derive(Debug, PartialEq, Eq)]
@@ -94,44 +97,16 @@ impl Window {
         unsafe { bindings::is_vmalloc_addr(self.base.as_ptr().cast()) }
     }
 
-    /// Copies `segment` to `offset`, past the caches.
+    /// A place to copy the segments of a bio to or from, one after the other.
     #[inline]
-    pub fn write_segment(&self, offset: u64, segment: &Segment<'_>) -> Result {
-        self.write_segment_start(offset, segment, u64::from(segment.len()))
-    }
-
-    /// Copies the first `len` bytes of `segment`, or all of it, to `offset`, past the caches.
-    #[inline]
-    pub fn write_segment_start(&self, offset: u64, segment: &Segment<'_>, len: u64) -> Result {
-        let len = len.min(u64::from(segment.len()));
-        let (dst, len) = self.checked(ByteRange::new(offset, len).ok_or(ERANGE)?)?;
-        segment.flush_dcache();
-        // SAFETY: `dst` is `len` mapped bytes by the type invariant, and the segment no shorter.
-        unsafe { bindings::memcpy_flushcache(dst.cast(), segment.as_ptr().cast(), len) };
-        Ok(())
-    }
-
-    /// Copies from `offset` to `segment`; stops at a machine check.
-    #[inline]
-    pub fn read_segment(
-        &self,
-        offset: u64,
-        segment: &Segment<'_>,
-    ) -> Result<Result<(), MachineCheck>> {
-        let range = ByteRange::new(offset, u64::from(segment.len())).ok_or(ERANGE)?;
-        let (src, len) = self.checked(range)?;
-        // SAFETY: `src` is `len` bytes of the mapping; that some may be unmapped or poisoned is
-        // what this function is for. The segment is valid for writes of its length.
-        let left = unsafe {
-            bindings::copy_mc_to_kernel(segment.as_ptr().cast(), src.cast(), segment.len())
-        };
-        segment.flush_dcache();
-        if left == 0 {
-            return Ok(Ok(()));
-        }
-        Ok(Err(MachineCheck {
-            copied: (len as u64).saturating_sub(left as u64),
-        }))
+    pub fn cursor(&self, range: ByteRange) -> Result<Cursor<'_>> {
+        let (at, left) = self.checked(range)?;
+        // INVARIANT: Just checked.
+        Ok(Cursor {
+            at,
+            left,
+            _window: PhantomData,
+        })
     }
 
     /// Copies `data` to `offset`, past the caches.
@@ -148,7 +123,11 @@ impl Window {
     /// Reads from `offset` into `out`; stops at a machine check.
     pub fn read_bytes(&self, offset: u64, out: &mut [u8]) -> Result<Result<(), MachineCheck>> {
         let Some(range) = ByteRange::new(offset, out.len() as u64) else {
-            return if out.is_empty() { Ok(Ok(())) } else { Err(ERANGE) };
+            return if out.is_empty() {
+                Ok(Ok(()))
+            } else {
+                Err(ERANGE)
+            };
         };
         let (src, len) = self.checked(range)?;
         let asked = u32::try_from(len).map_err(|_| EINVAL)?;
@@ -182,6 +161,76 @@ impl Window {
         // SAFETY: `addr` is `len` mapped bytes by the type invariant.
         unsafe { bindings::arch_invalidate_pmem(addr.cast(), len) };
         Ok(())
+    }
+}
+
+/// A part of a [`Window`] that segments are copied to or from in order.
+///
+/// # Invariants
+///
+/// `at` is the start of `left` bytes of a window that lives for `'a`.
+pub struct Cursor<'a> {
+    at: *mut u8,
+    left: usize,
+    _window: PhantomData<&'a Window>,
+}
+
+impl Cursor<'_> {
+    /// Moves on by `len` bytes, and returns where they are; `ERANGE` past the end.
+    #[inline]
+    fn take(&mut self, len: usize) -> Result<*mut u8> {
+        self.left = self.left.checked_sub(len).ok_or(ERANGE)?;
+        let at = self.at;
+        // INVARIANT: `len` bytes fewer are left.
+        self.at = at.wrapping_add(len);
+        Ok(at)
+    }
+
+    /// Leaves as many bytes alone as `segment` has.
+    #[inline]
+    pub fn skip(&mut self, segment: &Segment<'_>) -> Result {
+        self.take(segment.len() as usize).map(|_| ())
+    }
+
+    /// Copies `segment` to the window, past the caches.
+    #[inline]
+    pub fn write(&mut self, segment: &Segment<'_>) -> Result {
+        let len = segment.len() as usize;
+        let at = self.take(len)?;
+        segment.flush_dcache();
+        // SAFETY: `at` is `len` mapped bytes by the type invariant, and the segment is as long.
+        unsafe { bindings::memcpy_flushcache(at.cast(), segment.as_ptr().cast(), len) };
+        Ok(())
+    }
+
+    /// Copies the first `len` bytes of `segment`, no more than it has.
+    pub fn write_start(&mut self, segment: &Segment<'_>, len: u64) -> Result {
+        // CAST: No more than the segment's length, which is 32 bits.
+        let len = len.min(u64::from(segment.len())) as usize;
+        let at = self.take(len)?;
+        segment.flush_dcache();
+        // SAFETY: `at` is `len` mapped bytes by the type invariant, and the segment no shorter.
+        unsafe { bindings::memcpy_flushcache(at.cast(), segment.as_ptr().cast(), len) };
+        Ok(())
+    }
+
+    /// Copies from the window to `segment`; stops at a machine check.
+    #[inline]
+    pub fn read(&mut self, segment: &Segment<'_>) -> Result<Result<(), MachineCheck>> {
+        let len = segment.len() as usize;
+        let at = self.take(len)?;
+        // SAFETY: `at` is `len` bytes of the window; that some may be unmapped or poisoned is what
+        // this function is for. The segment is valid for writes of its length.
+        let left = unsafe {
+            bindings::copy_mc_to_kernel(segment.as_ptr().cast(), at.cast(), segment.len())
+        };
+        segment.flush_dcache();
+        if left == 0 {
+            return Ok(Ok(()));
+        }
+        Ok(Err(MachineCheck {
+            copied: (len as u64).saturating_sub(left as u64),
+        }))
     }
 }
 

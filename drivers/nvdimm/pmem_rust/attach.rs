@@ -110,7 +110,9 @@ struct Listener {
 
 impl memremap::Operations for FailureHandler {
     fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
-        SetOnce::as_ref(&self.0).ok_or(EOPNOTSUPP)?.fail(pfn, pages, mf_flags)
+        SetOnce::as_ref(&self.0)
+            .ok_or(EOPNOTSUPP)?
+            .fail(pfn, pages, mf_flags)
     }
 }
 
@@ -143,7 +145,9 @@ impl Listener {
             // SAFETY: The pages are mapped by us, and `memory_failure()` pins the pagemap.
             unsafe {
                 let start = pmem::folio_start(pfn);
-                if start != pfn && self.pmem.page_is_good(start) && pmem::test_and_clear_hwpoison(start)
+                if start != pfn
+                    && self.pmem.page_is_good(start)
+                    && pmem::test_and_clear_hwpoison(start)
                 {
                     pmem::set_hwpoison(pfn);
                 }
@@ -193,7 +197,12 @@ fn map(
     let dev = ns.device();
     let (first, last) = ns.resource();
     let invalid = || {
-        dev_err!(dev, "the information block claims more than the {:#x}-{:#x} that there is\n", first, last);
+        dev_err!(
+            dev,
+            "the information block claims more than the {:#x}-{:#x} that there is\n",
+            first,
+            last
+        );
         EINVAL
     };
 
@@ -244,7 +253,12 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     let limits = limits(ns, &region, pfn.is_some());
     if !ns.request_region() {
         let (first, last) = ns.resource();
-        dev_warn!(dev, "could not reserve region [mem {:#x}-{:#x}]\n", first, last);
+        dev_warn!(
+            dev,
+            "could not reserve region [mem {:#x}-{:#x}]\n",
+            first,
+            last
+        );
         return Err(EBUSY);
     }
 
@@ -255,8 +269,7 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     let window = unsafe { Window::new(addr, geometry.mapped_len()) };
     let is_sync = region.is_sync();
     let has_cache = region.has_cache();
-    let pmem = Arc::pin_init(Pmem::new(geometry, window, region), GFP_KERNEL)?;
-    let pmem: Arc<Pmem> = pmem.into();
+    let pmem: Arc<Pmem> = Arc::pin_init(Pmem::new(geometry, window, region), GFP_KERNEL)?;
     pmem.learn_from_bus()?;
 
     let dax = dax::Registration::new(
@@ -292,7 +305,11 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         }
         None => None,
     };
-    let groups = if cfg!(CONFIG_ARCH_HAS_PMEM_API) { &DAX_GROUPS } else { &NO_GROUPS };
+    let groups = if cfg!(CONFIG_ARCH_HAS_PMEM_API) {
+        &DAX_GROUPS
+    } else {
+        &NO_GROUPS
+    };
     let disk = Added::new(disk, dev, groups)?;
 
     check_and_set_ro(disk.disk());

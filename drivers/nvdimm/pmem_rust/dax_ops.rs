@@ -28,6 +28,7 @@ use kernel::{
 };
 
 impl dax::Operations for Pmem {
+    #[inline]
     fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access> {
         let left = self
             .geometry
@@ -37,8 +38,9 @@ impl dax::Operations for Pmem {
             .ok_or(ERANGE)?;
         // Cannot wrap: the page is on the device.
         let start = (pgoff.0 as u64) << PAGE_SHIFT;
-        let kaddr = self.window.addr(self.geometry.in_window(start)).ok_or(ERANGE)?;
-        let pfn = pmem::phys_to_pfn(self.geometry.to_phys(start));
+        let (offset, phys) = self.geometry.locate(start);
+        let kaddr = self.window.addr(offset).ok_or(ERANGE)?;
+        let pfn = pmem::phys_to_pfn(phys);
 
         let mut available = left;
         if self.poison.exists() {
@@ -98,7 +100,11 @@ impl dax::Operations for Pmem {
         }
         if !range.is_page_aligned() {
             // Part of a page cannot be recovered: the rest of it is lost already.
-            pr_debug!("poison at {:#x}, but {:#x} bytes are not whole pages\n", offset, bytes);
+            pr_debug!(
+                "poison at {:#x}, but {:#x} bytes are not whole pages\n",
+                offset,
+                bytes
+            );
             return 0;
         }
         let Ok(mut page) = KVVec::<u8>::from_elem(0, PAGE_SIZE, GFP_KERNEL) else {
@@ -125,10 +131,11 @@ impl dax::Operations for Pmem {
 impl Pmem {
     /// Overwrites `target`, a page of the data that may be poisoned.
     fn overwrite(&self, target: ByteRange, data: &[u8]) -> Result {
-        self.repair(target, |part| {
+        self.repair(target, &mut |part| {
             // CAST: `part` is no longer than a page.
             let data = data.get(..part.len() as usize).ok_or(EINVAL)?;
-            self.window.write_bytes(self.geometry.in_window(part.start()), data)
+            self.window
+                .write_bytes(self.geometry.in_window(part.start()), data)
         })
     }
 
@@ -141,7 +148,12 @@ impl Pmem {
         };
         // What comes before the poison can be read: the access becomes shorter, it need not fail.
         // The subtraction cannot wrap, because `bad` is clipped to what was asked.
-        let good = bad.start().0.saturating_mul(SECTOR_SIZE).saturating_sub(start) >> PAGE_SHIFT;
+        let good = bad
+            .start()
+            .0
+            .saturating_mul(SECTOR_SIZE)
+            .saturating_sub(start)
+            >> PAGE_SHIFT;
         match (usize::try_from(good), mode) {
             (Ok(good), _) if good > 0 => Ok(good),
             // A stride of one page: firmware has been seen to clear more than that unreliably.
@@ -157,7 +169,7 @@ impl Pmem {
         // SAFETY: The weak function does nothing; the test's only looks up the address.
         let made_up = unsafe {
             bindings::pmem_rust_vmalloc_pfn(
-                self.geometry.to_phys(start),
+                self.geometry.phys(start),
                 found.kaddr.as_ptr().cast(),
                 &mut pfn,
             )

@@ -92,9 +92,18 @@ impl Geometry {
         offset.saturating_add(self.data_offset)
     }
 
+    /// Where byte `offset` of the data is, which must be on the device: in the mapping, and its
+    /// physical address.
+    #[inline]
+    pub(crate) fn locate(&self, offset: u64) -> (u64, u64) {
+        // By the type invariant neither wraps for what is on the device.
+        let in_window = self.data_offset.wrapping_add(offset);
+        (in_window, self.phys.wrapping_add(in_window))
+    }
+
     /// The physical address of byte `offset` of the data, as for [`Geometry::in_window`].
     #[inline]
-    pub(crate) fn to_phys(&self, offset: u64) -> u64 {
+    pub(crate) fn phys(&self, offset: u64) -> u64 {
         self.phys.saturating_add(self.in_window(offset))
     }
 }
@@ -131,10 +140,11 @@ impl Pmem {
 
     /// `range` of the data as physical addresses.
     pub(crate) fn phys_of(&self, range: ByteRange) -> Option<ByteRange> {
-        ByteRange::new(self.geometry.to_phys(range.start()), range.len())
+        ByteRange::new(self.geometry.phys(range.start()), range.len())
     }
 
     /// `range` of the data in the mapping.
+    #[inline]
     pub(crate) fn window_of(&self, range: ByteRange) -> Option<ByteRange> {
         ByteRange::new(self.geometry.in_window(range.start()), range.len())
     }
@@ -147,7 +157,9 @@ impl Pmem {
 
     /// The page frames that `range` of the data touches.
     pub(crate) fn pfns(&self, range: ByteRange) -> impl Iterator<Item = Pfn> + '_ {
-        let (first, after) = self.phys_of(range).map_or((0, 0), |phys| phys.pages_touched());
+        let (first, after) = self
+            .phys_of(range)
+            .map_or((0, 0), |phys| phys.pages_touched());
         // CAST: Physical page numbers fit.
         (first..after).map(|pfn| Pfn(pfn as usize))
     }

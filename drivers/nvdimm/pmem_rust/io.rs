@@ -17,6 +17,7 @@ use kernel::{
     },
     dax,
     dax::units::ByteRange,
+    pmem::Cursor,
     prelude::*,
     sync::Arc, //
 };
@@ -58,61 +59,81 @@ impl bio_disk::Operations for PmemDriver {
 
 #[inline]
 fn transfer(pmem: &Pmem, bio: &Bio) -> Result {
+    // The block layer keeps bios within the disk; what it lets through is checked as a whole here
+    // and then copied piece by piece.
+    let all = bio.bytes().ok_or(EIO)?;
+    let mut cursor = pmem.window.cursor(pmem.window_of(all).ok_or(EIO)?)?;
     if bio.is_write() {
-        let nowait = bio.is_nowait();
-        bio.segments().try_for_each(|segment| write(pmem, &segment, nowait))
-    } else {
-        bio.segments().try_for_each(|segment| read(pmem, &segment))
-    }
-}
-
-#[inline]
-fn read(pmem: &Pmem, segment: &Segment<'_>) -> Result {
-    let range = segment.bytes().ok_or(EIO)?;
-    if pmem.poison.first_within(range.sectors_touched()).is_some() {
-        return Err(EIO);
-    }
-    let offset = pmem.geometry.in_window(range.start());
-    match pmem.window.read_segment(offset, segment)? {
-        Ok(()) => Ok(()),
-        Err(met) => {
-            // Nobody knew, so remember it: the next reader need not run into it.
-            if let Some(line) = ByteRange::new(range.start().saturating_add(met.copied), 1) {
-                pmem.poison.add(line.sectors_touched());
+        for segment in bio.segments() {
+            // Asked anew for each: poison may be reported at any time.
+            if pmem.poison.exists() {
+                write_checked(pmem, &mut cursor, &segment, bio.is_nowait())?;
+            } else {
+                cursor.write(&segment)?;
             }
-            Err(EIO)
+        }
+    } else {
+        for segment in bio.segments() {
+            if pmem.poison.exists() {
+                check_readable(pmem, &segment)?;
+            }
+            if let Err(met) = cursor.read(&segment)? {
+                return Err(record(pmem, &segment, met.copied));
+            }
         }
     }
-}
-
-#[inline]
-fn write(pmem: &Pmem, segment: &Segment<'_>, nowait: bool) -> Result {
-    let range = segment.bytes().ok_or(EIO)?;
-    if pmem.poison.first_within(range.sectors_touched()).is_some() {
-        return write_poisoned(pmem, segment, range, nowait);
-    }
-    pmem.window.write_segment(pmem.geometry.in_window(range.start()), segment)
+    Ok(())
 }
 
 #[cold]
-fn write_poisoned(pmem: &Pmem, segment: &Segment<'_>, range: ByteRange, nowait: bool) -> Result {
+fn check_readable(pmem: &Pmem, segment: &Segment<'_>) -> Result {
+    let range = segment.bytes().ok_or(EIO)?;
+    match pmem.poison.first_within(range.sectors_touched()) {
+        Some(_) => Err(EIO),
+        None => Ok(()),
+    }
+}
+
+/// Remembers poison that nobody knew of, so that the next reader need not run into it.
+#[cold]
+fn record(pmem: &Pmem, segment: &Segment<'_>, copied: u64) -> Error {
+    let met = segment.bytes().and_then(|range| {
+        let at = range.start().saturating_add(copied).min(range.end() - 1);
+        ByteRange::new(at, 1)
+    });
+    if let Some(line) = met {
+        pmem.poison.add(line.sectors_touched());
+    }
+    EIO
+}
+
+/// Writes a segment when there is poison somewhere on the device.
+#[cold]
+fn write_checked(
+    pmem: &Pmem,
+    cursor: &mut Cursor<'_>,
+    segment: &Segment<'_>,
+    nowait: bool,
+) -> Result {
+    let range = segment.bytes().ok_or(EIO)?;
+    if pmem.poison.first_within(range.sectors_touched()).is_none() {
+        return cursor.write(segment);
+    }
     if nowait {
         // Firmware may take its time.
         return Err(EAGAIN);
     }
-    pmem.repair(range, |part| {
-        let offset = pmem.geometry.in_window(part.start());
-        if part == range {
-            return pmem.window.write_segment(offset, segment);
-        }
-        // Firmware cleared the start only; the rest stays as it is.
-        pmem.window.write_segment_start(offset, segment, part.len())
+    cursor.skip(segment)?;
+    pmem.repair(range, &mut |part| {
+        // Firmware may have cleared the start only; then the rest stays as it is.
+        let target = pmem.window_of(part).ok_or(ERANGE)?;
+        pmem.window.cursor(target)?.write_start(segment, part.len())
     })
 }
 
 /// Fills `range` of the data, whole sectors, with zeroes, repairing poison.
 pub(crate) fn write_zeroes(pmem: &Pmem, range: ByteRange) -> Result {
-    let zero = |part: ByteRange| {
+    let mut zero = |part: ByteRange| {
         let zeroes = kernel::pmem::zero_page();
         let mut at = part.start();
         while at < part.end() {
@@ -120,13 +141,14 @@ pub(crate) fn write_zeroes(pmem: &Pmem, range: ByteRange) -> Result {
             // CAST: At most a page.
             let chunk = left.min(zeroes.len() as u64) as usize;
             let chunk = zeroes.get(..chunk).ok_or(EINVAL)?;
-            pmem.window.write_bytes(pmem.geometry.in_window(at), chunk)?;
+            pmem.window
+                .write_bytes(pmem.geometry.in_window(at), chunk)?;
             at += chunk.len() as u64;
         }
         Ok(())
     };
     if pmem.poison.first_within(range.sectors_touched()).is_some() {
-        pmem.repair(range, zero)
+        pmem.repair(range, &mut zero)
     } else {
         zero(range)
     }

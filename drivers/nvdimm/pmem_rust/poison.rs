@@ -247,13 +247,19 @@ impl Poison {
                     Err(Full) => state.map.capacity().saturating_mul(2),
                 }
             };
-            // The old store is freed here too, outside the lock.
-            match KVVec::with_capacity(room.max(INITIAL_ROOM), GFP_KERNEL) {
-                Ok(larger) => drop(self.state.lock().map.replace_store(larger)),
-                Err(_) => {
-                    pr_warn!("no memory to record poison exactly: good sectors may be called bad\n");
-                    self.state.lock().widen = true;
-                }
+            self.make_room(room);
+        }
+    }
+
+    /// Makes room for `room` ranges, or lets the map get by without. The old store is freed here
+    /// too, outside the lock.
+    #[cold]
+    fn make_room(&self, room: usize) {
+        match KVVec::with_capacity(room.max(INITIAL_ROOM), GFP_KERNEL) {
+            Ok(larger) => drop(self.state.lock().map.replace_store(larger)),
+            Err(_) => {
+                pr_warn!("no memory to record poison exactly: good sectors may be called bad\n");
+                self.state.lock().widen = true;
             }
         }
     }

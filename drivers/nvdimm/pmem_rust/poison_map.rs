@@ -142,7 +142,10 @@ impl PoisonMap {
         let after = self.ranges.partition_point(|r| r.start() < gone.end());
         let (Some(head), Some(tail)) = (
             self.ranges.get(first).copied(),
-            after.checked_sub(1).and_then(|last| self.ranges.get(last)).copied(),
+            after
+                .checked_sub(1)
+                .and_then(|last| self.ranges.get(last))
+                .copied(),
         ) else {
             return Ok(false);
         };

@@ -39,7 +39,7 @@ impl Pmem {
     pub(crate) fn repair(
         &self,
         range: ByteRange,
-        write: impl FnOnce(ByteRange) -> Result,
+        write: &mut dyn FnMut(ByteRange) -> Result,
     ) -> Result {
         if (range.start() | range.end()) % SECTOR_SIZE != 0 {
             return Err(EIO);
@@ -68,7 +68,11 @@ impl Pmem {
             self.region.flush()?;
         }
 
-        let mut good = if by_firmware { Some(usable) } else { self.verify(usable) };
+        let mut good = if by_firmware {
+            Some(usable)
+        } else {
+            self.verify(usable)
+        };
         for _ in 0..VERIFY_ATTEMPTS {
             let Some(part) = good else { break };
             if self.poison.clear_since(part.sectors_touched(), mark) {
@@ -100,7 +104,10 @@ impl Pmem {
         let mut sector = [0; SECTOR_SIZE as usize];
         let mut at = range.start();
         while at < range.end() {
-            match self.window.read_bytes(self.geometry.in_window(at), &mut sector) {
+            match self
+                .window
+                .read_bytes(self.geometry.in_window(at), &mut sector)
+            {
                 Ok(Ok(())) => at += SECTOR_SIZE,
                 _ => break,
             }

@@ -102,6 +102,15 @@ impl Bio {
         self.opf() & (1 << bindings::req_flag_bits___REQ_NOWAIT) != 0
     }
 
+    /// The bytes of the disk that the bio is about, or [`None`] if there are none or 64 bits cannot
+    /// name them.
+    #[inline]
+    pub fn bytes(&self) -> Option<ByteRange> {
+        // SAFETY: The type invariant.
+        let iter = unsafe { (*self.bio.as_ptr()).bi_iter };
+        ByteRange::new(Sector(iter.bi_sector).to_bytes()?, u64::from(iter.bi_size))
+    }
+
     /// The pieces of memory that the data comes from or goes to, in order.
     ///
     /// Each is as long as memory is contiguous, not cut at page borders.
@@ -122,7 +131,11 @@ impl Bio {
     #[inline]
     pub fn account(&self) -> Accounting<'_> {
         // SAFETY: The type invariant; a submitted bio has a device, a disk and a queue.
-        let features = unsafe { (*(*(*(*self.bio.as_ptr()).bi_bdev).bd_disk).queue).limits.features };
+        let features = unsafe {
+            (*(*(*(*self.bio.as_ptr()).bi_bdev).bd_disk).queue)
+                .limits
+                .features
+        };
         let start = (features & bindings::BLK_FEAT_IO_STAT != 0).then(|| {
             // SAFETY: The type invariant.
             unsafe { bindings::bio_start_io_acct(self.bio.as_ptr()) }
@@ -248,17 +261,21 @@ impl<'a> Iterator for Segments<'a> {
         // that has persistent memory.
         let base = unsafe { bindings::page_address(bvec.bv_page) }.cast::<u8>();
         // The pages of an entry are contiguous, and so are their addresses.
-        let addr = base.wrapping_add(bvec.bv_offset as usize + done as usize);
+        let addr = base
+            .wrapping_add(bvec.bv_offset as usize)
+            .wrapping_add(done as usize);
         let addr = NonNull::new(addr)?;
 
         // INVARIANT: This is how `bvec_iter_advance()` moves to the next entry.
-        self.iter.bi_size -= len;
-        self.iter.bi_sector += u64::from(len >> bindings::SECTOR_SHIFT);
+        // Nothing here can wrap, by the type invariant.
+        self.iter.bi_size = self.iter.bi_size.wrapping_sub(len);
+        let sectors = u64::from(len >> bindings::SECTOR_SHIFT);
+        self.iter.bi_sector = self.iter.bi_sector.wrapping_add(sectors);
         if len == left {
-            self.iter.bi_idx += 1;
+            self.iter.bi_idx = self.iter.bi_idx.wrapping_add(1);
             self.iter.bi_offset = 0;
         } else {
-            self.iter.bi_offset = done + len;
+            self.iter.bi_offset = done.wrapping_add(len);
         }
 
         Some(Segment {

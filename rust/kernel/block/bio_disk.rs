@@ -90,7 +90,10 @@ impl Limits {
             (self.dax, bindings::BLK_FEAT_DAX),
         ]
         .into_iter()
-        .fold(0, |features, (on, bit)| if on { features | bit } else { features });
+        .fold(
+            0,
+            |features, (on, bit)| if on { features | bit } else { features },
+        );
         lim
     }
 }
@@ -287,7 +290,7 @@ impl<T: Operations> Drop for Added<T> {
 unsafe fn sync_filesystems(disk: *mut bindings::gendisk) {
     let mut index = 0;
     loop {
-        let dev = {
+        let part = {
             // A partition that is deleted meanwhile is freed after a grace period.
             let _rcu = rcu::read_lock();
             // SAFETY: The table of a valid disk may be searched at any time.
@@ -302,37 +305,31 @@ unsafe fn sync_filesystems(disk: *mut bindings::gendisk) {
             if part.is_null() {
                 return;
             }
+            index += 1;
+            let part = part.cast::<bindings::block_device>();
             // SAFETY: The table holds block devices, and the read lock keeps this one.
-            unsafe { (*part.cast::<bindings::block_device>()).bd_dev }
+            let kept =
+                unsafe { bindings::kobject_get_unless_zero(&raw mut (*part).bd_device.kobj) };
+            if kept.is_null() {
+                continue;
+            }
+            part
         };
-        index += 1;
 
-        // SAFETY: Takes any number; without a holder there are no holder operations.
-        let file = from_err_ptr(unsafe {
-            bindings::bdev_file_open_by_dev(
-                dev,
-                bindings::BLK_OPEN_READ,
-                core::ptr::null_mut(),
-                core::ptr::null(),
-            )
-        });
-        // It may have gone since, and then there is nothing to write back.
-        let Ok(file) = file else { continue };
-
-        // SAFETY: The open file keeps its block device. The callback is called with the holder's
-        // lock held and gives it up, as `bdev_mark_dead()` does it.
+        // SAFETY: We hold a reference. The callback is called with the holder's lock held and
+        // gives it up, as `bdev_mark_dead()` does it. Opening the device instead would keep it,
+        // and so the driver's code, until the task returns to user space.
         unsafe {
-            let bdev = bindings::file_bdev(file);
-            bindings::mutex_lock(&raw mut (*bdev).bd_holder_lock);
-            let ops = (*bdev).bd_holder_ops;
+            bindings::mutex_lock(&raw mut (*part).bd_holder_lock);
+            let ops = (*part).bd_holder_ops;
             match ops.as_ref().and_then(|ops| ops.sync) {
-                Some(sync) => sync(bdev),
+                Some(sync) => sync(part),
                 None => {
-                    bindings::mutex_unlock(&raw mut (*bdev).bd_holder_lock);
-                    bindings::sync_blockdev(bdev);
+                    bindings::mutex_unlock(&raw mut (*part).bd_holder_lock);
+                    bindings::sync_blockdev(part);
                 }
             }
-            bindings::bdev_fput(file);
+            bindings::put_device(&raw mut (*part).bd_device);
         }
     }
 }

@@ -104,7 +104,10 @@ impl ByteRange {
     /// The same bytes counted from `origin`; [`None`] when the range begins before it.
     #[inline]
     pub fn relative_to(&self, origin: u64) -> Option<Self> {
-        Self::from_bounds(self.start.checked_sub(origin)?, self.end.checked_sub(origin)?)
+        Self::from_bounds(
+            self.start.checked_sub(origin)?,
+            self.end.checked_sub(origin)?,
+        )
     }
 
     /// Every sector that the range touches.
@@ -120,7 +123,10 @@ impl ByteRange {
     /// Page offsets of the first page that the range touches and of the one after the last.
     #[inline]
     pub fn pages_touched(&self) -> (u64, u64) {
-        (self.start >> PAGE_SHIFT, self.end.div_ceil(PAGE_SIZE as u64))
+        (
+            self.start >> PAGE_SHIFT,
+            self.end.div_ceil(PAGE_SIZE as u64),
+        )
     }
 
     /// Whether both ends lie on page boundaries.

@@ -6,6 +6,7 @@ use super::{
     raw,
     region::Region, //
 };
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     device::{
@@ -24,7 +25,6 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*, //
 };
-use core::ptr::NonNull;
 
 /// How much of a namespace's start is for information blocks, in bytes: `nd_info_block_reserve()`.
 const INFO_BLOCK_RESERVE: u64 = 0x2000usize.next_multiple_of(PAGE_SIZE) as u64;
@@ -108,11 +108,7 @@ impl<'a> Namespace<'a> {
     pub(crate) fn enable(&self) -> Result {
         // SAFETY: The type invariant.
         to_result(unsafe {
-            bindings::devm_namespace_enable(
-                raw(self.dev),
-                self.ndns.as_ptr(),
-                INFO_BLOCK_RESERVE,
-            )
+            bindings::devm_namespace_enable(raw(self.dev), self.ndns.as_ptr(), INFO_BLOCK_RESERVE)
         })
     }
 

@@ -3,6 +3,7 @@
 //! Regions: what firmware says of a stretch of persistent memory, and can do for it.
 
 use super::raw;
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     block::bio::Bio,
@@ -20,7 +21,6 @@ use kernel::{
     prelude::*,
     sync::aref::ARef, //
 };
-use core::ptr::NonNull;
 
 /// How often a list that grows while it is read is read again.
 const READ_ATTEMPTS: usize = 8;
