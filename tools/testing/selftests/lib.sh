@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the tests in the guest share: results in TAP, and devices to try things on.
+# Each test is a file of its own, tests/NAME.sh, which run-all describes.
+
+set -u
+kernel=$RDAX_KERNEL
+count=0 failures=0
+dev='' ns='' disk='' bb='' holder=''
+mnt=/mnt/pmem
+
+# result STATUS NAME [DETAIL]: one line of TAP.  After `defect` the C kernel must fail.
+result() {
+	local status=$1 name=$2 detail=${3:-}
+	count=$((count + 1))
+	if [ -n "${as_defect:-}" ] && [ "$kernel" = c ]; then
+		if [ "$status" = 0 ]; then
+			failures=$((failures + 1))
+			echo "not ok $count - $name: C passes, the test proves nothing"
+		else
+			echo "ok $count - $name (C fails, as expected${detail:+: $detail})"
+		fi
+	elif [ "$status" = 0 ]; then
+		echo "ok $count - $name"
+	else
+		failures=$((failures + 1))
+		echo "not ok $count - $name${detail:+: $detail}"
+	fi
+}
+
+# defect CHECK...: a check that must pass on rust, and fail on c.
+defect() {
+	local as_defect=yes
+	"$@"
+}
+
+# hw_defect CHECK..., madv_defect CHECK...: one when $how is that; else a check.  C records
+# what nfit reports, and nothing that madvise did.
+hw_defect() {
+	if [ "$how" = hw ]; then defect "$@"; else "$@"; fi
+}
+madv_defect() {
+	if [ "$how" = madv ]; then defect "$@"; else "$@"; fi
+}
+
+# equal NAME WANTED GOT
+equal() {
+	if [ "$2" = "$3" ]; then result 0 "$1"; else result 1 "$1" "wanted '$2', got '$3'"; fi
+}
+
+# matches NAME PATTERN GOT: PATTERN is the shell's.
+matches() {
+	# shellcheck disable=SC2053
+	if [[ $3 == $2 ]]; then result 0 "$1"; else result 1 "$1" "wanted '$2', got '$3'"; fi
+}
+
+# check NAME COMMAND...
+check() {
+	local name=$1 status=0 output
+	shift
+	output=$("$@" 2>&1) || status=$?
+	result "$status" "$name" "$* ended with $status: $(tail -n 3 <<<"$output" | tr '\n' ' ')"
+}
+
+# skip NAME WHY
+skip() {
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+# finish: the last command of each test.
+finish() {
+	release
+	echo "1..$count"
+	[ "$failures" = 0 ]
+	exit
+}
+
+# bail WHY: the test cannot go on.
+bail() {
+	result 1 "the test can run" "$1"
+	finish
+}
+
+# next_region: each test takes regions of its own, since C never forgets poison.
+next_region() {
+	local state=/run/rdax/next-region next=0
+	[ ! -f "$state" ] || next=$(<"$state")
+	[ -d "/sys/bus/nd/devices/region$next" ] || return 1
+	echo $((next + 1)) >"$state"
+	echo "$next"
+}
+
+# namespace [ndctl options]: make a namespace in a fresh region (or in $region), and set
+# $ns, $dev (pmem0), $disk (/dev/pmem0), $bb, and $holder (the sysfs device that is bound).
+namespace() {
+	local json
+	modprobe -a nfit nd_pmem || bail "modprobe -a nfit nd_pmem"
+	if [ -z "${region:-}" ]; then
+		region=$(next_region) || bail "no NVDIMM is left"
+	fi
+	if [ $# = 0 ]; then set -- -m fsdax; fi
+	json=$(ndctl create-namespace -f -e "namespace$region.0" "$@" 2>/tmp/ndctl.err) || bail "ndctl create-namespace: $(tail -n 1 /tmp/ndctl.err)"
+	ns=$(jq -r .dev <<<"$json")
+	dev=$(jq -r '.blockdev // empty' <<<"$json")
+	disk=/dev/$dev bb=/sys/block/$dev/badblocks
+	[ -z "$dev" ] || holder=$(basename "$(readlink -f "/sys/block/$dev/device")")
+}
+
+# xfs: a file system with DAX on $disk, at $mnt.  $mkfs_options are mkfs.xfs's.
+xfs() {
+	local words
+	# shellcheck disable=SC2086
+	words=$(mkfs.xfs -q -f ${mkfs_options:-} "$disk" 2>&1) || bail "mkfs.xfs: $(head -n 1 <<<"$words")"
+	mount -t xfs -o dax=always "$disk" "$mnt" || bail "mount"
+}
+
+# release: unmount.  The namespace stays, its region is not used again.
+release() {
+	while mountpoint -q "$mnt"; do umount "$mnt" || break; done
+}
+
+# bad_sectors: what badblocks says, "START COUNT" lines joined by commas; - for nothing.
+bad_sectors() {
+	local lines
+	lines=$(paste -sd, "$bb")
+	echo "${lines:--}"
+}
+
+# data_start: the physical address at which the data of $dev begins.
+data_start() {
+	cat "/sys/bus/nd/devices/$holder/resource"
+}
+
+# sectors_of FILE PAGE: what badblocks says when just that page of the file is bad.
+sectors_of() {
+	local phys
+	phys=$(poison phys "$1" "$2") || return
+	echo "$(((phys - $(data_start)) / 512)) 8"
+}
+
+# inject HOW FILE PAGE: HOW is madv or hw.
+inject() {
+	local before
+	before=$(grep -c . "$bb")
+	poison "$@"
+	[ "$1" = hw ] || return 0
+	# A machine check's work is done by a worker.
+	for _ in {1..30}; do
+		[ "$(grep -c . "$bb")" = "$before" ] || break
+		sleep 0.1
+	done
+}
+
+# bind, unbind: the driver of $dev.
+unbind() {
+	echo "$holder" >/sys/bus/nd/drivers/nd_pmem/unbind
+}
+
+bind() {
+	echo "$holder" >/sys/bus/nd/drivers/nd_pmem/bind
+}
+
+# other_namespace MODULE...: as `namespace`, where another driver than nfit has the region.
+other_namespace() {
+	modprobe -a "$@" nd_pmem || bail "modprobe $*"
+	for _ in {1..50}; do [ -b /dev/pmem0 ] && break; sleep 0.1; done
+	[ -b /dev/pmem0 ] || bail "there is no /dev/pmem0"
+	# For the tests.
+	# shellcheck disable=SC2034
+	ns=namespace0.0 dev=pmem0 disk=/dev/pmem0 bb=/sys/block/pmem0/badblocks
+	holder=$(basename "$(readlink -f /sys/block/pmem0/device)")
+}
+
+# whole_life: a file system on $disk with poison and repair.  Nobody but the driver is
+# there to record poison, so C does not, whoever reported it.
+whole_life() {
+	local how f
+	xfs
+	for how in madv hw; do
+		f=$mnt/$how
+		poison fill "$f" 0 64 11
+		equal "$how: a file holds data" same "$(poison verify "$f" 0 64 11)"
+		inject $how "$f" 20 >/dev/null
+		defect equal "$how: poison is on record" 8 "$(bad_sectors | cut -d, -f1 | cut -d' ' -f2)"
+		defect equal "$how: and is not read" EIO "$(poison pread "$f" $((20 * 4096)) 4096)"
+		hw_defect equal "$how: a pwrite repairs" 4096 "$(poison pwrite "$f" $((20 * 4096)) 4096 v)"
+		equal "$how: nothing is on record" - "$(bad_sectors)"
+		equal "$how: the neighbours are good" same "$(poison verify "$f" 0 20 11)"
+	done
+	umount "$mnt"
+	mount -t xfs -o dax=always "$disk" "$mnt" || bail "mount again"
+	equal "all is there after a remount" same "$(poison verify "$mnt/madv" 21 43 11)"
+	umount "$mnt"
+	echo "800000 1" >"$bb"
+	equal "a bad sector of the disk is EIO" EIO "$(poison pread "$disk" $((800000 * 512)) 512 direct)"
+	check "fsync of the disk" dd if=/dev/urandom of="$disk" bs=4096 count=64 conv=fsync,notrunc status=none
+	check "FUA writes" dd if=/dev/zero of="$disk" bs=4096 count=64 oflag=direct,dsync conv=notrunc status=none
+}
