@@ -55,12 +55,12 @@ impl Badblocks {
     ///
     /// let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
     /// let eight = SectorRange::new(Sector(16), 8).ok_or(EINVAL)?;
-    /// assert!(list.set(eight));
+    /// assert!(list.add(eight));
     /// let all = SectorRange::new(Sector(0), 1 << 40).ok_or(EINVAL)?;
     /// assert_eq!(list.first_within(all), Some(eight));
-    /// list.clear(SectorRange::new(Sector(16), 4).ok_or(EINVAL)?);
+    /// list.remove(SectorRange::new(Sector(16), 4).ok_or(EINVAL)?);
     /// assert_eq!(list.first_within(all), SectorRange::new(Sector(20), 4));
-    /// list.clear(eight);
+    /// list.remove(eight);
     /// assert_eq!(list.first_within(all), None);
     /// # Ok::<(), Error>(())
     /// ```
@@ -93,7 +93,7 @@ impl Badblocks {
     }
 
     /// Adds `range`; returns `false` when the list is full and some of it did not fit.
-    pub fn set(&self, range: SectorRange) -> bool {
+    pub fn add(&self, range: SectorRange) -> bool {
         Self::steps(range).fold(true, |fitted, step| {
             // SAFETY: The type invariant.
             let set = unsafe {
@@ -104,7 +104,7 @@ impl Badblocks {
     }
 
     /// Takes `range` out; returns `false` when an entry had to be split and the list is full.
-    pub fn clear(&self, range: SectorRange) -> bool {
+    pub fn remove(&self, range: SectorRange) -> bool {
         Self::steps(range).fold(true, |fitted, step| {
             // SAFETY: The type invariant.
             let cleared = unsafe {
@@ -114,7 +114,7 @@ impl Badblocks {
         })
     }
 
-    /// By how much [`Badblocks::generation`] grows when `range` is set or cleared, wrapping.
+    /// By how much [`Badblocks::generation`] grows when `range` is added or removed, wrapping.
     pub fn generations(range: SectorRange) -> u32 {
         // CAST: Wraps, as the generation does.
         (range.count().div_ceil(Self::STEP) as u32).wrapping_mul(2)

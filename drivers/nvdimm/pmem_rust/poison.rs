@@ -128,7 +128,7 @@ impl Poison {
             this.add_locked(state, range)?;
             // Counted even if nothing is new: whoever repairs the sectors has to look again.
             state.additions += 1;
-            this.change_view(state, range, |view| view.set(range));
+            this.change_view(state, range, |view| view.add(range));
             Ok(())
         });
         self.wake();
@@ -149,7 +149,7 @@ impl Poison {
                 Err(Full) => return Err(Full),
             }
             this.count.store(state.map.len(), Relaxed);
-            this.change_view(state, range, |view| view.clear(range));
+            this.change_view(state, range, |view| view.remove(range));
             if state.truncated {
                 this.refill_view(state);
             }
@@ -196,7 +196,7 @@ impl Poison {
         let mut full = false;
         for range in state.map.iter() {
             shown = shown.wrapping_add(Badblocks::generations(range));
-            if !self.view.set(range) {
+            if !self.view.add(range) {
                 full = true;
                 break;
             }

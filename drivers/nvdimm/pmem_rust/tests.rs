@@ -131,11 +131,11 @@ mod badblocks {
     #[test]
     fn set_find_clear() -> Result {
         let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
-        assert!(list.set(range(16, 8)?));
+        assert!(list.add(range(16, 8)?));
         // More sectors than `badblocks_check()` can count.
         assert_eq!(list.first_within(range(0, 1 << 40)?), Some(range(16, 8)?));
         assert_eq!(list.first_within(range(20, 1)?), Some(range(20, 1)?));
-        assert!(list.clear(range(16, 4)?));
+        assert!(list.remove(range(16, 4)?));
         assert_eq!(list.first_within(range(0, 100)?), Some(range(20, 4)?));
         Ok(())
     }
@@ -144,9 +144,9 @@ mod badblocks {
     fn full() -> Result {
         let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
         for at in 0..Badblocks::CAPACITY as u64 {
-            assert!(list.set(range(at * 16, 8)?));
+            assert!(list.add(range(at * 16, 8)?));
         }
-        assert!(!list.set(range(Badblocks::CAPACITY as u64 * 16, 8)?));
+        assert!(!list.add(range(Badblocks::CAPACITY as u64 * 16, 8)?));
         Ok(())
     }
 
@@ -155,7 +155,7 @@ mod badblocks {
         let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
         for change in [range(16, 8)?, range(0, (1 << 30) + 1)?] {
             let before = list.generation();
-            list.set(change);
+            list.add(change);
             let grown = list.generation().wrapping_sub(before);
             assert_eq!(grown, Badblocks::generations(change));
         }
