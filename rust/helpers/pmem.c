@@ -11,6 +11,7 @@
 #include <linux/libnvdimm.h>
 #include <linux/mm.h>
 #include <linux/page-flags.h>
+#include <linux/sched/mm.h>
 #include <linux/seqlock.h>
 #include <linux/set_memory.h>
 #include <linux/string.h>
@@ -86,6 +87,16 @@ __rust_helper struct page *rust_helper_compound_head(struct page *page)
 __rust_helper int rust_helper_clear_mce_nospec(unsigned long pfn)
 {
 	return clear_mce_nospec(pfn);
+}
+
+__rust_helper unsigned int rust_helper_memalloc_noio_save(void)
+{
+	return memalloc_noio_save();
+}
+
+__rust_helper void rust_helper_memalloc_noio_restore(unsigned int flags)
+{
+	memalloc_noio_restore(flags);
 }
 
 __rust_helper int rust_helper_dev_to_node(struct device *dev)

@@ -290,3 +290,14 @@ pub fn zero_page() -> &'static [u8; PAGE_SIZE] {
     static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
     &ZEROES
 }
+
+/// Runs `f`, and has no allocation in it wait for I/O, which may wait for us in turn.
+pub fn without_io<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: Sets a flag of the current task.
+    let flags = unsafe { bindings::memalloc_noio_save() };
+    let result = f();
+    // SAFETY: `flags` is what the call above returned, and nothing in between returns early: the
+    // kernel does not unwind.
+    unsafe { bindings::memalloc_noio_restore(flags) };
+    result
+}

@@ -305,6 +305,11 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         }
         None => None,
     };
+    // From here on failures are recorded: soon the disk has users.
+    listener.populate(Listener {
+        pmem: pmem.clone(),
+        dax: dax_device,
+    });
     let groups = if cfg!(CONFIG_ARCH_HAS_PMEM_API) {
         &DAX_GROUPS
     } else {
@@ -317,10 +322,6 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         Some(node) => pmem.poison.set_watchers(node),
         None => dev_warn!(dev, "'badblocks' notification disabled\n"),
     }
-    listener.populate(Listener {
-        pmem: pmem.clone(),
-        dax: dax_device,
-    });
     Ok(Attachment {
         host,
         dax,

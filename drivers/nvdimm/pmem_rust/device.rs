@@ -116,6 +116,8 @@ pub(crate) struct Pmem {
     pub(crate) region: Region,
     #[pin]
     pub(crate) poison: Poison,
+    /// A flush asks a hypervisor, and waits for it.
+    pub(crate) flush_waits: bool,
     /// The memory is not in the direct map: it has no `HWPoison` flags, and no page of it was
     /// unmapped.
     pub(crate) vmalloc: bool,
@@ -129,11 +131,13 @@ impl Pmem {
         region: Region,
     ) -> impl PinInit<Self, Error> {
         let vmalloc = window.is_vmalloc();
+        let flush_waits = !region.is_sync();
         try_pin_init!(Self {
             poison <- Poison::new(geometry.all_sectors().ok_or(EINVAL)?),
             geometry,
             window,
             region,
+            flush_waits,
             vmalloc,
         })
     }

@@ -36,6 +36,9 @@ impl bio_disk::Operations for PmemDriver {
     fn submit(data: &DiskData, bio: Bio) {
         let pmem = &*data.pmem;
         if bio.wants_preflush() {
+            if pmem.flush_waits && bio.is_nowait() {
+                return bio.end(Err(EAGAIN));
+            }
             if let Err(error) = pmem.region.flush() {
                 return bio.end(Err(error));
             }

@@ -19,6 +19,7 @@ use kernel::{
     block::bio_disk::AttributeNode,
     dax::units::SectorRange,
     new_spinlock,
+    pmem::without_io,
     prelude::*,
     sync::{
         atomic::{
@@ -255,7 +256,9 @@ impl Poison {
     /// too, outside the lock.
     #[cold]
     fn make_room(&self, room: usize) {
-        match KVVec::with_capacity(room.max(INITIAL_ROOM), GFP_KERNEL) {
+        // Poison may be met while memory is written out to make room.
+        let store = without_io(|| KVVec::with_capacity(room.max(INITIAL_ROOM), GFP_KERNEL));
+        match store {
             Ok(larger) => drop(self.state.lock().map.replace_store(larger)),
             Err(_) => {
                 pr_warn!("no memory to record poison exactly: good sectors may be called bad\n");
