@@ -3,15 +3,17 @@
 //! Overwriting poisoned memory so that it is good again.
 //!
 //! The order matters. Readers are held off by the record of poison, and by nothing else, so it is
-//! cleared last, when
+//! cleared only when
 //!
 //! 1. the media is good, because firmware says so, or
 //! 2. where firmware has no such command, because whole cache lines were overwritten and read
 //!    back without a machine check;
 //! 3. the pages are in the direct map again, for the writer and then for readers;
-//! 4. the caches hold nothing of what was there before;
-//! 5. the new data is written; and
-//! 6. the pages are no longer marked.
+//! 4. the caches hold nothing of what was there before; and
+//! 5. the new data is written.
+//!
+//! What only shows the record follows it: the bus's list, and the `HWPoison` flags, which are
+//! cleared where no sector of the page is on record any more.
 //!
 //! C does not ask whether firmware has the command: without it, a repairing write fails for ever.
 //! It maps pages only if they are marked, though the mark may be on another page of the folio, and
@@ -73,16 +75,19 @@ impl Pmem {
         } else {
             self.verify(usable)
         };
+        let mut cleared = None;
         for _ in 0..VERIFY_ATTEMPTS {
             let Some(part) = good else { break };
             if self.poison.clear_since(part.sectors_touched(), mark) {
+                cleared = Some(part);
                 break;
             }
             // Poison was reported in the meantime: here or elsewhere, only a look can tell.
             mark = self.poison.mark();
             good = self.verify(usable);
         }
-        if let Some(part) = good {
+        // What stays on our record stays on the bus's too.
+        if let Some(part) = cleared {
             if !by_firmware {
                 if let Some(phys) = self.phys_of(part) {
                     self.region.forget_poison(phys);
@@ -92,7 +97,7 @@ impl Pmem {
         }
 
         let bad = self.poison.first_within(range.sectors_touched());
-        if good == Some(range) && bad.is_none() {
+        if cleared == Some(range) && bad.is_none() {
             Ok(())
         } else {
             Err(EIO)
