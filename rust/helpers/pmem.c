@@ -9,6 +9,7 @@
 #include <linux/dax.h>
 #include <linux/device.h>
 #include <linux/libnvdimm.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/page-flags.h>
 #include <linux/sched/mm.h>
@@ -82,6 +83,11 @@ __rust_helper unsigned long rust_helper_page_to_pfn(const struct page *page)
 __rust_helper struct page *rust_helper_compound_head(struct page *page)
 {
 	return compound_head(page);
+}
+
+__rust_helper void rust_helper_put_dev_pagemap(struct dev_pagemap *pgmap)
+{
+	put_dev_pagemap(pgmap);
 }
 
 __rust_helper int rust_helper_clear_mce_nospec(unsigned long pfn)

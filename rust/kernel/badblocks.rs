@@ -25,6 +25,7 @@ use crate::{
 /// `inner` is a `struct badblocks` that `badblocks_init()` initialised, and stays pinned until
 /// `badblocks_exit()` ran.
 #[pin_data(PinnedDrop)]
+#[repr(transparent)]
 pub struct Badblocks {
     #[pin]
     inner: Opaque<bindings::badblocks>,
@@ -39,8 +40,9 @@ impl Badblocks {
     /// How many entries fit; an entry holds at most 512 sectors.
     pub const CAPACITY: usize = bindings::PAGE_SIZE / size_of::<u64>();
 
-    /// The C functions count sectors in an `int` at places: `badblocks_check()` never returns for
-    /// 2^31 of them, so no more than this many are passed at a time.
+    /// The C functions count sectors in an `int` at places: `badblocks_check()` and
+    /// `badblocks_clear()` never return for 2^31 of them, so no more than this many are passed at
+    /// a time.
     const STEP: u64 = 1 << 30;
 
     /// An empty list.
@@ -74,6 +76,17 @@ impl Badblocks {
                 to_result(unsafe { bindings::badblocks_init(ptr, 1) })
             }),
         })
+    }
+
+    /// A list that C initialised, and keeps.
+    ///
+    /// # Safety
+    ///
+    /// `list` must be initialised, must stay so and where it is for `'a`, and must be changed by
+    /// nothing but the C functions meanwhile.
+    pub unsafe fn from_raw<'a>(list: *mut bindings::badblocks) -> &'a Self {
+        // SAFETY: The type is a transparent wrapper, and the caller's promise is its invariant.
+        unsafe { &*list.cast() }
     }
 
     /// The C list, for a `struct gendisk` to show.

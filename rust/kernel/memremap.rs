@@ -24,6 +24,10 @@ use core::{
 
 use crate::dax::units::Pfn;
 
+#[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
+#[path = "memremap/tests.rs"]
+mod tests;
+
 /// What the owner of fs-dax memory does when some of it fails.
 pub trait Operations: Send + Sync + 'static {
     /// `pages` pages from `pfn` on have failed; `mf_flags` are those of `memory_failure()`.
@@ -94,12 +98,13 @@ impl<T: Operations> PageMap<T> {
         (range.start, range.end)
     }
 
-    /// Maps the memory as fs-dax memory; returns the kernel's address of it.
+    /// Maps the memory as fs-dax memory until `dev` is unbound.
     ///
-    /// May sleep. Inlined into the driver, because tools/testing/nvdimm wraps the C functions for
+    /// May sleep. `ENXIO` when the range has memory of the system in it, `ENOMEM` when another
+    /// pagemap has it. Inlined into the driver, because tools/testing/nvdimm wraps the C functions for
     /// the objects of the driver's module only.
     #[inline(always)]
-    pub fn map(self: Pin<KBox<Self>>, dev: &Device<Bound>) -> Result<NonNull<u8>> {
+    pub fn map(self: Pin<KBox<Self>>, dev: &Device<Bound>) -> Result<MappedPages> {
         // SAFETY: The box is handed on as it is; nothing is moved out of it.
         let this = KBox::into_raw(unsafe { Pin::into_inner_unchecked(self) });
         // SAFETY: `this` was a valid box just now.
@@ -121,7 +126,10 @@ impl<T: Operations> PageMap<T> {
         }
         // SAFETY: `pgmap` is set up, and stays valid until the mapping is undone.
         let addr = from_err_ptr(unsafe { bindings::devm_memremap_pages(dev.as_raw(), pgmap) })?;
-        NonNull::new(addr.cast()).ok_or(ENOMEM)
+        Ok(MappedPages {
+            addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
+            pgmap,
+        })
     }
 
     /// # Safety
@@ -155,6 +163,112 @@ impl<T: Operations> PageMap<T> {
         memory_failure: Some(Self::memory_failure),
         folio_split: None,
     };
+}
+
+/// Memory that [`PageMap::map`] mapped, and its `struct page`s.
+///
+/// The value may outlive the mapping: each method looks whether the pages are there, and keeps
+/// them until it is done. A page that is not of this mapping, or not any more, has no flags and is
+/// part of no folio. No method sleeps.
+///
+/// Flags are changed one page at a time and atomically, and only the driver knows what they should
+/// say: it holds off those who would change them at the same time.
+pub struct MappedPages {
+    addr: NonNull<u8>,
+    /// Only ever compared: by itself it does not keep the pagemap.
+    pgmap: *mut bindings::dev_pagemap,
+}
+
+// SAFETY: Two addresses, neither of which is accessed without a reference to what is there.
+unsafe impl Send for MappedPages {}
+// SAFETY: As above; the flags of a page are changed atomically.
+unsafe impl Sync for MappedPages {}
+
+impl MappedPages {
+    /// The kernel's address of the first page.
+    pub fn addr(&self) -> NonNull<u8> {
+        self.addr
+    }
+
+    /// Keeps the page `pfn`, if it is one of this mapping.
+    fn pin(&self, pfn: Pfn) -> Option<PinnedPage> {
+        // SAFETY: Takes any number, and returns null or a pagemap with a reference to it.
+        let pgmap = NonNull::new(unsafe { bindings::get_dev_pagemap(pfn.0) })?;
+        // INVARIANT: The function gave us the reference.
+        let reference = PageMapRef(pgmap);
+        // The pagemap's first pages may be the memory that its `struct page`s are kept in, and
+        // have none themselves: this function knows.
+        //
+        // SAFETY: `pgmap` is valid while we have the reference.
+        let has_page = unsafe { bindings::pgmap_pfn_valid(pgmap.as_ptr(), pfn.0) };
+        if !has_page || pgmap.as_ptr() != self.pgmap {
+            return None;
+        }
+        // INVARIANT: Just checked.
+        Some(PinnedPage {
+            pfn,
+            _pgmap: reference,
+        })
+    }
+
+    /// The first page of the folio that `pfn` is part of.
+    ///
+    /// A failure in a huge mapping may have been marked there: see `mf_dax_kill_procs()`.
+    pub fn folio_start(&self, pfn: Pfn) -> Option<Pfn> {
+        let page = self.pin(pfn)?;
+        // SAFETY: The page is valid while it is pinned, and so is the folio: all of it is of one
+        // pagemap.
+        Some(Pfn(unsafe {
+            bindings::page_to_pfn(bindings::compound_head(page.as_raw()))
+        }))
+    }
+
+    /// Clears the `HWPoison` flag of exactly `pfn`; returns whether it was set.
+    pub fn test_and_clear_hwpoison(&self, pfn: Pfn) -> bool {
+        self.pin(pfn).is_some_and(|page| {
+            // SAFETY: The page is valid while it is pinned.
+            unsafe { bindings::TestClearPageHWPoison(page.as_raw()) }
+        })
+    }
+
+    /// Sets the `HWPoison` flag of exactly `pfn`.
+    pub fn set_hwpoison(&self, pfn: Pfn) {
+        if let Some(page) = self.pin(pfn) {
+            // SAFETY: The page is valid while it is pinned.
+            unsafe { bindings::SetPageHWPoison(page.as_raw()) };
+        }
+    }
+}
+
+/// A reference to a mapped pagemap: it and its pages stay as long.
+///
+/// # Invariants
+///
+/// The value owns the reference.
+struct PageMapRef(NonNull<bindings::dev_pagemap>);
+
+impl Drop for PageMapRef {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant: the reference is ours to give up.
+        unsafe { bindings::put_dev_pagemap(self.0.as_ptr()) };
+    }
+}
+
+/// A page of device memory that cannot go away.
+///
+/// # Invariants
+///
+/// `pfn` is a page of `_pgmap`, and has a `struct page`.
+struct PinnedPage {
+    pfn: Pfn,
+    _pgmap: PageMapRef,
+}
+
+impl PinnedPage {
+    fn as_raw(&self) -> *mut bindings::page {
+        // SAFETY: There is a page by the type invariant.
+        unsafe { bindings::pfn_to_page(self.pfn.0) }
+    }
 }
 
 /// Maps persistent memory without `struct page`s until `dev` is unbound.

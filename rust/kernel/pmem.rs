@@ -28,6 +28,10 @@ use core::{
     ptr::NonNull, //
 };
 
+#[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
+#[path = "pmem/tests.rs"]
+mod tests;
+
 /// How far a copy came before it met poison.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MachineCheck {
@@ -243,39 +247,6 @@ pub fn make_present(pfn: Pfn) -> Result {
     // SAFETY: Takes any pfn of the direct map; changing the attributes of a page that is mapped
     // already changes nothing.
     crate::error::to_result(unsafe { bindings::clear_mce_nospec(pfn.0) })
-}
-
-/// Clears the `HWPoison` flag of exactly `pfn`; returns whether it was set.
-///
-/// # Safety
-///
-/// `pfn` must have a `struct page`, and whoever maps it must be held off: the caller is the
-/// driver that owns the memory, and an I/O pins its pagemap.
-pub unsafe fn test_and_clear_hwpoison(pfn: Pfn) -> bool {
-    // SAFETY: There is a page by the function's contract.
-    unsafe { bindings::TestClearPageHWPoison(bindings::pfn_to_page(pfn.0)) }
-}
-
-/// Sets the `HWPoison` flag of exactly `pfn`.
-///
-/// # Safety
-///
-/// As for [`test_and_clear_hwpoison`].
-pub unsafe fn set_hwpoison(pfn: Pfn) {
-    // SAFETY: There is a page by the function's contract.
-    unsafe { bindings::SetPageHWPoison(bindings::pfn_to_page(pfn.0)) };
-}
-
-/// The first page of the folio that `pfn` is part of.
-///
-/// A failure in a huge mapping may have been marked there: see `mf_dax_kill_procs()`.
-///
-/// # Safety
-///
-/// As for [`test_and_clear_hwpoison`].
-pub unsafe fn folio_start(pfn: Pfn) -> Pfn {
-    // SAFETY: There is a page by the function's contract.
-    Pfn(unsafe { bindings::page_to_pfn(bindings::compound_head(bindings::pfn_to_page(pfn.0))) })
 }
 
 /// The page frame that holds physical address `addr`.

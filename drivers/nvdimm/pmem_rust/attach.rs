@@ -47,16 +47,14 @@ use kernel::{
     },
     memremap::{
         self,
+        MappedPages,
         PageMap, //
     },
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    pmem::{
-        self,
-        Window, //
-    },
+    pmem::Window,
     prelude::*,
     sync::{
         Arc,
@@ -132,25 +130,22 @@ impl Listener {
 
         let dax = self.dax.as_ref().ok_or(EOPNOTSUPP)?;
         dax.notify_failure(range, mf_flags)?;
-        if !pmem.vmalloc {
-            self.correct_page_flags(range);
+        if let Some(pages) = &pmem.pages {
+            self.correct_page_flags(pages, range);
         }
         Ok(())
     }
 
     /// Has the pages marked that failed, and no others: the holder may have marked the first page
     /// of the folio.
-    fn correct_page_flags(&self, range: ByteRange) {
+    fn correct_page_flags(&self, pages: &MappedPages, range: ByteRange) {
         for pfn in self.pmem.pfns(range) {
-            // SAFETY: The pages are mapped by us, and `memory_failure()` pins the pagemap.
-            unsafe {
-                let start = pmem::folio_start(pfn);
-                if start != pfn
-                    && self.pmem.page_is_good(start)
-                    && pmem::test_and_clear_hwpoison(start)
-                {
-                    pmem::set_hwpoison(pfn);
-                }
+            let Some(start) = pages.folio_start(pfn) else {
+                continue;
+            };
+            if start != pfn && self.pmem.page_is_good(start) && pages.test_and_clear_hwpoison(start)
+            {
+                pages.set_hwpoison(pfn);
             }
         }
     }
@@ -182,6 +177,7 @@ static NO_GROUPS: AttributeGroups = AttributeGroups::NONE;
 /// The mapped memory of a namespace.
 struct Mapped {
     addr: NonNull<u8>,
+    pages: Option<MappedPages>,
     geometry: Geometry,
 }
 
@@ -212,20 +208,32 @@ fn map(
         let mapped = map_last.wrapping_sub(map_first).wrapping_add(1);
         let unused = size.checked_sub(mapped).ok_or_else(invalid)?;
         let geometry = Geometry::new(first, last, data_offset, unused).ok_or_else(invalid)?;
-        let addr = pgmap.map(dev)?;
-        return Ok(Mapped { addr, geometry });
+        let pages = pgmap.map(dev)?;
+        return Ok(Mapped {
+            addr: pages.addr(),
+            pages: Some(pages),
+            geometry,
+        });
     }
 
     let geometry = Geometry::new(first, last, 0, 0).ok_or_else(invalid)?;
-    let addr = match with_pages {
+    let (addr, pages) = match with_pages {
         Some(handler) => {
             let mut pgmap = PageMap::new(handler)?;
             pgmap.as_mut().set_range(first, last);
-            pgmap.map(dev)?
+            let pages = pgmap.map(dev)?;
+            (pages.addr(), Some(pages))
         }
-        None => memremap::map_without_pages(dev, first, geometry.mapped_len())?,
+        None => {
+            let len = geometry.mapped_len();
+            (memremap::map_without_pages(dev, first, len)?, None)
+        }
     };
-    Ok(Mapped { addr, geometry })
+    Ok(Mapped {
+        addr,
+        pages,
+        geometry,
+    })
 }
 
 /// Makes a disk of a namespace.
@@ -263,13 +271,17 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     }
 
     let with_pages = ns.wants_pages().then(|| FailureHandler(listener.clone()));
-    let Mapped { addr, geometry } = map(ns, pfn, with_pages)?;
+    let Mapped {
+        addr,
+        pages,
+        geometry,
+    } = map(ns, pfn, with_pages)?;
     // SAFETY: The device keeps the mapping until after the attachment, and with it everyone who
     // has the window, is gone: see `FailureHandler` for the one that is not.
     let window = unsafe { Window::new(addr, geometry.mapped_len()) };
     let is_sync = region.is_sync();
     let has_cache = region.has_cache();
-    let pmem: Arc<Pmem> = Arc::pin_init(Pmem::new(geometry, window, region), GFP_KERNEL)?;
+    let pmem: Arc<Pmem> = Arc::pin_init(Pmem::new(geometry, window, pages, region), GFP_KERNEL)?;
     pmem.learn_from_bus()?;
 
     let dax = dax::Registration::new(

@@ -14,11 +14,9 @@ use kernel::{
         SectorRange,
         SECTOR_SHIFT, //
     },
+    memremap::MappedPages,
     page::PAGE_SHIFT,
-    pmem::{
-        self,
-        Window, //
-    },
+    pmem::Window,
     prelude::*, //
 };
 
@@ -113,13 +111,14 @@ impl Geometry {
 pub(crate) struct Pmem {
     pub(crate) geometry: Geometry,
     pub(crate) window: Window,
+    /// The pages, where the memory has some.
+    pub(crate) pages: Option<MappedPages>,
     pub(crate) region: Region,
     #[pin]
     pub(crate) poison: Poison,
     /// A flush asks a hypervisor, and waits for it.
     pub(crate) flush_waits: bool,
-    /// The memory is not in the direct map: it has no `HWPoison` flags, and no page of it was
-    /// unmapped.
+    /// The memory is not in the direct map: no page of it was unmapped.
     pub(crate) vmalloc: bool,
 }
 
@@ -128,6 +127,7 @@ impl Pmem {
     pub(crate) fn new(
         geometry: Geometry,
         window: Window,
+        pages: Option<MappedPages>,
         region: Region,
     ) -> impl PinInit<Self, Error> {
         let vmalloc = window.is_vmalloc();
@@ -136,6 +136,7 @@ impl Pmem {
             poison <- Poison::new(geometry.all_sectors().ok_or(EINVAL)?),
             geometry,
             window,
+            pages,
             region,
             flush_waits,
             vmalloc,
@@ -190,19 +191,14 @@ impl Pmem {
     /// Clears the `HWPoison` flag of each page that `range` of the data touches and that is good.
     ///
     /// A failure in a huge mapping may have been marked at the start of the folio instead of
-    /// where it is, so that flag is looked at too.
+    /// where it is, so that flag is looked at too. Whoever calls this keeps the device: an I/O
+    /// does.
     pub(crate) fn clear_page_flags(&self, range: ByteRange) {
-        if self.vmalloc {
-            return;
-        }
+        let Some(pages) = &self.pages else { return };
         for pfn in self.pfns(range) {
-            // SAFETY: Data that is mapped and not vmalloc'ed has pages, and whoever calls this
-            // has them pinned: see `test_and_clear_hwpoison()`.
-            let start = unsafe { pmem::folio_start(pfn) };
-            for page in [pfn, start] {
+            for page in [Some(pfn), pages.folio_start(pfn)].into_iter().flatten() {
                 if self.page_is_good(page) {
-                    // SAFETY: As above.
-                    unsafe { pmem::test_and_clear_hwpoison(page) };
+                    pages.test_and_clear_hwpoison(page);
                 }
             }
         }

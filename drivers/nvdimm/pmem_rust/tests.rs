@@ -141,6 +141,22 @@ mod badblocks {
     }
 
     #[test]
+    fn more_sectors_than_c_counts() -> Result {
+        let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
+        // On an empty list C counts them all at once.
+        list.remove(range(0, 1 << 33)?);
+        assert!(list.add(range(16, 8)?));
+        // SAFETY: The list is initialised, and stays until the end.
+        let list = unsafe { Badblocks::from_raw(list.as_raw()) };
+        assert!(list.remove(range(0, 1 << 33)?));
+        assert_eq!(list.first_within(range(0, 1 << 33)?), None);
+        // More bad sectors than fit, however they are counted.
+        assert!(!list.add(range(0, 1 << 31)?));
+        assert_eq!(list.first_within(range(0, 8)?), Some(range(0, 8)?));
+        Ok(())
+    }
+
+    #[test]
     fn full() -> Result {
         let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
         for at in 0..Badblocks::CAPACITY as u64 {

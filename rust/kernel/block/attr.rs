@@ -24,6 +24,10 @@ use crate::{
 };
 use core::marker::PhantomData;
 
+#[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
+#[path = "attr/tests.rs"]
+mod tests;
+
 /// A boolean attribute of a driver's disks.
 pub trait Switch: 'static {
     /// The driver.

@@ -17,6 +17,10 @@ use core::{
     ptr::NonNull, //
 };
 
+#[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
+#[path = "bio/tests.rs"]
+pub(crate) mod tests;
+
 /// A bio that the driver has to answer.
 ///
 /// [`Bio::end`] answers it with a result. A bio that is dropped without an answer is answered

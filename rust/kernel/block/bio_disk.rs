@@ -39,6 +39,10 @@ use core::{
     ptr::NonNull, //
 };
 
+#[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
+#[path = "bio_disk/tests.rs"]
+pub(crate) mod tests;
+
 /// What a driver does for its disks.
 #[vtable]
 pub trait Operations: Sized + 'static {

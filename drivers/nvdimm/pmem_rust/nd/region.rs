@@ -5,6 +5,7 @@
 use super::raw;
 use core::ptr::NonNull;
 use kernel::{
+    badblocks::Badblocks,
     bindings,
     block::bio::Bio,
     dax::units::{
@@ -24,6 +25,9 @@ use kernel::{
 
 /// How often a list that grows while it is read is read again.
 const READ_ATTEMPTS: usize = 8;
+
+/// How many bytes are taken off the bus's list at a time: C counts them in 32 bits.
+const FORGET_STEP: u64 = 1 << 31;
 
 /// A region of persistent memory.
 ///
@@ -141,11 +145,7 @@ impl Region {
             bindings::nvdimm_bus_add_badrange(self.bus(), phys.start(), phys.len())
         })?;
         if let Some(part) = self.own_part(phys) {
-            self.change_list(|list| {
-                let sectors = part.sectors_touched();
-                // SAFETY: The list is the region's, and initialised.
-                unsafe { bindings::badblocks_set(list, sectors.start().0, sectors.count(), 1) };
-            });
+            self.change_list(|list| list.add(part.sectors_touched()));
         }
         Ok(())
     }
@@ -160,10 +160,12 @@ impl Region {
     }
 
     /// Has `f` change the region's list of bad sectors, and wakes those who watch it.
-    fn change_list(&self, f: impl FnOnce(*mut bindings::badblocks)) {
+    ///
+    /// The list is a view for user space: that it may be full, which `f` returns, is no failure.
+    fn change_list(&self, f: impl FnOnce(&Badblocks) -> bool) {
         let region = self.region.as_ptr();
         // SAFETY: The type invariant; the list exists as long as the region has children.
-        f(unsafe { &raw mut (*region).bb });
+        f(unsafe { Badblocks::from_raw(&raw mut (*region).bb) });
         // SAFETY: As above.
         let node = unsafe { (*region).bb_state };
         if !node.is_null() {
@@ -175,10 +177,15 @@ impl Region {
     /// Takes `phys`, physical addresses, off the bus's and the region's list: it was repaired
     /// without firmware's help.
     pub(crate) fn forget_poison(&self, phys: ByteRange) {
-        // CAST: A range of memory is not as long as 4 GiB here: repair goes page by page.
-        let len = phys.len() as u32;
-        // SAFETY: The type invariant.
-        unsafe { bindings::badrange_forget(&raw mut (*self.bus()).badrange, phys.start(), len) };
+        let mut at = phys.start();
+        while at < phys.end() {
+            // CAST: No more than `FORGET_STEP`.
+            let len = (phys.end() - at).min(FORGET_STEP) as u32;
+            // SAFETY: The type invariant.
+            unsafe { bindings::badrange_forget(&raw mut (*self.bus()).badrange, at, len) };
+            // Cannot wrap: this is no more than the range's end.
+            at += u64::from(len);
+        }
 
         // Only whole sectors are good again.
         let sectors = self.own_part(phys).and_then(|part| {
@@ -188,10 +195,7 @@ impl Region {
             )
         });
         if let Some(sectors) = sectors {
-            self.change_list(|list| {
-                // SAFETY: The list is the region's, and initialised.
-                unsafe { bindings::badblocks_clear(list, sectors.start().0, sectors.count()) };
-            });
+            self.change_list(|list| list.remove(sectors));
         }
     }
 
