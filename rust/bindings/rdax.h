@@ -34,3 +34,26 @@ const unsigned long RUST_CONST_HELPER_RDAX_MEMREMAP_PMEM = ARCH_MEMREMAP_PMEM;
 #include "../../drivers/nvdimm/pfn.h"
 #include "../../rdax/drivers/nvdimm/pmem_rust.h"
 #endif
+
+/* The headers of the DAX core are private to its directory. */
+#if IS_ENABLED(CONFIG_DAX_RUST)
+#include <linux/cacheinfo.h>
+#include <linux/cdev.h>
+#include <linux/idr.h>
+#include <linux/kallsyms.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <linux/pagemap.h>
+#include <linux/pseudo_fs.h>
+#include <linux/slab.h>
+#include "../../drivers/dax/bus.h"
+#include "../../drivers/dax/dax-private.h"
+#include "../../rdax/drivers/dax/dax_core.h"
+#include "../../rdax/include/trace/events/dax.h"
+
+/* Flags are casts, which bindgen does not evaluate. */
+const size_t RUST_CONST_HELPER_KSYM_SYMBOL_LEN = KSYM_SYMBOL_LEN;
+const gfp_t RUST_CONST_HELPER_GFP_USER = GFP_USER;
+const slab_flags_t RUST_CONST_HELPER_RDAX_SLAB_FLAGS =
+	SLAB_HWCACHE_ALIGN | SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT;
+#endif

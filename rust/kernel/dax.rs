@@ -16,6 +16,10 @@
 #[path = "dax/units.rs"]
 pub mod units;
 
+#[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
+#[path = "dax/tests.rs"]
+mod tests;
+
 use crate::{
     bindings,
     block::bio_disk::{
@@ -54,6 +58,8 @@ pub enum Mode {
     Access,
     /// Repair by [`Operations::recovery_write`]: the memory may be poisoned.
     RecoveryWrite,
+    /// A read of what [`Operations::good_bytes`] says is good: some of it may be poisoned.
+    RecoveryRead,
 }
 
 /// Memory that may be accessed directly.
@@ -71,6 +77,11 @@ pub struct Access {
 /// All methods may be called at the same time on several CPUs, inside the dax read section (SRCU):
 /// they may sleep, but a device cannot go away before they return.
 pub trait Operations: Sync {
+    /// What [`Operations::recovery_write`] can make good: a power of two, in bytes.
+    ///
+    /// The core refuses to recover less than that, or what is not aligned to it.
+    const RECOVERY_UNIT: usize;
+
     /// Finds the memory of `pages` pages from `pgoff` on.
     ///
     /// The answer may be shorter or longer than asked. `EHWPOISON` when the very first page is
@@ -90,6 +101,10 @@ pub trait Operations: Sync {
         bytes: usize,
         iter: &mut IovIterSource<'_>,
     ) -> usize;
+
+    /// How many of `bytes` bytes, from byte `offset` of page `pgoff` on, come before the first one
+    /// that is known to be bad.
+    fn good_bytes(&self, pgoff: Pgoff, offset: usize, bytes: usize) -> usize;
 }
 
 /// What a `dax_device` can do, to be told once after it was allocated.
@@ -280,10 +295,10 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         kaddr: *mut *mut c_void,
         pfn: *mut usize,
     ) -> c_long {
-        let mode = if mode == bindings::dax_access_mode::DAX_RECOVERY_WRITE {
-            Mode::RecoveryWrite
-        } else {
-            Mode::Access
+        let mode = match mode {
+            bindings::dax_access_mode::DAX_RECOVERY_WRITE => Mode::RecoveryWrite,
+            bindings::dax_access_mode::DAX_RECOVERY_READ => Mode::RecoveryRead,
+            _ => Mode::Access,
         };
         let asked = usize::try_from(pages).unwrap_or(0);
         // SAFETY: The function's contract.
@@ -347,10 +362,25 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         .unwrap_or(0)
     }
 
+    /// # Safety
+    ///
+    /// The dax core calls this for a live device, inside the read section.
+    unsafe extern "C" fn good_bytes(
+        dev: *mut bindings::dax_device,
+        pgoff: usize,
+        offset: usize,
+        bytes: usize,
+    ) -> usize {
+        // SAFETY: The function's contract.
+        unsafe { Self::with(dev, |data| data.good_bytes(Pgoff(pgoff), offset, bytes)) }.unwrap_or(0)
+    }
+
     const VTABLE: bindings::dax_operations = bindings::dax_operations {
         direct_access: Some(Self::direct_access),
         zero_page_range: Some(Self::zero_page_range),
         recovery_write: Some(Self::recovery_write),
+        recovery_unit: T::RECOVERY_UNIT,
+        good_bytes: Some(Self::good_bytes),
     };
 
     const fn build() -> &'static bindings::dax_operations {

@@ -28,6 +28,9 @@ use kernel::{
 };
 
 impl dax::Operations for Pmem {
+    /// Part of a page cannot be recovered: the rest of it is lost already.
+    const RECOVERY_UNIT: usize = PAGE_SIZE;
+
     #[inline]
     fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access> {
         let left = self
@@ -99,12 +102,7 @@ impl dax::Operations for Pmem {
                 .unwrap_or(0);
         }
         if !range.is_page_aligned() {
-            // Part of a page cannot be recovered: the rest of it is lost already.
-            pr_debug!(
-                "poison at {:#x}, but {:#x} bytes are not whole pages\n",
-                offset,
-                bytes
-            );
+            // The core asks for no such thing, if it is the one in Rust.
             return 0;
         }
         let Ok(mut page) = KVVec::<u8>::from_elem(0, PAGE_SIZE, GFP_KERNEL) else {
@@ -125,6 +123,19 @@ impl dax::Operations for Pmem {
             done += PAGE_SIZE;
         }
         done
+    }
+
+    fn good_bytes(&self, pgoff: Pgoff, offset: usize, bytes: usize) -> usize {
+        let range = pgoff
+            .to_bytes()
+            .and_then(|start| start.checked_add(offset as u64))
+            .and_then(|start| ByteRange::new(start, bytes as u64));
+        let Some(range) = range else { return 0 };
+        let Some(bad) = self.poison.first_within(range.sectors_touched()) else {
+            return bytes;
+        };
+        let first = bad.start().to_bytes().unwrap_or(0);
+        usize::try_from(first.saturating_sub(range.start())).map_or(bytes, |good| good.min(bytes))
     }
 }
 
@@ -157,7 +168,7 @@ impl Pmem {
         match (usize::try_from(good), mode) {
             (Ok(good), _) if good > 0 => Ok(good),
             // A stride of one page: firmware has been seen to clear more than that unreliably.
-            (_, Mode::RecoveryWrite) => Ok(1),
+            (_, Mode::RecoveryWrite | Mode::RecoveryRead) => Ok(1),
             (_, Mode::Access) => Err(EHWPOISON),
         }
     }

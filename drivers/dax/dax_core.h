@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Between the DAX core in Rust and its C glue.
+ */
+#ifndef _RDAX_DAX_CORE_H
+#define _RDAX_DAX_CORE_H
+
+struct ida;
+struct srcu_struct;
+
+/* Read sections that belong to no single device. */
+extern struct srcu_struct dax_srcu;
+/* The minor numbers of devices. */
+extern struct ida dax_minor_ida;
+
+/* Sets up the core; for the initcall alone. */
+int dax_core_start(void);
+
+#endif

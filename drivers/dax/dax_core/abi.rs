@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C interface: what `include/linux/dax.h` and `drivers/dax/dax-private.h` declare.
+//!
+//! Nothing is decided here. Each function says what it does in the method that it calls; what C
+//! callers have to hold to is in the headers.
+
+// C's callers have no use for Rust's safety sections: each function demands what its header does,
+// and above all that `dev` is null or a device to which the caller has a reference.
+#![allow(clippy::missing_safety_doc)]
+
+use super::{
+    device::{
+        DaxDevice,
+        Flag, //
+    },
+    holders::{
+        Extent,
+        Outcome, //
+    },
+    inode,
+    read_section::ReadSections, //
+};
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    bindings,
+    dax::units::ByteRange,
+    prelude::*, //
+};
+
+/// What C calls a result.
+fn to_int(result: Result) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}
+
+/// What C calls an error where it expects a `long`.
+fn to_long(e: Error) -> c_long {
+    // CAST: `c_long` is at least as wide as `c_int`.
+    e.to_errno() as c_long
+}
+
+/// Enters a section that keeps the memory of every device.
+///
+/// This is for users who cannot name the device; [`dax_dev_read_lock`] makes fewer wait.
+#[export]
+pub(crate) unsafe extern "C" fn dax_read_lock() -> c_int {
+    ReadSections::global().enter()
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_read_unlock(id: c_int) {
+    // SAFETY: By the C contract, `id` comes from `dax_read_lock()`.
+    unsafe { ReadSections::global().leave(id) };
+}
+
+/// The sections that protect `dev`: its own, or everybody's where there is no device.
+///
+/// # Safety
+///
+/// `dev` has to be null or a device that the caller keeps.
+#[inline]
+unsafe fn sections<'a>(dev: *mut bindings::dax_device) -> &'a ReadSections {
+    // SAFETY: The function's contract.
+    match unsafe { DaxDevice::from_raw::<'a>(dev) } {
+        Some(dev) => &dev.core().readers,
+        None => ReadSections::global(),
+    }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_dev_read_lock(dev: *mut bindings::dax_device) -> c_int {
+    // SAFETY: The C contract.
+    unsafe { sections(dev) }.enter()
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_dev_read_unlock(dev: *mut bindings::dax_device, id: c_int) {
+    // SAFETY: By the C contract `id` comes from `dax_dev_read_lock(dev)`.
+    unsafe { sections(dev).leave(id) };
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_direct_access(
+    dev: *mut bindings::dax_device,
+    pgoff: usize,
+    nr_pages: c_long,
+    mode: bindings::dax_access_mode,
+    kaddr: *mut *mut c_void,
+    pfn: *mut usize,
+) -> c_long {
+    // SAFETY: The C contract.
+    let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
+        return to_long(EOPNOTSUPP);
+    };
+    // SAFETY: The C contract.
+    match unsafe { dev.direct_access(pgoff, nr_pages, mode, kaddr, pfn) } {
+        Ok(pages) => pages,
+        Err(e) => to_long(e),
+    }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_copy_from_iter(
+    dev: *mut bindings::dax_device,
+    _pgoff: usize,
+    addr: *mut c_void,
+    bytes: usize,
+    iter: *mut bindings::iov_iter,
+) -> usize {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev).map_or(0, |dev| dev.copy_from_iter(addr, bytes, iter)) }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_copy_to_iter(
+    dev: *mut bindings::dax_device,
+    _pgoff: usize,
+    addr: *mut c_void,
+    bytes: usize,
+    iter: *mut bindings::iov_iter,
+) -> usize {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev).map_or(0, |dev| dev.copy_to_iter(addr, bytes, iter)) }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_zero_page_range(
+    dev: *mut bindings::dax_device,
+    pgoff: usize,
+    nr_pages: usize,
+) -> c_int {
+    // SAFETY: The C contract.
+    to_int(
+        unsafe { DaxDevice::from_raw(dev) }
+            .map_or(Err(EOPNOTSUPP), |dev| dev.zero_pages(pgoff, nr_pages)),
+    )
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_recovery_write(
+    dev: *mut bindings::dax_device,
+    pgoff: usize,
+    addr: *mut c_void,
+    bytes: usize,
+    iter: *mut bindings::iov_iter,
+) -> usize {
+    // SAFETY: The C contract.
+    unsafe {
+        DaxDevice::from_raw(dev).map_or(0, |dev| dev.recovery_write(pgoff, addr, bytes, iter))
+    }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_recovery_read(
+    dev: *mut bindings::dax_device,
+    pgoff: usize,
+    addr: *mut c_void,
+    bytes: usize,
+    iter: *mut bindings::iov_iter,
+) -> usize {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev).map_or(0, |dev| dev.recovery_read(pgoff, addr, bytes, iter)) }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_flush(
+    dev: *mut bindings::dax_device,
+    addr: *mut c_void,
+    size: usize,
+) {
+    // SAFETY: The C contract.
+    if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
+        // SAFETY: The C contract.
+        unsafe { dev.flush(addr, size) };
+    }
+}
+
+/// Tells the holders of `len` bytes from `off` on that they failed; 0 and `U64_MAX` are the device.
+///
+/// `-ENXIO` when the device is dead; `-EOPNOTSUPP` when some of the bytes have no holder that would
+/// deal with them, so that the caller has to; `-EINVAL` for no bytes at all, `-ERANGE` for bytes
+/// that 64 bits cannot count. Sleeps; no lock may be held that a holder's callback takes.
+#[export]
+pub(crate) unsafe extern "C" fn dax_holder_notify_failure(
+    dev: *mut bindings::dax_device,
+    off: u64,
+    len: u64,
+    mf_flags: c_int,
+) -> c_int {
+    // SAFETY: The C contract.
+    let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
+        return ENXIO.to_errno();
+    };
+    let extent = match (off, len) {
+        (0, u64::MAX) => Extent::Whole,
+        (_, 0) => return EINVAL.to_errno(),
+        _ => match ByteRange::new(off, len) {
+            Some(bytes) => Extent::Bytes(bytes),
+            None => return ERANGE.to_errno(),
+        },
+    };
+    match dev.notify(extent, mf_flags) {
+        Outcome::Dead => ENXIO.to_errno(),
+        Outcome::Unheld => EOPNOTSUPP.to_errno(),
+        Outcome::Told(result) => to_int(result),
+    }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_holder(dev: *mut bindings::dax_device) -> *mut c_void {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev) }.map_or(ptr::null_mut(), DaxDevice::holder)
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_alive(dev: *mut bindings::dax_device) -> bool {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev) }.is_some_and(DaxDevice::alive)
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_get_private(dev: *mut bindings::dax_device) -> *mut c_void {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev) }.map_or(ptr::null_mut(), DaxDevice::private)
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_set_ops(
+    dev: *mut bindings::dax_device,
+    ops: *const bindings::dax_operations,
+) -> c_int {
+    // SAFETY: The C contract.
+    let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
+        return ENXIO.to_errno();
+    };
+    match NonNull::new(ops.cast_mut()) {
+        Some(ops) => to_int(dev.set_ops(ops)),
+        None => {
+            dev.clear_ops();
+            0
+        }
+    }
+}
+
+/// Sets `flag` of `dev`, if there is one.
+///
+/// # Safety
+///
+/// `dev` has to be null or a device that the caller keeps.
+unsafe fn set_flag(dev: *mut bindings::dax_device, flag: Flag, on: bool) {
+    // SAFETY: The function's contract.
+    if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
+        dev.set(flag, on);
+    }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_write_cache(dev: *mut bindings::dax_device, wc: bool) {
+    // SAFETY: The C contract.
+    unsafe { set_flag(dev, Flag::WriteCache, wc) };
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_write_cache_enabled(dev: *mut bindings::dax_device) -> bool {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev) }.is_some_and(|dev| dev.has(Flag::WriteCache))
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_synchronous(dev: *mut bindings::dax_device) -> bool {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev) }.is_some_and(|dev| dev.has(Flag::Synchronous))
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn set_dax_synchronous(dev: *mut bindings::dax_device) {
+    // SAFETY: The C contract.
+    unsafe { set_flag(dev, Flag::Synchronous, true) };
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn set_dax_nocache(dev: *mut bindings::dax_device) {
+    // SAFETY: The C contract.
+    unsafe { set_flag(dev, Flag::NoCache, true) };
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn set_dax_nomc(dev: *mut bindings::dax_device) {
+    // SAFETY: The C contract.
+    unsafe { set_flag(dev, Flag::NoMc, true) };
+}
+
+/// Makes a device that is alive, with one reference. [`kill_dax`] has to come before the last
+/// [`put_dax`].
+#[export]
+pub(crate) unsafe extern "C" fn alloc_dax(
+    private: *mut c_void,
+    ops: *const bindings::dax_operations,
+) -> *mut bindings::dax_device {
+    // SAFETY: The C contract: the table is null or valid for as long as the device is alive.
+    match unsafe { inode::alloc(private, ops) } {
+        Ok(dev) => dev.as_raw(),
+        // SAFETY: Only makes a pointer of a number.
+        Err(e) => e.to_ptr(),
+    }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_dev_get(devt: bindings::dev_t) -> *mut bindings::dax_device {
+    inode::get(devt).map_or(ptr::null_mut(), |dev| dev.as_raw())
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn put_dax(dev: *mut bindings::dax_device) {
+    // SAFETY: The C contract.
+    if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
+        // SAFETY: By the C contract the reference is the caller's to give up.
+        unsafe { bindings::iput(dev.inode()) };
+    }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn kill_dax(dev: *mut bindings::dax_device) {
+    // SAFETY: The C contract.
+    if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
+        // Users that could not name the device may be in sections that belong to none.
+        dev.kill(|| ReadSections::global().wait());
+    }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn run_dax(dev: *mut bindings::dax_device) {
+    // SAFETY: The C contract.
+    if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
+        dev.run();
+    }
+}
+
+/// The device of an inode that is open: one whose character device is a `dax_device`'s.
+#[export]
+pub(crate) unsafe extern "C" fn inode_dax(
+    inode: *mut bindings::inode,
+) -> *mut bindings::dax_device {
+    // SAFETY: By the C contract `inode` has the `cdev` of a device.
+    unsafe { DaxDevice::of_cdev((*inode).__bindgen_anon_5.i_cdev).cast() }
+}
+
+#[export]
+pub(crate) unsafe extern "C" fn dax_inode(dev: *mut bindings::dax_device) -> *mut bindings::inode {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev) }.map_or(ptr::null_mut(), DaxDevice::inode)
+}

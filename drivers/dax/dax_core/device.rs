@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a `dax_device` is.
+
+use super::{
+    fs_holder::FsHolder,
+    holders::{
+        Counters,
+        Extent,
+        Failure,
+        Holders,
+        Outcome,
+        Phase,
+        Refusal,
+        Table,
+        TaskId, //
+    },
+    monitor::Sleeping,
+    read_section::ReadSections,
+    trace,
+    view::View, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    dax::units::ByteRange,
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
+    },
+    sync::{
+        new_mutex,
+        Mutex, //
+    },
+    task::Task,
+    types::Opaque, //
+};
+
+/// A property of a device that is on or off.
+#[derive(Clone, Copy)]
+pub(crate) enum Flag {
+    /// May be used. Cleared before the wait for those who still do.
+    Alive = 1 << 0,
+    /// `dax_flush()` has to write back caches.
+    WriteCache = 1 << 1,
+    /// A flush of the caches is all it takes for data to be durable.
+    Synchronous = 1 << 2,
+    /// Copies to the device leave nothing in the caches.
+    NoCache = 1 << 3,
+    /// Copies from the device survive machine checks.
+    NoMc = 1 << 4,
+}
+
+impl Flag {
+    /// All of them, by the names that user space sees.
+    pub(crate) const NAMED: [(Flag, &'static str); 4] = [
+        (Flag::WriteCache, "write_cache"),
+        (Flag::Synchronous, "synchronous"),
+        (Flag::NoCache, "nocache"),
+        (Flag::NoMc, "nomc"),
+    ];
+}
+
+/// A `struct dax_device`.
+///
+/// It is part of an inode, which is what everybody who uses the device holds a reference to; the
+/// inode is also what device-dax puts mappings on. C code knows neither the size nor the fields.
+#[repr(C)]
+#[pin_data]
+pub(crate) struct DaxDevice {
+    /// First: `inode.rs` converts between both.
+    inode: Opaque<bindings::inode>,
+    cdev: Opaque<bindings::cdev>,
+    #[pin]
+    core: Core,
+}
+
+/// What the pseudo file system does not own.
+#[pin_data]
+pub(crate) struct Core {
+    /// The file in debugfs. It shows the other fields, and so is the first to be dropped.
+    #[pin]
+    pub(crate) view: Mutex<Option<View>>,
+    /// [`Flag`]s.
+    flags: Atomic<u32>,
+    ops: Atomic<*const bindings::dax_operations>,
+    private: Atomic<*mut c_void>,
+    /// Who uses the device's memory right now.
+    #[pin]
+    pub(crate) readers: ReadSections,
+    #[pin]
+    holders: Sleeping<Table<FsHolder>>,
+}
+
+impl Core {
+    fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            view <- new_mutex!(None, "dax_device::view"),
+            flags: Atomic::new(0),
+            ops: Atomic::new(core::ptr::null()),
+            private: Atomic::new(core::ptr::null_mut()),
+            readers <- ReadSections::new(),
+            holders <- Sleeping::new(Table::new()),
+        })
+    }
+}
+
+/// The task that runs this, which is alive until it returns.
+fn this_task() -> TaskId {
+    TaskId(Task::current_raw().addr())
+}
+
+impl DaxDevice {
+    /// Initializes all but the inode of a new object.
+    ///
+    /// # Safety
+    ///
+    /// `slot` must have room for a `DaxDevice` that nobody uses, which stays where it is until
+    /// [`DaxDevice::clear`].
+    pub(crate) unsafe fn fill(slot: *mut Self) -> Result {
+        // SAFETY: The function's contract.
+        unsafe {
+            (&raw mut (*slot).cdev).write(Opaque::zeroed());
+            pin_init::raw_try_init(&raw mut (*slot).core, Core::new())
+        }
+    }
+
+    /// Takes back [`DaxDevice::fill`]. Sleeps.
+    ///
+    /// # Safety
+    ///
+    /// The device must have been filled, and nobody may use it any more.
+    pub(crate) unsafe fn clear(this: *mut Self) {
+        // SAFETY: The function's contract.
+        unsafe { core::ptr::drop_in_place(&raw mut (*this).core) };
+    }
+
+    /// The device that C means; [`None`] for null.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be null or a `dax_device` that the caller keeps for `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(raw: *mut bindings::dax_device) -> Option<&'a Self> {
+        // SAFETY: The function's contract; every `dax_device` is one of ours.
+        unsafe { raw.cast::<Self>().as_ref() }
+    }
+
+    /// What C calls the device.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::dax_device {
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// The inode that the device is part of.
+    #[inline]
+    pub(crate) fn inode(&self) -> *mut bindings::inode {
+        self.inode.get()
+    }
+
+    /// The character device, for device-dax.
+    pub(crate) fn cdev(&self) -> *mut bindings::cdev {
+        self.cdev.get()
+    }
+
+    /// The device whose [`DaxDevice::cdev`] this is.
+    ///
+    /// # Safety
+    ///
+    /// `cdev` must be that of a device.
+    pub(crate) unsafe fn of_cdev(cdev: *mut bindings::cdev) -> *mut Self {
+        // SAFETY: The function's contract.
+        unsafe { kernel::container_of!(cdev.cast::<Opaque<bindings::cdev>>(), Self, cdev) }
+    }
+
+    /// The number by which logs, traces and debugfs name the device.
+    pub(crate) fn minor(&self) -> u32 {
+        // SAFETY: The inode is valid, and its device number does not change.
+        unsafe { (*self.inode()).i_rdev & ((1 << bindings::MINORBITS) - 1) }
+    }
+
+    /// Everything but the inode.
+    #[inline]
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Whether `flag` is set.
+    #[inline]
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.core.flags.load(Relaxed) & flag as u32 != 0
+    }
+
+    /// Sets or clears `flag`.
+    pub(crate) fn set(&self, flag: Flag, on: bool) {
+        let mut old = self.core.flags.load(Relaxed);
+        loop {
+            let new = if on {
+                old | flag as u32
+            } else {
+                old & !(flag as u32)
+            };
+            match self.core.flags.cmpxchg(old, new, Full) {
+                Ok(_) => return,
+                Err(seen) => old = seen,
+            }
+        }
+    }
+
+    /// The driver's operations.
+    #[inline]
+    pub(crate) fn ops(&self) -> Option<&bindings::dax_operations> {
+        // SAFETY: The driver keeps its table until the device is dead and nobody uses it.
+        unsafe { self.core.ops.load(Acquire).as_ref() }
+    }
+
+    /// Sets the operations where there are none; `EBUSY` where there are.
+    pub(crate) fn set_ops(&self, ops: NonNull<bindings::dax_operations>) -> Result {
+        let ops: *const _ = ops.as_ptr();
+        match self.core.ops.cmpxchg(core::ptr::null(), ops, Full) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(EBUSY),
+        }
+    }
+
+    /// Takes the operations away.
+    pub(crate) fn clear_ops(&self) {
+        self.core.ops.store(core::ptr::null(), Release);
+    }
+
+    /// The driver's data, as long as the device is alive.
+    #[inline]
+    pub(crate) fn private(&self) -> *mut c_void {
+        if self.has(Flag::Alive) {
+            self.core.private.load(Acquire)
+        } else {
+            core::ptr::null_mut()
+        }
+    }
+
+    /// Sets the driver's data, which does not change afterwards.
+    pub(crate) fn set_private(&self, private: *mut c_void) {
+        self.core.private.store(private, Release);
+    }
+
+    /// Whether the device is being removed, or was: it takes no holders any more.
+    pub(crate) fn dying(&self) -> bool {
+        self.look(|table| table.phase() != Phase::Alive)
+    }
+
+    /// Shows the state of the holders to `f`.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Table<FsHolder>) -> R) -> R {
+        self.core.holders.look(f)
+    }
+
+    /// How often things happened.
+    pub(crate) fn counters(&self) -> Counters {
+        self.look(Table::counters)
+    }
+
+    /// Makes `data` a holder of the bytes of `range`.
+    ///
+    /// # Safety
+    ///
+    /// `ops` has to be null or a table of functions that may be called for `data` until
+    /// [`DaxDevice::unregister`] has returned, and the caller keeps a reference to the device until
+    /// then.
+    pub(crate) unsafe fn register(
+        &self,
+        range: ByteRange,
+        data: *mut c_void,
+        ops: *const bindings::dax_holder_operations,
+    ) -> Result<(), Refusal> {
+        // SAFETY: The function's contract.
+        let holder = unsafe { FsHolder::new(self, data, ops) };
+        let result = self.core.holders.register(range, &holder);
+        trace::register(self, &range, data, &result);
+        result
+    }
+
+    /// Ends what [`DaxDevice::register`] began; when it returns, no callback can see the holder.
+    ///
+    /// False when `data` holds nothing.
+    pub(crate) fn unregister(&self, data: *mut c_void) -> bool {
+        trace::unregister(self, data);
+        // SAFETY: Without functions there is nothing that could be called.
+        let holder = unsafe { FsHolder::new(self, data, core::ptr::null()) };
+        self.core.holders.unregister(this_task(), &holder)
+    }
+
+    /// Tells the holders of `extent`.
+    pub(crate) fn notify(&self, extent: Extent, flags: i32) -> Outcome {
+        self.core
+            .holders
+            .notify(this_task(), &Failure { extent, flags })
+    }
+
+    /// Whom this task is calling, or who holds the device.
+    pub(crate) fn holder(&self) -> *mut c_void {
+        self.core
+            .holders
+            .current(this_task())
+            .map_or(core::ptr::null_mut(), |holder: FsHolder| holder.data())
+    }
+
+    /// Removes the device; see [`Holders::kill`]. Sleeps, until everybody has left who uses it.
+    pub(crate) fn kill(&self, wait: impl FnOnce()) {
+        trace::kill(self);
+        // CAST: The flag is a small bit.
+        let flags = bindings::mf_flags_MF_MEM_PRE_REMOVE as i32;
+        self.core.holders.kill(this_task(), flags, || {
+            self.set(Flag::Alive, false);
+            self.core.readers.wait();
+            wait();
+        });
+    }
+
+    /// Lets the device be used, for the first time or again after [`DaxDevice::kill`].
+    pub(crate) fn run(&self) {
+        if self.core.holders.revive() {
+            self.set(Flag::Alive, true);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A holder that registered through the C interface.
+
+use super::{
+    device::DaxDevice,
+    holders::{
+        Extent,
+        Failure,
+        Holder, //
+    },
+    trace, //
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    prelude::*,
+    time::{
+        Instant,
+        Monotonic, //
+    },
+};
+
+/// A file system, or whatever else holds a device or a part of it.
+///
+/// # Invariants
+///
+/// As long as this is in the table of `dev`, or noted there as being called, `ops` is null or
+/// points to a valid table, whose functions may be called for `data` and `dev`.
+#[derive(Clone, Copy)]
+pub(crate) struct FsHolder {
+    dev: *const DaxDevice,
+    data: *mut c_void,
+    ops: *const bindings::dax_holder_operations,
+}
+
+// SAFETY: The pointers are only passed on to the holder's functions, which any task may call.
+unsafe impl Send for FsHolder {}
+
+impl FsHolder {
+    /// # Safety
+    ///
+    /// The type's invariant has to hold from when this is registered with `dev` until
+    /// [`Holders::unregister`](super::holders::Holders::unregister) has returned for it.
+    pub(crate) unsafe fn new(
+        dev: &DaxDevice,
+        data: *mut c_void,
+        ops: *const bindings::dax_holder_operations,
+    ) -> Self {
+        // INVARIANT: By the function's contract.
+        Self { dev, data, ops }
+    }
+
+    /// What the holder calls itself.
+    pub(crate) fn data(&self) -> *mut c_void {
+        self.data
+    }
+
+    /// The function that is called, to be shown as a name.
+    pub(crate) fn callback_address(&self) -> *const c_void {
+        self.ops()
+            .and_then(|ops| ops.notify_failure)
+            .map_or(core::ptr::null(), |callback| callback as *const c_void)
+    }
+
+    fn ops(&self) -> Option<&bindings::dax_holder_operations> {
+        // SAFETY: The type invariant; this is called by the protocol only for holders in the table
+        // or noted as being called.
+        unsafe { self.ops.as_ref() }
+    }
+}
+
+impl Holder for FsHolder {
+    fn is_same(&self, other: &Self) -> bool {
+        self.data == other.data
+    }
+
+    /// How to release the pin; [`None`] for a holder of the old kind, which has no pins.
+    type Pin = Option<unsafe extern "C" fn(*mut c_void)>;
+
+    fn pin(&self) -> Option<Self::Pin> {
+        let Some((pin, unpin)) = self.ops().and_then(|ops| ops.pin.zip(ops.unpin)) else {
+            return Some(None);
+        };
+        // SAFETY: The type invariant.
+        unsafe { pin(self.data) }.then_some(Some(unpin))
+    }
+
+    fn unpin(&self, pin: Self::Pin) {
+        if let Some(unpin) = pin {
+            // SAFETY: `pin()` succeeded for this holder, which is what keeps it until now.
+            unsafe { unpin(self.data) };
+        }
+    }
+
+    fn notify(&self, failure: &Failure) -> Result {
+        let notify = self
+            .ops()
+            .and_then(|ops| ops.notify_failure)
+            .ok_or(EOPNOTSUPP)?;
+        let (offset, len) = match failure.extent {
+            Extent::Whole => (0, u64::MAX),
+            Extent::Bytes(bytes) => (bytes.start(), bytes.len()),
+        };
+        let start = Instant::<Monotonic>::now();
+        // SAFETY: The type invariant; the device is kept by the holder's reference to its inode.
+        let result = unsafe { notify(self.dev.cast_mut().cast(), offset, len, failure.flags) };
+        let nanos = start.elapsed().as_nanos();
+        // SAFETY: As above: the holder keeps the device.
+        let dev = unsafe { &*self.dev };
+        trace::notify(dev, offset, len, failure.flags, self.data, result, nanos);
+        to_result(result)
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tracepoints; `include/trace/events/dax.h` says what they tell.
+
+use super::{
+    device::DaxDevice,
+    holders::Refusal, //
+};
+use kernel::{
+    dax::units::ByteRange,
+    prelude::*, //
+};
+
+mod raw {
+    use kernel::{
+        prelude::*,
+        tracepoint::declare_trace, //
+    };
+
+    declare_trace! {
+        /// # Safety
+        ///
+        /// Always safe to call: pointers are only shown.
+        pub(super) unsafe fn dax_alloc(minor: u32);
+        /// # Safety
+        ///
+        /// Always safe to call.
+        pub(super) unsafe fn dax_register(minor: u32, start: u64, end: u64, holder: *mut c_void, result: c_int);
+        /// # Safety
+        ///
+        /// Always safe to call.
+        pub(super) unsafe fn dax_notify(minor: u32, start: u64, len: u64, flags: c_int, holder: *mut c_void, result: c_int, nanos: i64);
+        /// # Safety
+        ///
+        /// Always safe to call.
+        pub(super) unsafe fn dax_unregister(minor: u32, holder: *mut c_void);
+        /// # Safety
+        ///
+        /// Always safe to call.
+        pub(super) unsafe fn dax_kill(minor: u32);
+    }
+}
+
+pub(crate) fn alloc(device: &DaxDevice) {
+    // SAFETY: Always safe to call.
+    unsafe { raw::dax_alloc(device.minor()) };
+}
+
+pub(crate) fn register(
+    device: &DaxDevice,
+    range: &ByteRange,
+    holder: *mut c_void,
+    result: &Result<(), Refusal>,
+) {
+    let result = match result {
+        Ok(()) => 0,
+        Err(refusal) => Error::from(refusal).to_errno(),
+    };
+    // SAFETY: Always safe to call.
+    unsafe { raw::dax_register(device.minor(), range.start(), range.end(), holder, result) };
+}
+
+pub(crate) fn notify(
+    device: &DaxDevice,
+    start: u64,
+    len: u64,
+    flags: i32,
+    holder: *mut c_void,
+    result: i32,
+    nanos: i64,
+) {
+    // SAFETY: Always safe to call.
+    unsafe { raw::dax_notify(device.minor(), start, len, flags, holder, result, nanos) };
+}
+
+pub(crate) fn unregister(device: &DaxDevice, holder: *mut c_void) {
+    // SAFETY: Always safe to call.
+    unsafe { raw::dax_unregister(device.minor(), holder) };
+}
+
+pub(crate) fn kill(device: &DaxDevice) {
+    // SAFETY: Always safe to call.
+    unsafe { raw::dax_kill(device.minor()) };
+}

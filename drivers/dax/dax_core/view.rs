@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What people can see of a device, in debugfs.
+
+use super::{
+    device::{
+        DaxDevice,
+        Flag, //
+    },
+    holders::{
+        Phase,
+        Stage, //
+    },
+    hosts, //
+};
+use kernel::{
+    bindings,
+    debugfs::{
+        Dir,
+        File, //
+    },
+    fmt,
+    prelude::*,
+    str::CString,
+    sync::SetOnce, //
+};
+
+static DIR: SetOnce<Dir> = SetOnce::new();
+
+/// To be called once, early.
+pub(crate) fn init() {
+    DIR.populate(Dir::new(c"dax"));
+}
+
+/// A device, to be shown.
+///
+/// # Invariants
+///
+/// The device is valid: it owns the [`View`] that owns this, and drops it before anything else.
+struct Shown(*const DaxDevice);
+
+// SAFETY: The device may be used by any task.
+unsafe impl Send for Shown {}
+// SAFETY: As above.
+unsafe impl Sync for Shown {}
+
+/// The file `/sys/kernel/debug/dax/MINOR`.
+pub(crate) struct View {
+    _file: Pin<KBox<File<Shown>>>,
+}
+
+impl View {
+    /// Shows `device`, if that can be: a device is none the worse for not being seen.
+    pub(crate) fn new(device: &'static DaxDevice) -> Option<Self> {
+        let name = CString::try_from_fmt(fmt!("{}", device.minor())).ok()?;
+        // INVARIANT: Nobody but the device gets what this returns.
+        let file = DIR
+            .as_ref()?
+            .read_callback_file(&name, Shown(device), &show);
+        Some(Self {
+            _file: KBox::pin_init(file, GFP_KERNEL).ok()?,
+        })
+    }
+}
+
+fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // SAFETY: The type invariant.
+    let device = unsafe { &*shown.0 };
+    let state = match device.look(|table| table.phase()) {
+        Phase::Alive => "alive",
+        Phase::Dying(_) => "dying",
+        Phase::Dead => "dead",
+    };
+    writeln!(f, "state: {state}")?;
+    hosts::name_of(device, |name| {
+        writeln!(f, "disk: {}", name.to_str().unwrap_or("?"))
+    })?;
+    f.write_str("flags:")?;
+    for (flag, name) in Flag::NAMED {
+        if device.has(flag) {
+            write!(f, " {name}")?;
+        }
+    }
+    let counters = device.counters();
+    writeln!(f)?;
+    writeln!(f, "notified: {}", counters.notified)?;
+    writeln!(f, "failed: {}", counters.failed)?;
+    writeln!(f, "refused: {}", counters.refused)?;
+    device.look(|table| {
+        for seen in table.registrations() {
+            let (start, end) = (seen.range.start(), seen.range.end());
+            write!(f, "holder: {start:#x}-{end:#x} ")?;
+            show_symbol(f, seen.holder.callback_address())?;
+            let stage = match seen.stage {
+                Stage::In => "",
+                Stage::Leaving => " leaving",
+                Stage::Stale => " stale",
+            };
+            writeln!(f, " calls {} running {}{stage}", seen.told, seen.running)?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes the name of what is at `address`.
+fn show_symbol(f: &mut fmt::Formatter<'_>, address: *const c_void) -> fmt::Result {
+    if address.is_null() {
+        return f.write_str("none");
+    }
+    let mut buffer = [0u8; bindings::KSYM_SYMBOL_LEN];
+    // SAFETY: The buffer is as large as C's function demands.
+    let len =
+        unsafe { bindings::sprint_symbol_no_offset(buffer.as_mut_ptr().cast(), address.addr()) };
+    let name = usize::try_from(len).ok().and_then(|len| buffer.get(..len));
+    f.write_str(
+        name.and_then(|name| core::str::from_utf8(name).ok())
+            .unwrap_or("?"),
+    )
+}
