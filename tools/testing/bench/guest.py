@@ -152,6 +152,16 @@ def per_operation(row, quick):
     return {"value": round(ns / (many - few), 1), "switches": round(switches / (many - few), 3)}
 
 
+def dax_core():
+    """Instructions of the dax core's calls that every access makes, from dax_bench.ko."""
+    sh("modprobe", "dax_bench", "device=/dev/pmem0", "calls=20000")
+    parameters = "/sys/module/dax_bench/parameters/"
+    for name, parameter in (("dax_read_lock + unlock", "read_lock_ns"), ("dax_direct_access", "direct_access_ns")):
+        with open(parameters + parameter, encoding="ascii") as file:
+            yield name, {"value": round(int(file.read()) / 20000, 1), "switches": 0}
+    sh("rmmod", "dax_bench")
+
+
 def per_second(row, quick):
     _, path, engine, depth, rw, size = row
     milliseconds = 250 if quick else 500
@@ -177,6 +187,7 @@ def main():
         device = os.path.basename(os.path.realpath("/sys/block/pmem0/device"))
         answer["memory"] = memory.measure(DRIVER, device)
         wait_for_disk()
+        answer["rows"].update(dax_core())
     measure = per_operation if mode == "icount" else per_second
     for row in rows(quick):
         if row[1].startswith("/mnt") and not os.path.ismount(MOUNT):

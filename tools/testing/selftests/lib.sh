@@ -173,6 +173,71 @@ other_namespace() {
 	holder=$(basename "$(readlink -f /sys/block/pmem0/device)")
 }
 
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	while ! "$@"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.1
+	done
+}
+
+# ended PID: has that child of the shell ended?
+ended() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# is WANTED COMMAND...: does it print that?
+is() {
+	local wanted=$1
+	shift
+	[ "$("$@" 2>/dev/null)" = "$wanted" ]
+}
+
+# corrupt PFN: report a failure of that page, as hwpoison's own tests do.
+corrupt() {
+	echo "$1" >/sys/kernel/debug/hwpoison/corrupt-pfn
+}
+
+# pfn_of FILE PAGE
+pfn_of() {
+	local phys
+	phys=$(poison phys "$1" "$2") || return
+	echo $((phys / 4096))
+}
+
+# hold_in FUNCTION [PARAMETER...]: who enters it next waits there (dax_delay.c).
+hold_in() {
+	local function=$1
+	shift
+	! grep -q '^dax_delay ' /proc/modules || rmmod dax_delay
+	modprobe dax_delay "symbol=$function" delay_ms=100000 "$@" || bail "modprobe dax_delay symbol=$function"
+}
+
+# held: does somebody wait?  let_go: not any more.
+held() {
+	is 1 cat /sys/module/dax_delay/parameters/delaying
+}
+
+let_go() {
+	echo 1 >/sys/module/dax_delay/parameters/release
+}
+
+# partitions MIB...: a GPT on $disk, and ${disk}p1 and so on.
+partitions() {
+	{
+		echo "label: gpt"
+		printf 'size=%sMiB\n' "$@"
+	} | sfdisk -q --wipe always --wipe-partitions always "$disk" >/tmp/sfdisk.out 2>&1 || bail "sfdisk: $(tail -n 1 /tmp/sfdisk.out)"
+	wait_for 10 test -b "${disk}p$#" || bail "there is no ${disk}p$#"
+}
+
+# dax_state: the debugfs file of $dev's dax device; nothing when there is none.
+dax_state() {
+	grep -lx "disk: $dev" /sys/kernel/debug/dax/* 2>/dev/null | head -n 1
+}
+
 # whole_life: a file system on $disk with poison and repair.  Nobody but the driver is
 # there to record poison, so C does not, whoever reported it.
 whole_life() {

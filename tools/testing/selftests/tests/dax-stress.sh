@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Failures are reported without a pause on one CPU, and on the other two partitions are
+# mounted, written, unmounted, partitioned, unbound and bound (src/stress.c).
+#
+#   RDAX_ROUNDS=10000 run-all --kernel debug dax-stress
+#
+# It says nothing of C, where anything may happen.  To see what does:
+#
+#   RDAX_ROUNDS=10000 run-all --any --kernel debug-c dax-stress
+#
+# expect: rust pass
+# rounds: 40
+# timeout: 150
+
+. "$(dirname "$0")/../lib.sh"
+
+rounds=$(sed -n 's/.*rdax\.rounds=\([0-9]*\).*/\1/p' /proc/cmdline)
+rounds=${rounds:-40}
+namespace
+partitions 240 240
+modprobe hwpoison-inject || bail "modprobe hwpoison-inject"
+# C mounts no partition with reflink and DAX, and then the test would say nothing of it.
+options=()
+[ "$kernel" = rust ] || options=(-m reflink=0)
+for p in 1 2; do
+	words=$(mkfs.xfs -q -f --unsupported "${options[@]}" "${disk}p$p" 2>&1) || bail "mkfs.xfs: $(head -n 1 <<<"$words")"
+	mount -t xfs -o dax=always "${disk}p$p" "$mnt" || bail "mount of partition $p"
+	poison fill "$mnt/victim" 0 16 1
+	for page in {0..15}; do
+		pfn_of "$mnt/victim" "$page"
+	done >>/tmp/pfns
+	umount "$mnt"
+done
+
+# Each failure is three lines, each mount two: too much for a serial console.  All that
+# is said of anything else goes there.
+dmesg -n 1
+(while :; do
+	sed -un '/Memory failure: \|Injecting memory failure\|;XFS (\|;nd_pmem \|; pmem0: /d; s/^[0-9]*,[0-9]*,\([0-9]*\),[^;]*;/[\1] /p' /dev/kmsg
+	sleep 1
+done) >/dev/ttyS0 2>/dev/null &
+forwarder=$!
+stress "$rounds" "$disk" "$holder" /tmp/pfns >/tmp/stress &
+stress=$!
+tail -n +1 -f --pid=$stress /tmp/stress
+wait $stress
+status=$?
+sleep 1
+kill $forwarder
+dmesg -n "${RDAX_LOGLEVEL:-6}"
+equal "$rounds rounds, and in the end all is good" 0 $status
+matches "it was mostly mounted" "*2 of 2 file systems good, mostly mounted" "$(tail -n 1 /tmp/stress)"
+check "failures were reported" grep -qE '[1-9][0-9]* failures reported' /tmp/stress
+equal "nothing is bad in the end" - "$(bad_sectors)"
+[ ! -d /sys/kernel/debug/dax ] || equal "nobody is left as a holder" "" "$(grep '^holder: ' "$(dax_state)")"
+check "nothing was said of bugs" sh -c "! dmesg | grep -E '\] (BUG|WARNING|Oops|INFO: task)'"
+finish
