@@ -20,6 +20,13 @@ fi
 for file in /sys/kernel/debug/failslab/ignore-gfp-wait /sys/kernel/debug/fail_page_alloc/ignore-gfp-wait; do
 	[ ! -e "$file" ] || echo N >"$file"
 done
+# Not those of mm that adds memory: x86 warns of them, and leaves some of the sections that it
+# had added, so that the memory cannot be added again (Documentation/upstream-defects.md).
+read -r start end < <(sort /proc/kallsyms |
+	awk '$3 == "arch_add_memory" { start = $1; next } start && $1 != start { print "0x" start, "0x" $1; exit }')
+slab=/sys/kernel/debug/failslab
+check "allocations of mm can be left out" sh -c \
+	"echo $start >$slab/reject-start && echo $end >$slab/reject-end && echo 32 >$slab/stacktrace-depth"
 
 # bind N: bind with the Nth allocation failing.  Says "injected" or "through", and "bound"
 # or "unbound".
