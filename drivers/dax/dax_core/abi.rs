@@ -136,10 +136,8 @@ pub(crate) unsafe extern "C" fn dax_zero_page_range(
     nr_pages: usize,
 ) -> c_int {
     // SAFETY: The C contract.
-    to_int(
-        unsafe { DaxDevice::from_raw(dev) }
-            .map_or(Err(EOPNOTSUPP), |dev| dev.zero_pages(pgoff, nr_pages)),
-    )
+    let dev = unsafe { DaxDevice::from_raw(dev) };
+    to_int(dev.map_or(Err(EOPNOTSUPP), |dev| dev.zero_pages(pgoff, nr_pages)))
 }
 
 #[export]

@@ -22,6 +22,7 @@ mod hosts;
 mod inode;
 mod monitor;
 mod read_section;
+mod tests;
 mod trace;
 mod view;
 

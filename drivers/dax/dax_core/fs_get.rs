@@ -70,6 +70,11 @@ unsafe fn serves_file_systems(dev_dax: *mut bindings::dev_dax) -> Result {
 ///
 /// `-ENODEV` when the device is going away or has no driver, `-EOPNOTSUPP` when its driver does not
 /// serve file systems, `-EBUSY` when it is held, `-ENOMEM`. Sleeps.
+///
+/// # Safety
+///
+/// `dev` must be null or a device-dax that the caller keeps; `ops` null or functions that may be
+/// called for `holder` until [`fs_put_dax`] has returned.
 #[export]
 pub(crate) unsafe extern "C" fn fs_dax_get(
     dev: *mut bindings::dax_device,
@@ -123,6 +128,11 @@ unsafe fn check_and_register(
 /// When this returns, no callback of `holder` runs any more or will, other than one that this task
 /// is in. A holder with `pin` and `unpin` calls this only when nothing can pin it any more; one
 /// without must not hold a lock that its callback takes. Sleeps.
+///
+/// # Safety
+///
+/// `dev` must be null or a device with a reference that the caller gives up; `holder` is null or
+/// what it was taken with.
 #[export]
 pub(crate) unsafe extern "C" fn fs_put_dax(dev: *mut bindings::dax_device, holder: *mut c_void) {
     // SAFETY: The C contract.

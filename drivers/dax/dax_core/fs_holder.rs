@@ -106,7 +106,7 @@ impl Holder for FsHolder {
         // SAFETY: The type invariant; the device is kept by the holder's reference to its inode.
         let result = unsafe { notify(self.dev.cast_mut().cast(), offset, len, failure.flags) };
         let nanos = start.elapsed().as_nanos();
-        // SAFETY: As above: the holder keeps the device.
+        // SAFETY: Whoever has the device notify its holders keeps it meanwhile.
         let dev = unsafe { &*self.dev };
         trace::notify(dev, offset, len, failure.flags, self.data, result, nanos);
         to_result(result)

@@ -5,6 +5,7 @@
 //! This file is plain `no_std` Rust without calls to C: `tools/testing/host` runs it under loom and
 //! proptest, the kernel with a mutex and a condition variable as its [`Monitor`].
 
+use core::ops::Range;
 use kernel::{
     alloc::KVVec,
     dax::units::ByteRange,
@@ -190,6 +191,8 @@ pub(crate) struct Registration<'a, H> {
 struct Call {
     task: TaskId,
     holder: HolderId,
+    /// In how many other callbacks the task was.
+    depth: usize,
 }
 
 /// A call that may be made.
@@ -286,31 +289,41 @@ impl<H: Holder> Table<H> {
         Ok(())
     }
 
-    /// Chooses the next holder to be told, after the one numbered `after`, and notes the call.
+    /// Chooses the next holder to be told, one of those whose number is in `left`, and notes the
+    /// call.
     ///
     /// [`None`] when too many calls are running.
-    fn begin(&mut self, task: TaskId, what: &Extent, after: Option<HolderId>) -> Option<Begun<H>> {
+    fn begin(&mut self, task: TaskId, what: &Extent, left: &Range<HolderId>) -> Option<Begun<H>> {
         if self.phase == Phase::Dead {
             return Some(Begun::Dead);
         }
         let found = self.entries.iter().find_map(|entry| {
-            let later = after.is_none_or(|after| entry.id > after);
-            let extent = what
-                .within(&entry.range)
-                .filter(|_| later && entry.stage == Stage::In)?;
+            let here = left.contains(&entry.id) && entry.stage == Stage::In;
+            let extent = what.within(&entry.range).filter(|_| here)?;
             Some((entry.id, entry.holder.clone(), extent))
         });
         let Some((id, holder, extent)) = found else {
             return Some(Begun::NoneLeft);
         };
         let slot = self.calls.iter().position(Option::is_none)?;
-        *self.calls.get_mut(slot)? = Some(Call { task, holder: id });
+        *self.calls.get_mut(slot)? = Some(Call {
+            task,
+            holder: id,
+            depth: self.calls_by(task).count(),
+        });
         Some(Begun::Call(Ticket {
             slot,
             id,
             holder,
             extent,
         }))
+    }
+
+    fn calls_by(&self, task: TaskId) -> impl Iterator<Item = &Call> {
+        self.calls
+            .iter()
+            .flatten()
+            .filter(move |call| call.task == task)
     }
 
     /// Removes the note of a call, which counts as `told` if the holder was told.
@@ -331,10 +344,11 @@ impl<H: Holder> Table<H> {
 
     /// Takes out a holder once no other task is calling it; [`None`] as long as one is.
     fn take_out(&mut self, me: TaskId, holder: &H) -> Option<bool> {
+        // The last one, if it registered again after a revival: the others are told nothing.
         let Some(at) = self
             .entries
             .iter()
-            .position(|entry| entry.holder.is_same(holder))
+            .rposition(|entry| entry.holder.is_same(holder))
         else {
             return Some(false);
         };
@@ -356,7 +370,7 @@ impl<H: Holder> Table<H> {
     }
 
     fn current(&self, task: TaskId) -> Option<&H> {
-        let called = self.calls.iter().flatten().find(|call| call.task == task);
+        let called = self.calls_by(task).max_by_key(|call| call.depth);
         let entry = match called {
             Some(call) => self.entries.iter().find(|entry| entry.id == call.holder),
             None => self.entries.iter().find(|entry| entry.stage == Stage::In),
@@ -382,14 +396,17 @@ impl<H: Holder> Table<H> {
 ///    has returned. Neither happens under a lock of the holder's; the callback itself runs under no
 ///    lock at all, and in no read section.
 /// 5. Unregistering returns when the registration is not in and no note of it is left but those of the
-///    task that unregisters: a holder may end itself in its own callback.
+///    task that unregisters: a holder may end itself in its own callback. (In one of them: two
+///    that both wait for the other would wait for ever.)
 /// 6. Between note and callback the holder is *pinned*. One that cannot be pinned is going away and
 ///    is passed over as if it had gone. The note is removed before the pin is released, so that a
 ///    holder that ends with its last pin does not wait for itself.
-/// 7. A removal tells each holder exactly once: the registrations cannot grow while the device is
+/// 7. A notification is for those who are registered when it begins: their ranges do not overlap,
+///    and it ends however many others come.
+/// 8. A removal tells each holder exactly once: the registrations cannot grow while the device is
 ///    dying, and it goes through them in the order of their numbers. A holder that unregisters
 ///    before its turn is not told.
-/// 8. A removal waits for users of the memory, not for callbacks that others have started: these
+/// 9. A removal waits for users of the memory, not for callbacks that others have started: these
 ///    have noted their holder, not the device, and may well be waiting for this removal.
 pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
     /// Looks at the state.
@@ -425,15 +442,23 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
     fn notify(&self, me: TaskId, failure: &Failure) -> Outcome {
         let mut outcome = Outcome::Told(Ok(()));
         let mut told = 0u64;
-        let mut after = None;
+        let mut nobody = true;
+        let mut left = None;
         loop {
-            match self.wait(|table| table.begin(me, &failure.extent, after)) {
-                Begun::Dead if after.is_none() => return Outcome::Dead,
+            let begun = self.wait(|table| {
+                let left = left.get_or_insert(HolderId(0)..HolderId(table.next_id));
+                table.begin(me, &failure.extent, left)
+            });
+            match begun {
+                Begun::Dead if nobody => return Outcome::Dead,
                 // The rest was told of the removal.
                 Begun::Dead => break,
                 Begun::NoneLeft => break,
                 Begun::Call(ticket) => {
-                    after = Some(ticket.id);
+                    nobody = false;
+                    // Cannot wrap, as there are no registrations but those below the end.
+                    let next = HolderId(ticket.id.0.saturating_add(1));
+                    left = left.map(|left| next..left.end);
                     if let Extent::Bytes(bytes) = ticket.extent {
                         // Registrations do not overlap, so this is no more than the failure's.
                         told = told.saturating_add(bytes.len());
@@ -443,7 +468,7 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
             }
         }
         let all = match failure.extent {
-            Extent::Whole => after.is_some(),
+            Extent::Whole => !nobody,
             Extent::Bytes(bytes) => told >= bytes.len(),
         };
         if all {
@@ -482,7 +507,10 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
         self.update(|table| {
             table.phase = Phase::Dead;
             for entry in table.entries.iter_mut() {
-                entry.stage = Stage::Stale;
+                // One that is leaving keeps its bytes until it left.
+                if entry.stage == Stage::In {
+                    entry.stage = Stage::Stale;
+                }
             }
         });
     }

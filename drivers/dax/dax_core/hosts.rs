@@ -49,6 +49,10 @@ pub(crate) unsafe fn init() {
 }
 
 /// Makes `dev` the device of `disk`: `-EBUSY` if that has one, `-ENOMEM`. Sleeps.
+///
+/// # Safety
+///
+/// Both must be valid until [`dax_remove_host`] has returned for `disk`.
 #[export]
 pub(crate) unsafe extern "C" fn dax_add_host(
     dev: *mut bindings::dax_device,
@@ -69,6 +73,10 @@ pub(crate) unsafe extern "C" fn dax_add_host(
 }
 
 /// Takes back [`dax_add_host`]: nobody finds the device of `disk` any more. Sleeps.
+///
+/// # Safety
+///
+/// None: an unknown disk is not looked at.
 #[export]
 pub(crate) unsafe extern "C" fn dax_remove_host(disk: *mut bindings::gendisk) {
     HOSTS.lock().retain(|host| host.disk.as_ptr() != disk);
@@ -81,9 +89,10 @@ pub(crate) fn name_of(device: &DaxDevice, show: impl FnOnce(&CStr) -> fmt::Resul
         .iter()
         .find(|host| ptr::eq(host.device.as_ptr(), device));
     match host {
-        // SAFETY: The type invariant; a disk keeps its name, which is terminated.
         Some(host) => {
-            show(unsafe { CStr::from_char_ptr((*host.disk.as_ptr()).disk_name.as_ptr()) })
+            // SAFETY: The type invariant; a disk keeps its name, which is terminated.
+            let name = unsafe { CStr::from_char_ptr((*host.disk.as_ptr()).disk_name.as_ptr()) };
+            show(name)
         }
         None => Ok(()),
     }
@@ -126,6 +135,11 @@ fn part_of(bdev: &bindings::block_device) -> Option<ByteRange> {
 /// that is going away, or when the bytes or some of them are held already; the log says which.
 ///
 /// A whole disk is held as far as it may grow. Sleeps.
+///
+/// # Safety
+///
+/// `bdev` must be open, `start_off` valid for a write, `ops` null or functions that may be called
+/// for `holder` until [`fs_put_dax`](super::fs_get::fs_put_dax) has returned.
 #[export]
 pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
     bdev: *mut bindings::block_device,
@@ -172,10 +186,12 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
         0 => ByteRange::from_bounds(0, u64::MAX).unwrap_or(part),
         _ => part,
     };
-    // SAFETY: We have a reference, which the holder keeps until `fs_put_dax()`; the rest is the C
-    // contract.
-    let registered = unsafe { DaxDevice::from_raw(device) }
-        .map(|device| unsafe { device.register(range, holder, ops) });
+    // SAFETY: We have a reference.
+    let registered = unsafe { DaxDevice::from_raw(device) }.map(|device| {
+        // SAFETY: The reference is the holder's until `fs_put_dax()`; the rest is the function's
+        // contract.
+        unsafe { device.register(range, holder, ops) }
+    });
     if let Some(Err(refusal)) = registered {
         pr_info!("{}: no dax: {}\n", Name(bdev), refusal);
         // SAFETY: The reference was ours.

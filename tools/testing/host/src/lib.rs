@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Property tests, run on the host, of sources that the kernel compiles.
+//! Property tests and loom models, run on the host, of sources that the kernel compiles.
 //!
 //! The modules here are the kernel's own files; what they use of the `kernel` crate comes from
 //! `kernel-shim`. Without `cfg(test)` this crate only shows that they compile as plain `no_std`.
@@ -11,13 +11,25 @@
 
 #![cfg_attr(not(test), no_std)]
 
-// Without the tests nothing calls it.
+// Without the tests nothing calls them.
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../drivers/dax/dax_core/holders.rs"]
+mod holders;
 #[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../drivers/nvdimm/pmem_rust/poison_map.rs"]
 mod poison_map;
 
 #[cfg(test)]
 mod config;
+// Loom switches stacks by itself, which Miri cannot follow.
+#[cfg(all(test, not(miri)))]
+mod holders_loom;
+#[cfg(test)]
+mod holders_tests;
+#[cfg(test)]
+mod holders_threads_tests;
+#[cfg(test)]
+mod holders_world;
 #[cfg(test)]
 mod poison_map_tests;
 #[cfg(test)]

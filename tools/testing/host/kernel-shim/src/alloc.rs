@@ -8,7 +8,10 @@ use crate::error::{
 };
 use core::{
     fmt,
-    ops::Deref, //
+    ops::{
+        Deref,
+        DerefMut, //
+    }, //
 };
 
 /// Indicates an allocation error.
@@ -71,6 +74,16 @@ impl<T> From<InsertError<T>> for Error {
     }
 }
 
+/// Error type for [`KVVec::remove`].
+#[derive(Debug)]
+pub struct RemoveError;
+
+impl From<RemoveError> for Error {
+    fn from(_: RemoveError) -> Error {
+        EINVAL
+    }
+}
+
 /// The kernel's `Vec<T, KVmalloc>`.
 ///
 /// # Invariants
@@ -124,6 +137,15 @@ impl<T> KVVec<T> {
         self.elements.as_mut_slice()
     }
 
+    /// Appends an element to the back of the vector, which grows when it is full.
+    pub fn push(&mut self, v: T, _flags: Flags) -> Result<(), AllocError> {
+        self.elements.try_reserve(1).map_err(|_| AllocError)?;
+        self.elements.push(v);
+        // INVARIANT: There was room for one more.
+        self.capacity = self.capacity.max(self.elements.len());
+        Ok(())
+    }
+
     /// Appends an element to the back of the vector without reallocating.
     ///
     /// Fails if the vector does not have capacity for the new element.
@@ -153,6 +175,14 @@ impl<T> KVVec<T> {
         Ok(())
     }
 
+    /// Removes the element at the given index; fails if there is none.
+    pub fn remove(&mut self, i: usize) -> Result<T, RemoveError> {
+        if i >= self.len() {
+            return Err(RemoveError);
+        }
+        Ok(self.elements.remove(i))
+    }
+
     /// Shortens the vector, setting the length to `len`; does nothing when it is shorter.
     pub fn truncate(&mut self, len: usize) {
         self.elements.truncate(len);
@@ -169,5 +199,11 @@ impl<T> Deref for KVVec<T> {
 
     fn deref(&self) -> &[T] {
         &self.elements
+    }
+}
+
+impl<T> DerefMut for KVVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.elements
     }
 }

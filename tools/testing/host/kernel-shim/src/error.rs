@@ -6,15 +6,21 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(i32);
 
-/// The error codes that the shim itself returns.
+/// The error codes that the shim returns, and those that the sources under test or the tests use.
 pub mod code {
     use super::Error;
+
+    /// I/O error.
+    pub const EIO: Error = Error(-5);
 
     /// Out of memory.
     pub const ENOMEM: Error = Error(-12);
 
     /// Invalid argument.
     pub const EINVAL: Error = Error(-22);
+
+    /// Operation not supported on transport endpoint.
+    pub const EOPNOTSUPP: Error = Error(-95);
 }
 
 /// A [`Result`] with an [`Error`] error type.

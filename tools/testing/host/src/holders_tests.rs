@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `drivers/dax/dax_core/holders.rs` against a slow, obvious model, one task at a time.
+//!
+//! The model keeps sets of cells, of which a holder's range and a failure are made. Callbacks do
+//! what real ones do: they fail, leave, take others along, and remove what is being removed.
+//! `holders_threads_tests.rs` and `holders_loom.rs` are about several tasks.
+
+use crate::{
+    config::config,
+    holders::{
+        Counters,
+        Extent,
+        Failure,
+        Holders,
+        Outcome,
+        Phase,
+        Refusal,
+        Stage, //
+    },
+    holders_world::{
+        me,
+        Manner,
+        Told,
+        World,
+        MEDIA,
+        REMOVAL,
+        TESTERS, //
+    },
+};
+use kernel::{
+    dax::units::ByteRange,
+    error::Result,
+    prelude::{
+        EINVAL,
+        EIO,
+        EOPNOTSUPP, //
+    },
+};
+use proptest::{
+    collection::vec,
+    prelude::{
+        any,
+        prop_assert_eq,
+        prop_oneof,
+        proptest,
+        Just,
+        Strategy, //
+    },
+    test_runner::TestCaseError,
+};
+use std::{
+    collections::BTreeSet,
+    ops::Range,
+    sync::Arc, //
+};
+
+/// The most calls in one case.
+const STEPS: usize = if cfg!(miri) { 24 } else { 80 };
+
+/// How many cells there are.
+const CELLS: usize = 24;
+
+/// Where the cells are.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    base: u64,
+    width: u64,
+}
+
+impl Scale {
+    fn bytes(&self, cells: &Range<usize>) -> ByteRange {
+        let at = |cell: usize| self.base + cell as u64 * self.width;
+        ByteRange::from_bounds(at(cells.start), at(cells.end)).expect("there is a cell")
+    }
+
+    fn extent(&self, cells: &Option<Range<usize>>) -> Extent {
+        match cells {
+            Some(cells) => Extent::Bytes(self.bytes(cells)),
+            None => Extent::Whole,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Register(usize, Range<usize>),
+    Unregister(usize),
+    /// These cells fail, or the whole device.
+    Notify(Option<Range<usize>>),
+    Behave(usize, Manner),
+    Kill,
+    Revive,
+}
+
+fn scale() -> impl Strategy<Value = Scale> {
+    let cells = CELLS as u64;
+    prop_oneof![
+        Just((0, 1)),
+        Just((0, 4096)),
+        Just((0, u64::MAX / cells)),
+        Just((u64::MAX - cells, 1)),
+        Just((u64::MAX - cells * (1 << 40), 1 << 40)),
+    ]
+    .prop_map(|(base, width)| Scale { base, width })
+}
+
+fn cells() -> impl Strategy<Value = Range<usize>> {
+    let more = prop_oneof![4 => 0_usize..6, 1 => 0..CELLS];
+    (0..CELLS, more).prop_map(|(start, more)| start..(start + 1 + more).min(CELLS))
+}
+
+fn manner() -> impl Strategy<Value = Manner> {
+    prop_oneof![
+        2 => Just(Manner::Answers(Ok(()))),
+        1 => Just(Manner::Answers(Err(EIO))),
+        1 => Just(Manner::Answers(Err(EINVAL))),
+        1 => Just(Manner::Answers(Err(EOPNOTSUPP))),
+        1 => Just(Manner::Gone),
+        1 => Just(Manner::Leaves),
+        1 => Just(Manner::EndsWithPin),
+        1 => (0..TESTERS).prop_map(Manner::TakesAlong),
+        1 => Just(Manner::RemovesAgain),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..TESTERS, cells()).prop_map(|(tester, cells)| Step::Register(tester, cells)),
+        4 => (0..TESTERS).prop_map(Step::Unregister),
+        8 => cells().prop_map(|cells| Step::Notify(Some(cells))),
+        1 => Just(Step::Notify(Some(0..CELLS))),
+        1 => Just(Step::Notify(None)),
+        3 => (0..TESTERS, manner()).prop_map(|(tester, manner)| Step::Behave(tester, manner)),
+        1 => Just(Step::Kill),
+        2 => Just(Step::Revive),
+    ]
+}
+
+/// A registration.
+#[derive(Clone)]
+struct Held {
+    tester: usize,
+    cells: Range<usize>,
+    stage: Stage,
+    told: u64,
+}
+
+fn common(a: &Range<usize>, b: &Range<usize>) -> Option<Range<usize>> {
+    let both: BTreeSet<usize> = a.clone().filter(|cell| b.contains(cell)).collect();
+    Some(*both.first()?..*both.last()? + 1)
+}
+
+struct Model {
+    scale: Scale,
+    phase: Phase,
+    /// In the order in which they came.
+    held: Vec<Held>,
+    manners: Vec<Manner>,
+    counters: Counters,
+    log: Vec<Told>,
+    closed: usize,
+}
+
+impl Model {
+    fn register(&mut self, tester: usize, cells: &Range<usize>) -> Result<(), Refusal> {
+        let result = self.admit(tester, cells);
+        match result {
+            Ok(()) => self.held.push(Held {
+                tester,
+                cells: cells.clone(),
+                stage: Stage::In,
+                told: 0,
+            }),
+            Err(_) => self.counters.refused += 1,
+        }
+        result
+    }
+
+    fn admit(&self, tester: usize, cells: &Range<usize>) -> Result<(), Refusal> {
+        if self.phase != Phase::Alive {
+            return Err(Refusal::Dying);
+        }
+        for held in self.held.iter().filter(|held| held.stage == Stage::In) {
+            if held.tester == tester {
+                return Err(Refusal::Twice);
+            }
+            if let Some(both) = common(&held.cells, cells) {
+                return Err(Refusal::Overlap(self.scale.bytes(&both)));
+            }
+        }
+        Ok(())
+    }
+
+    fn unregister(&mut self, tester: usize) -> bool {
+        let before = self.held.len();
+        self.held.retain(|held| held.tester != tester);
+        self.held.len() < before
+    }
+
+    fn is_in(&self, tester: usize) -> bool {
+        self.held
+            .iter()
+            .any(|held| held.tester == tester && held.stage == Stage::In)
+    }
+
+    /// Nobody registers meanwhile, so that a tester stands for its registration.
+    fn notify(&mut self, cells: &Option<Range<usize>>, flags: i32) -> Outcome {
+        if self.phase == Phase::Dead {
+            return Outcome::Dead;
+        }
+        let mut missing: BTreeSet<usize> = cells.iter().cloned().flatten().collect();
+        let (mut nobody, mut refused, mut first) = (true, false, Ok(()));
+        for held in self.held.clone() {
+            let hit = cells.as_ref().map(|cells| common(cells, &held.cells));
+            if hit == Some(None) || !self.is_in(held.tester) {
+                continue;
+            }
+            nobody = false;
+            missing.retain(|cell| !held.cells.contains(cell));
+            match self.call(held.tester, &hit.flatten(), flags) {
+                None | Some(Err(EOPNOTSUPP)) => refused = true,
+                Some(result) => first = first.and(result),
+            }
+        }
+        if nobody || refused || !missing.is_empty() {
+            Outcome::Unheld
+        } else {
+            Outcome::Told(first)
+        }
+    }
+
+    /// [`None`] when the tester cannot be pinned.
+    fn call(&mut self, tester: usize, cells: &Option<Range<usize>>, flags: i32) -> Option<Result> {
+        let manner = self.manners[tester];
+        let mut result = Ok(());
+        match manner {
+            Manner::Gone => return None,
+            Manner::Answers(answer) => result = answer,
+            Manner::Leaves => drop(self.unregister(tester)),
+            Manner::TakesAlong(other) => drop(self.unregister(other)),
+            Manner::RemovesAgain if flags == REMOVAL => self.counters.refused += 1,
+            Manner::RemovesAgain | Manner::EndsWithPin | Manner::Scripted(_) => {}
+        }
+        self.log.push(Told {
+            tester,
+            failure: Failure {
+                extent: self.scale.extent(cells),
+                flags,
+            },
+            current: [Some(tester), self.is_in(tester).then_some(tester)],
+        });
+        for held in self.held.iter_mut().filter(|held| held.tester == tester) {
+            held.told += 1;
+        }
+        self.counters.notified += 1;
+        self.counters.failed += u64::from(result.is_err());
+        if let Manner::EndsWithPin = manner {
+            self.unregister(tester);
+        }
+        Some(result)
+    }
+
+    fn kill(&mut self) {
+        if self.phase == Phase::Alive {
+            self.phase = Phase::Dying(me());
+            self.notify(&None, REMOVAL);
+            self.closed += 1;
+            self.phase = Phase::Dead;
+            for held in &mut self.held {
+                held.stage = Stage::Stale;
+            }
+        }
+    }
+}
+
+/// Does the same to both, and compares what they answer.
+fn take(step: Step, world: &Arc<World>, model: &mut Model) -> Result<(), TestCaseError> {
+    let device = &world.device;
+    match step {
+        Step::Register(tester, cells) => {
+            // One that outlived its device unregisters before it registers again.
+            if !model
+                .held
+                .iter()
+                .any(|held| held.tester == tester && held.stage == Stage::Stale)
+            {
+                prop_assert_eq!(
+                    device.register(model.scale.bytes(&cells), &world.tester(tester)),
+                    model.register(tester, &cells)
+                );
+            }
+        }
+        Step::Unregister(tester) => prop_assert_eq!(
+            device.unregister(me(), &world.tester(tester)),
+            model.unregister(tester)
+        ),
+        Step::Notify(cells) => {
+            let failure = Failure {
+                extent: model.scale.extent(&cells),
+                flags: MEDIA,
+            };
+            prop_assert_eq!(device.notify(me(), &failure), model.notify(&cells, MEDIA));
+        }
+        Step::Behave(tester, manner) => {
+            world.behaves(tester, manner);
+            model.manners[tester] = manner;
+        }
+        Step::Kill => {
+            let (before, mut closed) = (model.closed, 0);
+            device.kill(me(), REMOVAL, || closed += 1);
+            model.kill();
+            prop_assert_eq!(closed, model.closed - before);
+        }
+        Step::Revive => {
+            model.phase = Phase::Alive;
+            prop_assert_eq!(device.revive(), true);
+        }
+    }
+    Ok(())
+}
+
+/// Compares all that can be seen.
+fn compare(world: &Arc<World>, model: &mut Model) -> Result<(), TestCaseError> {
+    prop_assert_eq!(world.log(), std::mem::take(&mut model.log));
+    let (phase, counters, seen) = world.device.look(|table| {
+        let seen: Vec<_> = table
+            .registrations()
+            .map(|seen| {
+                assert_eq!(seen.running, 0);
+                (seen.range, seen.holder.number, seen.stage, seen.told)
+            })
+            .collect();
+        (table.phase(), table.counters(), seen)
+    });
+    prop_assert_eq!(phase, model.phase);
+    prop_assert_eq!(counters, model.counters);
+    let expected: Vec<_> = model
+        .held
+        .iter()
+        .map(|held| {
+            let range = model.scale.bytes(&held.cells);
+            (range, held.tester, held.stage, held.told)
+        })
+        .collect();
+    prop_assert_eq!(&seen, &expected);
+    for (at, (range, ..)) in seen
+        .iter()
+        .enumerate()
+        .filter(|(_, seen)| seen.2 == Stage::In)
+    {
+        for (other, ..) in seen[at + 1..].iter().filter(|seen| seen.2 == Stage::In) {
+            prop_assert_eq!(range.intersection(other), None);
+        }
+    }
+    let oldest = model.held.iter().find(|held| held.stage == Stage::In);
+    prop_assert_eq!(world.current(), oldest.map(|held| held.tester));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn as_the_model_says(scale in scale(), steps in vec(step(), 1..STEPS)) {
+        let world = World::new();
+        let mut model = Model {
+            scale,
+            phase: Phase::Alive,
+            held: Vec::new(),
+            manners: vec![Manner::Answers(Ok(())); TESTERS],
+            counters: Counters::default(),
+            log: Vec::new(),
+            closed: 0,
+        };
+        for step in steps {
+            take(step, &world, &mut model)?;
+            compare(&world, &mut model)?;
+        }
+    }
+
+    /// A device that nobody removes from within: each holder hears of a removal once.
+    #[test]
+    fn a_removal_is_told_once(
+        holders in vec((0..TESTERS, cells()), 1..20),
+        failing in vec(any::<bool>(), TESTERS),
+    ) {
+        let world = World::new();
+        let scale = Scale { base: 0, width: 512 };
+        let mut here = Vec::new();
+        for (tester, cells) in holders {
+            if world.device.register(scale.bytes(&cells), &world.tester(tester)).is_ok() {
+                here.push(tester);
+            }
+        }
+        for (tester, fails) in failing.into_iter().enumerate() {
+            if fails {
+                world.behaves(tester, Manner::Answers(Err(EIO)));
+            }
+        }
+        world.device.kill(me(), REMOVAL, || ());
+        world.device.kill(me(), REMOVAL, || panic!("it is dead"));
+        let log = world.log();
+        prop_assert_eq!(log.iter().map(|told| told.tester).collect::<Vec<_>>(), here);
+        let removal = Failure { extent: Extent::Whole, flags: REMOVAL };
+        prop_assert_eq!(log.iter().all(|told| told.failure == removal), true);
+    }
+}
