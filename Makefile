@@ -3,7 +3,7 @@
 # What a person types.  Inside a kernel tree kbuild reads Kbuild and not this file.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-debug kernel lint bench series clean
+.PHONY: help demo check check-debug kernel deb lint bench series clean
 
 help:
 	@echo 'rdax: the Linux DAX error-handling stack in Rust'
@@ -13,6 +13,7 @@ help:
 	@echo '  make check        lint, host tests, both kernels, guest tests'
 	@echo '  make check-debug  the guest tests with KASAN, lockdep and kmemleak'
 	@echo '  make kernel       build the patched kernel; prints where it is'
+	@echo '  make deb          the same as Debian packages for a real machine, in ./deb'
 	@echo '  make lint         rustfmt, clippy, checkpatch, shellcheck'
 	@echo '  make bench        Rust against C, in exact guest instructions'
 	@echo '  make series       the whole stack as a mailbox of patches, in rdax.mbox'
@@ -32,6 +33,9 @@ check-debug:
 
 kernel:
 	@scripts/build rust
+
+deb:
+	@scripts/deb $(DEB)
 
 lint:
 	@scripts/lint

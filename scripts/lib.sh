@@ -23,9 +23,9 @@ die() {
 	exit 1
 }
 
-# need_root WHAT: chroot and bind mounts need it.
+# need_root WHAT: chroot and bind mounts need it; the machine's own tools do not.
 need_root() {
-	[ "$(id -u)" = 0 ] || die "$1 needs root" "run it as root, or set SYSROOT=/ on a machine that has the tools"
+	[ "$(id -u)" = 0 ] || [ "${RDAX_SYSROOT:-${SYSROOT:-}}" = / ] || die "$1 needs root" "run it as root, or set SYSROOT=/ on a machine that has the tools"
 }
 
 # content_key FILE...: a short key of the files' contents (names do not count).
@@ -37,6 +37,17 @@ content_key() {
 tree_key() {
 	(cd "$RDAX_TOP" && find "$@" -type f -print0 | LC_ALL=C sort -z |
 		xargs -0 sha256sum) | sha256sum | cut -c1-16
+}
+
+# missing_lines FRAGMENTS CONFIG: the lines of the fragments that are not in the
+# configuration.  A symbol that does not exist vanishes silently, and so does one whose
+# dependencies are missing.
+missing_lines() {
+	awk '
+		FNR == NR { have[$0] = 1; if (match($0, /^CONFIG_[A-Za-z0-9_]+/)) set[substr($0, 1, RLENGTH)] = $0; next }
+		/^CONFIG_/ && !($0 in have) { print $0 }
+		/^# CONFIG_.* is not set$/ && ($2 in set) { print $0 " (it is " set[$2] ")" }
+	' "$2" "$1"
 }
 
 # run_logged LOG WHAT COMMAND...: run it, a heartbeat line each half minute, and
