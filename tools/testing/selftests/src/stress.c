@@ -86,23 +86,27 @@ static int put(const char *path, const char *text)
 
 static void inject(const char *list)
 {
-	static char pfn[PARTS * PAGES][32];
+	static char address[PARTS * PAGES][32];
 	int count = 0, fd;
 	FILE *file = fopen(list, "r");
 
 	if (!file)
 		fail(list);
-	while (count < PARTS * PAGES && fscanf(file, "%31s", pfn[count]) == 1)
+	while (count < PARTS * PAGES && fscanf(file, "%31s", address[count]) == 1)
 		count++;
 	if (!count)
-		fail("no page frames");
+		fail("no addresses");
 	fclose(file);
-	fd = open("/sys/kernel/debug/hwpoison/corrupt-pfn", O_WRONLY);
+	/*
+	 * Not hwpoison/corrupt-pfn: that looks at the struct page without keeping it, and
+	 * oopses when the device is just going.
+	 */
+	fd = open("/sys/devices/system/memory/hard_offline_page", O_WRONLY);
 	if (fd < 0)
-		fail("corrupt-pfn");
+		fail("hard_offline_page");
 	srandom(1);
 	while (!shared->stop) {
-		const char *which = pfn[random() % count];
+		const char *which = address[random() % count];
 
 		/* Nobody is home while it is unbound; that costs a try, and tells nothing. */
 		if (write(fd, which, strlen(which)) < 0)

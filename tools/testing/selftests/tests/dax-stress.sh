@@ -20,7 +20,6 @@ rounds=$(sed -n 's/.*rdax\.rounds=\([0-9]*\).*/\1/p' /proc/cmdline)
 rounds=${rounds:-40}
 namespace
 partitions 240 240
-modprobe hwpoison-inject || bail "modprobe hwpoison-inject"
 # C mounts no partition with reflink and DAX, and then the test would say nothing of it.
 options=()
 [ "$kernel" = rust ] || options=(-m reflink=0)
@@ -29,8 +28,8 @@ for p in 1 2; do
 	mount -t xfs -o dax=always "${disk}p$p" "$mnt" || bail "mount of partition $p"
 	poison fill "$mnt/victim" 0 16 1
 	for page in {0..15}; do
-		pfn_of "$mnt/victim" "$page"
-	done >>/tmp/pfns
+		poison phys "$mnt/victim" "$page"
+	done >>/tmp/addresses
 	umount "$mnt"
 done
 
@@ -42,7 +41,7 @@ dmesg -n 1
 	sleep 1
 done) >/dev/ttyS0 2>/dev/null &
 forwarder=$!
-stress "$rounds" "$disk" "$holder" /tmp/pfns >/tmp/stress &
+stress "$rounds" "$disk" "$holder" /tmp/addresses >/tmp/stress &
 stress=$!
 tail -n +1 -f --pid=$stress /tmp/stress
 wait $stress

@@ -7,7 +7,7 @@
 #
 # expect: rust pass, c pass
 # regions: 6
-# timeout: 150
+# timeout: 400
 
 . "$(dirname "$0")/../lib.sh"
 

@@ -5,11 +5,12 @@
 # namespace stays unbound, or the disk is whole, and the next try works.
 #
 # expect: rust pass
-# timeout: 200
+# timeout: 400
 
 . "$(dirname "$0")/../lib.sh"
 
-namespace
+# A small one: each bind makes its page structs anew.
+namespace -m fsdax -s 64M
 head -c 1M /dev/urandom >/tmp/data
 dd if=/tmp/data of="$disk" bs=1M oflag=direct status=none
 if [ ! -e /proc/self/fail-nth ]; then
