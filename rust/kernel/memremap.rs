@@ -223,6 +223,19 @@ impl MappedPages {
         }))
     }
 
+    /// Whether the kernel's own mapping has `pfn`: memory that failed is taken out of it.
+    ///
+    /// A page that is not of this mapping counts as present. Never inlined into the driver: C does
+    /// not export the function for modules.
+    #[inline(never)]
+    pub fn is_present(&self, pfn: Pfn) -> bool {
+        self.pin(pfn).is_none_or(|page| {
+            // SAFETY: The page is valid while it is pinned, and its part of the kernel's page table
+            // stays as long as the pagemap.
+            unsafe { bindings::kernel_page_present(page.as_raw()) }
+        })
+    }
+
     /// Clears the `HWPoison` flag of exactly `pfn`; returns whether it was set.
     pub fn test_and_clear_hwpoison(&self, pfn: Pfn) -> bool {
         self.pin(pfn).is_some_and(|page| {

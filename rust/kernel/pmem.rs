@@ -6,6 +6,11 @@
 //! in the CPU's caches. Nothing here hands out a slice: user space maps the same memory and
 //! changes it at will.
 //!
+//! A page may be taken out of the direct map at any time: on x86 the kernel does that to memory
+//! that failed, after everybody was told of the failure and may have repaired it. So neither reads
+//! nor writes rely on it, and no look beforehand could make them. A read stops as at a machine
+//! check, a write is `EHWPOISON`; [`make_present`] brings the page back.
+//!
 //! C headers: [`include/linux/libnvdimm.h`](srctree/include/linux/libnvdimm.h),
 //! [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
 
@@ -113,15 +118,14 @@ impl Window {
         })
     }
 
-    /// Copies `data` to `offset`, past the caches.
+    /// Copies `data` to `offset`, past the caches; `EHWPOISON` when a page is not mapped.
     pub fn write_bytes(&self, offset: u64, data: &[u8]) -> Result {
         let Some(range) = ByteRange::new(offset, data.len() as u64) else {
             return if data.is_empty() { Ok(()) } else { Err(ERANGE) };
         };
         let (dst, len) = self.checked(range)?;
-        // SAFETY: `dst` is `len` mapped bytes by the type invariant.
-        unsafe { bindings::memcpy_flushcache(dst.cast(), data.as_ptr().cast(), len) };
-        Ok(())
+        // SAFETY: `dst` is `len` bytes of the mapping, and `data` is as long.
+        unsafe { copy_past_caches(dst, data.as_ptr(), len) }
     }
 
     /// Reads from `offset` into `out`; stops at a machine check.
@@ -149,7 +153,7 @@ impl Window {
     /// Copies from `iter` to `range`, past the caches; returns how many bytes arrived.
     ///
     /// May sleep: user memory may have to be brought in. An address that cannot be read makes the
-    /// copy short.
+    /// copy short. The pages must be mapped, unless the source is user memory.
     pub fn write_iter(&self, range: ByteRange, iter: &mut IovIterSource<'_>) -> Result<usize> {
         let (dst, len) = self.checked(range)?;
         // SAFETY: `dst` is `len` mapped bytes by the type invariant; `iter` is valid.
@@ -158,13 +162,30 @@ impl Window {
 
     /// Drops what the CPU's caches hold of `range`, without writing it back.
     ///
-    /// The lines may still hold poison that the media no longer has. The pages must be mapped:
-    /// see [`make_present`].
+    /// The lines may still hold poison that the media no longer has. `EHWPOISON` when a page is not
+    /// mapped.
+    #[inline(never)]
     pub fn invalidate(&self, range: ByteRange) -> Result {
         let (addr, len) = self.checked(range)?;
-        // SAFETY: `addr` is `len` mapped bytes by the type invariant.
-        unsafe { bindings::arch_invalidate_pmem(addr.cast(), len) };
-        Ok(())
+        // SAFETY: `addr` is `len` bytes of the mapping; that some may be unmapped is no matter.
+        match unsafe { bindings::pmem_invalidate(addr.cast(), len) } {
+            true => Ok(()),
+            false => Err(EHWPOISON),
+        }
+    }
+}
+
+/// Copies to the mapping, past the caches; `EHWPOISON` when a page of it is not mapped.
+///
+/// # Safety
+///
+/// `dst` must be `len` bytes of a [`Window`], and `src` be valid for reads of as many.
+#[inline]
+unsafe fn copy_past_caches(dst: *mut u8, src: *const u8, len: usize) -> Result {
+    // SAFETY: The function's contract.
+    match unsafe { bindings::pmem_copy_flushcache(dst.cast(), src.cast(), len) } {
+        0 => Ok(()),
+        _ => Err(EHWPOISON),
     }
 }
 
@@ -196,29 +217,29 @@ impl Cursor<'_> {
         self.take(segment.len() as usize).map(|_| ())
     }
 
-    /// Copies `segment` to the window, past the caches.
+    /// Copies `segment` to the window, past the caches; `EHWPOISON`, with the cursor behind the
+    /// segment all the same, when a page is not mapped.
     #[inline]
     pub fn write(&mut self, segment: &Segment<'_>) -> Result {
         let len = segment.len() as usize;
         let at = self.take(len)?;
         segment.flush_dcache();
-        // SAFETY: `at` is `len` mapped bytes by the type invariant, and the segment is as long.
-        unsafe { bindings::memcpy_flushcache(at.cast(), segment.as_ptr().cast(), len) };
-        Ok(())
+        // SAFETY: `at` is `len` bytes of the window, and the segment is as long.
+        unsafe { copy_past_caches(at, segment.as_ptr(), len) }
     }
 
-    /// Copies the first `len` bytes of `segment`, no more than it has.
+    /// Copies the first `len` bytes of `segment`, no more than it has, as [`Cursor::write`] does.
     pub fn write_start(&mut self, segment: &Segment<'_>, len: u64) -> Result {
         // CAST: No more than the segment's length, which is 32 bits.
         let len = len.min(u64::from(segment.len())) as usize;
         let at = self.take(len)?;
         segment.flush_dcache();
-        // SAFETY: `at` is `len` mapped bytes by the type invariant, and the segment no shorter.
-        unsafe { bindings::memcpy_flushcache(at.cast(), segment.as_ptr().cast(), len) };
-        Ok(())
+        // SAFETY: `at` is `len` bytes of the window, and the segment no shorter.
+        unsafe { copy_past_caches(at, segment.as_ptr(), len) }
     }
 
-    /// Copies from the window to `segment`; stops at a machine check.
+    /// Copies from the window to `segment`; stops at a machine check, with the cursor behind the
+    /// segment all the same.
     #[inline]
     pub fn read(&mut self, segment: &Segment<'_>) -> Result<Result<(), MachineCheck>> {
         let len = segment.len() as usize;

@@ -123,31 +123,13 @@ impl Listener {
         // The information block, or the end that is cut off: no user has that.
         let range = pmem.data_within(phys).ok_or(EOPNOTSUPP)?;
 
-        pmem.poison.add(range.sectors_touched());
-        // The bus keeps it for the next time that the namespace is bound. Without memory it is
-        // still on our own record.
-        let _ = pmem.region.remember_poison(phys);
-
-        let dax = self.dax.as_ref().ok_or(EOPNOTSUPP)?;
-        dax.notify_failure(range, mf_flags)?;
-        if let Some(pages) = &pmem.pages {
-            self.correct_page_flags(pages, range);
-        }
-        Ok(())
-    }
-
-    /// Has the pages marked that failed, and no others: the holder may have marked the first page
-    /// of the folio.
-    fn correct_page_flags(&self, pages: &MappedPages, range: ByteRange) {
-        for pfn in self.pmem.pfns(range) {
-            let Some(start) = pages.folio_start(pfn) else {
-                continue;
-            };
-            if start != pfn && self.pmem.page_is_good(start) && pages.test_and_clear_hwpoison(start)
-            {
-                pages.set_hwpoison(pfn);
-            }
-        }
+        pmem.begin_failure(range);
+        let told = match &self.dax {
+            Some(dax) => dax.notify_failure(range, mf_flags),
+            None => Err(EOPNOTSUPP),
+        };
+        pmem.end_failure(range);
+        told
     }
 }
 
@@ -203,11 +185,8 @@ fn map(
     };
 
     if let Some((pgmap, data_offset)) = pfn {
-        let (map_first, map_last) = pgmap.range();
-        let size = last.wrapping_sub(first).wrapping_add(1);
-        let mapped = map_last.wrapping_sub(map_first).wrapping_add(1);
-        let unused = size.checked_sub(mapped).ok_or_else(invalid)?;
-        let geometry = Geometry::new(first, last, data_offset, unused).ok_or_else(invalid)?;
+        let geometry =
+            Geometry::new((first, last), pgmap.range(), data_offset).ok_or_else(invalid)?;
         let pages = pgmap.map(dev)?;
         return Ok(Mapped {
             addr: pages.addr(),
@@ -216,7 +195,7 @@ fn map(
         });
     }
 
-    let geometry = Geometry::new(first, last, 0, 0).ok_or_else(invalid)?;
+    let geometry = Geometry::new((first, last), (first, last), 0).ok_or_else(invalid)?;
     let (addr, pages) = match with_pages {
         Some(handler) => {
             let mut pgmap = PageMap::new(handler)?;

@@ -27,19 +27,22 @@ use kernel::{
     prelude::*, //
 };
 
+/// How many pages are given out at a time while each has to be looked at: as many as a huge page
+/// has, more is not asked for by page faults.
+const PAGES_WHILE_SETTLING: usize = 512;
+
 impl dax::Operations for Pmem {
     /// Part of a page cannot be recovered: the rest of it is lost already.
     const RECOVERY_UNIT: usize = PAGE_SIZE;
 
     #[inline]
     fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access> {
-        let left = self
-            .geometry
-            .pages()
-            .checked_sub(pgoff.0)
-            .filter(|left| *left > 0)
-            .ok_or(ERANGE)?;
-        // Cannot wrap: the page is on the device.
+        let all = self.geometry.pages();
+        if pgoff.0 >= all {
+            return Err(ERANGE);
+        }
+        // None of these wraps: the page is on the device.
+        let left = all - pgoff.0;
         let start = (pgoff.0 as u64) << PAGE_SHIFT;
         let (offset, phys) = self.geometry.locate(start);
         let kaddr = self.window.addr(offset).ok_or(ERANGE)?;
@@ -94,16 +97,16 @@ impl dax::Operations for Pmem {
             .and_then(|start| ByteRange::new(start, bytes as u64));
         let Some(range) = range else { return 0 };
 
-        if self.poison.first_within(range.sectors_touched()).is_none() {
+        if !range.is_page_aligned() {
+            // The core asks for no such thing, if it is the one in Rust.
+            if self.poison.first_within(range.sectors_touched()).is_some() {
+                return 0;
+            }
             // Somebody else repaired it.
             return self
                 .window_of(range)
                 .and_then(|range| self.window.write_iter(range, iter).ok())
                 .unwrap_or(0);
-        }
-        if !range.is_page_aligned() {
-            // The core asks for no such thing, if it is the one in Rust.
-            return 0;
         }
         let Ok(mut page) = KVVec::<u8>::from_elem(0, PAGE_SIZE, GFP_KERNEL) else {
             return 0;
@@ -153,23 +156,36 @@ impl Pmem {
     /// How many pages from byte `start` of the data on, at most `pages`, may be accessed.
     #[cold]
     fn good_pages(&self, start: u64, pages: usize, mode: Mode) -> Result<usize> {
-        let asked = ByteRange::new(start, (pages as u64) << PAGE_SHIFT).ok_or(ERANGE)?;
-        let Some(bad) = self.poison.first_within(asked.sectors_touched()) else {
-            return Ok(pages);
+        let settling = self.poison.is_settling();
+        let pages = if settling {
+            pages.min(PAGES_WHILE_SETTLING)
+        } else {
+            pages
         };
-        // What comes before the poison can be read: the access becomes shorter, it need not fail.
-        // The subtraction cannot wrap, because `bad` is clipped to what was asked.
-        let good = bad
-            .start()
-            .0
-            .saturating_mul(SECTOR_SIZE)
-            .saturating_sub(start)
-            >> PAGE_SHIFT;
-        match (usize::try_from(good), mode) {
-            (Ok(good), _) if good > 0 => Ok(good),
+        let asked = ByteRange::new(start, (pages as u64) << PAGE_SHIFT).ok_or(ERANGE)?;
+        let good = match self.poison.first_within(asked.sectors_touched()) {
+            None => asked.len(),
+            // What comes before the poison can be read: the access becomes shorter, it need not
+            // fail.
+            Some(bad) => bad
+                .start()
+                .0
+                .saturating_mul(SECTOR_SIZE)
+                .saturating_sub(start),
+        };
+        let good = good >> PAGE_SHIFT;
+        if let Some(range) = ByteRange::new(start, good << PAGE_SHIFT) {
+            if settling {
+                // They were repaired before the kernel unmapped them, if it did.
+                self.make_present(range)?;
+            }
+            // CAST: No more than was asked for.
+            return Ok(good as usize);
+        }
+        match mode {
             // A stride of one page: firmware has been seen to clear more than that unreliably.
-            (_, Mode::RecoveryWrite | Mode::RecoveryRead) => Ok(1),
-            (_, Mode::Access) => Err(EHWPOISON),
+            Mode::RECOVERY_WRITE | Mode::RECOVERY_READ => Ok(1),
+            _ => Err(EHWPOISON),
         }
     }
 

@@ -15,9 +15,14 @@ use kernel::{
         SECTOR_SHIFT, //
     },
     memremap::MappedPages,
+    new_mutex,
     page::PAGE_SHIFT,
-    pmem::Window,
-    prelude::*, //
+    pmem::{
+        self,
+        Window, //
+    },
+    prelude::*,
+    sync::Mutex, //
 };
 
 /// Where a namespace's data is. Everything in bytes.
@@ -28,23 +33,28 @@ use kernel::{
 /// and `data_len` is at least a sector.
 #[derive(Clone, Copy)]
 pub(crate) struct Geometry {
-    /// The physical address at which the namespace begins.
+    /// The physical address at which the mapping begins.
     phys: u64,
-    /// Where the data begins in the namespace: after an information block, if there is one.
+    /// Where the data begins in the mapping: after an information block, if there is one.
     data_offset: u64,
     /// How much data there is.
     data_len: u64,
 }
 
 impl Geometry {
-    /// The geometry of the namespace at the physical addresses `first` to `last`, with data from
-    /// `data_offset` on, and `unused` bytes at its end that are not mapped.
+    /// The geometry of a namespace of which `mapped` is mapped, with data from `data_offset` of
+    /// that on. Both are given as their first and their last physical address.
     ///
-    /// [`None`] when no whole sector is left: a superblock claims more than there is.
-    pub(crate) fn new(first: u64, last: u64, data_offset: u64, unused: u64) -> Option<Self> {
+    /// An information block may cut off a start, which legacy namespaces have, and an end. [`None`]
+    /// when it claims more than there is, or leaves no whole sector.
+    pub(crate) fn new(namespace: (u64, u64), mapped: (u64, u64), data_offset: u64) -> Option<Self> {
+        let (first, last) = mapped;
+        if first < namespace.0 || last > namespace.1 {
+            return None;
+        }
         let size = last.checked_sub(first)?.checked_add(1)?;
         first.checked_add(size)?;
-        let data_len = size.checked_sub(unused)?.checked_sub(data_offset)?;
+        let data_len = size.checked_sub(data_offset)?;
         if data_len >> SECTOR_SHIFT == 0 {
             return None;
         }
@@ -73,7 +83,7 @@ impl Geometry {
         (self.data_len >> PAGE_SHIFT) as usize
     }
 
-    /// How many bytes are mapped, from the start of the namespace on.
+    /// How many bytes are mapped.
     pub(crate) fn mapped_len(&self) -> u64 {
         self.data_offset + self.data_len
     }
@@ -116,6 +126,9 @@ pub(crate) struct Pmem {
     pub(crate) region: Region,
     #[pin]
     pub(crate) poison: Poison,
+    /// Held while more than one of the lists of poison change: see `ledger.rs`.
+    #[pin]
+    pub(crate) ledger: Mutex<()>,
     /// A flush asks a hypervisor, and waits for it.
     pub(crate) flush_waits: bool,
     /// The memory is not in the direct map: no page of it was unmapped.
@@ -134,6 +147,7 @@ impl Pmem {
         let flush_waits = !region.is_sync();
         try_pin_init!(Self {
             poison <- Poison::new(geometry.all_sectors().ok_or(EINVAL)?),
+            ledger <- new_mutex!((), "nd_pmem::ledger"),
             geometry,
             window,
             pages,
@@ -169,38 +183,22 @@ impl Pmem {
         (first..after).map(|pfn| Pfn(pfn as usize))
     }
 
-    /// Whether no sector of the page `pfn` is poisoned; a page that is not data counts as good.
-    pub(crate) fn page_is_good(&self, pfn: Pfn) -> bool {
-        ByteRange::new((pfn.0 as u64) << PAGE_SHIFT, 1 << PAGE_SHIFT)
-            .and_then(|page| self.data_within(page))
-            .and_then(|range| self.poison.first_within(range.sectors_touched()))
-            .is_none()
+    /// Whether the kernel can access all of `range` of the data. One page may be unmapped right
+    /// after that: see [`Window`].
+    pub(crate) fn is_present(&self, range: ByteRange) -> bool {
+        let Some(pages) = &self.pages else {
+            return true;
+        };
+        self.pfns(range).all(|pfn| pages.is_present(pfn))
     }
 
-    /// Records what the bus knows of poison in this namespace.
-    pub(crate) fn learn_from_bus(&self) -> Result {
-        let data = self.geometry.data_phys().ok_or(EINVAL)?;
-        for phys in self.region.known_poison(data)? {
-            if let Some(range) = self.data_within(phys) {
-                self.poison.add(range.sectors_touched());
-            }
-        }
-        Ok(())
-    }
-
-    /// Clears the `HWPoison` flag of each page that `range` of the data touches and that is good.
-    ///
-    /// A failure in a huge mapping may have been marked at the start of the folio instead of
-    /// where it is, so that flag is looked at too. Whoever calls this keeps the device: an I/O
-    /// does.
-    pub(crate) fn clear_page_flags(&self, range: ByteRange) {
-        let Some(pages) = &self.pages else { return };
-        for pfn in self.pfns(range) {
-            for page in [Some(pfn), pages.folio_start(pfn)].into_iter().flatten() {
-                if self.page_is_good(page) {
-                    pages.test_and_clear_hwpoison(page);
-                }
-            }
-        }
+    /// Has the kernel map again what it unmapped of `range` of the data. Sleeps.
+    pub(crate) fn make_present(&self, range: ByteRange) -> Result {
+        let Some(pages) = &self.pages else {
+            return Ok(());
+        };
+        self.pfns(range)
+            .filter(|pfn| !pages.is_present(*pfn))
+            .try_for_each(pmem::make_present)
     }
 }

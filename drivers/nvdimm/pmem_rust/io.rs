@@ -17,7 +17,8 @@ use kernel::{
     },
     dax,
     dax::units::ByteRange,
-    pmem::Cursor,
+    page::PAGE_SIZE,
+    pmem::MachineCheck,
     prelude::*,
     sync::Arc, //
 };
@@ -69,27 +70,33 @@ fn transfer(pmem: &Pmem, bio: &Bio) -> Result {
     if bio.is_write() {
         for segment in bio.segments() {
             // Asked anew for each: poison may be reported at any time.
-            if pmem.poison.exists() {
-                write_checked(pmem, &mut cursor, &segment, bio.is_nowait())?;
-            } else {
-                cursor.write(&segment)?;
+            if pmem.poison.exists() && check_good(pmem, &segment).is_err() {
+                cursor.skip(&segment)?;
+                overwrite(pmem, &segment, bio.is_nowait())?;
+                continue;
+            }
+            match cursor.write(&segment) {
+                // A page is unmapped, and what was written before that of no use by itself.
+                Err(EHWPOISON) => overwrite(pmem, &segment, bio.is_nowait())?,
+                result => result?,
             }
         }
     } else {
         for segment in bio.segments() {
             if pmem.poison.exists() {
-                check_readable(pmem, &segment)?;
+                check_good(pmem, &segment)?;
             }
             if let Err(met) = cursor.read(&segment)? {
-                return Err(record(pmem, &segment, met.copied));
+                read_again(pmem, &segment, met, bio.is_nowait())?;
             }
         }
     }
     Ok(())
 }
 
+/// `EIO` when there is poison in the segment.
 #[cold]
-fn check_readable(pmem: &Pmem, segment: &Segment<'_>) -> Result {
+fn check_good(pmem: &Pmem, segment: &Segment<'_>) -> Result {
     let range = segment.bytes().ok_or(EIO)?;
     match pmem.poison.first_within(range.sectors_touched()) {
         Some(_) => Err(EIO),
@@ -97,37 +104,47 @@ fn check_readable(pmem: &Pmem, segment: &Segment<'_>) -> Result {
     }
 }
 
-/// Remembers poison that nobody knew of, so that the next reader need not run into it.
+/// Reads a segment of which `met` is what a first attempt came to.
+///
+/// A page that is not mapped and not on record was repaired before the kernel unmapped it, so it
+/// is good: it is mapped again, and only then read. Anything else is poison that nobody knew of,
+/// which is recorded so that the next reader need not run into it.
 #[cold]
-fn record(pmem: &Pmem, segment: &Segment<'_>, copied: u64) -> Error {
-    let met = segment.bytes().and_then(|range| {
-        let at = range.start().saturating_add(copied).min(range.end() - 1);
-        ByteRange::new(at, 1)
-    });
-    if let Some(line) = met {
-        pmem.poison.add(line.sectors_touched());
+fn read_again(pmem: &Pmem, segment: &Segment<'_>, met: MachineCheck, nowait: bool) -> Result {
+    let range = segment.bytes().ok_or(EIO)?;
+    let mut met = met;
+    if !pmem.is_present(range) {
+        check_good(pmem, segment)?;
+        if nowait {
+            return Err(EAGAIN);
+        }
+        // If it cannot be mapped, the read meets the same page once more.
+        let _ = pmem.make_present(range);
+        let target = pmem.window_of(range).ok_or(ERANGE)?;
+        match pmem.window.cursor(target)?.read(segment)? {
+            Ok(()) => return Ok(()),
+            Err(again) => met = again,
+        }
     }
-    EIO
+    let at = range
+        .start()
+        .saturating_add(met.copied)
+        .min(range.end() - 1);
+    let byte = ByteRange::new(at, 1).ok_or(EIO)?;
+    // Of a page that is not mapped, no sector can be read.
+    let page = ByteRange::new(at & !(PAGE_SIZE as u64 - 1), PAGE_SIZE as u64);
+    pmem.report(page.filter(|page| !pmem.is_present(*page)).unwrap_or(byte));
+    Err(EIO)
 }
 
-/// Writes a segment when there is poison somewhere on the device.
+/// Writes a segment to memory that may be poisoned, or not be mapped.
 #[cold]
-fn write_checked(
-    pmem: &Pmem,
-    cursor: &mut Cursor<'_>,
-    segment: &Segment<'_>,
-    nowait: bool,
-) -> Result {
-    let range = segment.bytes().ok_or(EIO)?;
-    if pmem.poison.first_within(range.sectors_touched()).is_none() {
-        return cursor.write(segment);
-    }
+fn overwrite(pmem: &Pmem, segment: &Segment<'_>, nowait: bool) -> Result {
     if nowait {
         // Firmware may take its time.
         return Err(EAGAIN);
     }
-    cursor.skip(segment)?;
-    pmem.repair(range, &mut |part| {
+    pmem.repair(segment.bytes().ok_or(EIO)?, &mut |part| {
         // Firmware may have cleared the start only; then the rest stays as it is.
         let target = pmem.window_of(part).ok_or(ERANGE)?;
         pmem.window.cursor(target)?.write_start(segment, part.len())
@@ -150,9 +167,12 @@ pub(crate) fn write_zeroes(pmem: &Pmem, range: ByteRange) -> Result {
         }
         Ok(())
     };
-    if pmem.poison.first_within(range.sectors_touched()).is_some() {
-        pmem.repair(range, &mut zero)
-    } else {
-        zero(range)
+    if pmem.poison.first_within(range.sectors_touched()).is_none() {
+        match zero(range) {
+            // A page is unmapped.
+            Err(EHWPOISON) => {}
+            result => return result,
+        }
     }
+    pmem.repair(range, &mut zero)
 }

@@ -6,6 +6,7 @@
 //!
 //! - `nd.rs` and the files below it are the bus: all that knows C's structures.
 //! - `poison_map.rs` and `poison.rs` own what is known of poison.
+//! - `ledger.rs` keeps that in step with what the bus and the pages show of it.
 //! - `device.rs` is a mapped namespace, `repair.rs` makes poisoned memory good again.
 //! - `io.rs` serves bios, `dax_ops.rs` direct access, `attach.rs` builds and takes apart.
 
@@ -13,6 +14,7 @@ mod attach;
 mod dax_ops;
 mod device;
 mod io;
+mod ledger;
 mod nd;
 mod poison;
 mod poison_map;

@@ -4,8 +4,7 @@
 //!
 //! [`Poison`] holds any number of ranges. The `badblocks` file in sysfs is a view of it that is
 //! kept in step: it shows as much as fits, 512 entries, and what an administrator writes to it is
-//! taken over. The `HWPoison` flags and the direct map are views too, which `repair.rs` and
-//! `attach.rs` keep.
+//! taken over. What else shows poison, and outlives the device, `ledger.rs` keeps in step.
 //!
 //! Lock order: the state's spinlock, then the lock inside [`Badblocks`]. Memory is allocated
 //! outside both.
@@ -29,19 +28,65 @@ use kernel::{
         SetOnce,
         SpinLock, //
     },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
 };
 
 /// Room for this many ranges is made before the first is needed.
 const INITIAL_ROOM: usize = 16;
 
+/// Where the last so many additions were is known.
+const RECENT: usize = 16;
+
+/// For how long after a failure a page may still be unmapped. The kernel does that as soon as
+/// `memory_failure()` returns, but may be kept from it: by interrupts, or a hypervisor.
+const SETTLING_TIME: Delta = Delta::from_secs(5);
+
+/// In [`Poison::count`]: the device is settling.
+const SETTLING: usize = 1 << (usize::BITS - 1);
+
 struct State {
     map: PoisonMap,
     /// Counts what was added, so that a repair sees whether new poison came while it was at work.
     additions: u64,
+    /// What the additions were, by their number modulo the length.
+    recent: [Option<SectorRange>; RECENT],
+    /// When the last failure was reported, if pages may still be unmapped because of it.
+    settling: Option<Instant<Monotonic>>,
     /// The view does not show everything.
     truncated: bool,
     /// No memory is left for more ranges: rather call too much bad than forget some.
     widen: bool,
+}
+
+impl State {
+    /// Counts the addition of `range`, even if nothing in it is new: whoever repairs the sectors
+    /// has to look again.
+    fn count_addition(&mut self, range: SectorRange) {
+        // CAST: Less than the length.
+        if let Some(slot) = self
+            .recent
+            .get_mut((self.additions % RECENT as u64) as usize)
+        {
+            *slot = Some(range);
+        }
+        self.additions += 1;
+    }
+
+    /// Whether some of `range` may have been added after `mark`.
+    fn was_added_since(&self, range: SectorRange, mark: Mark) -> bool {
+        let count = self.additions.saturating_sub(mark.0);
+        count > RECENT as u64
+            || (mark.0..self.additions).any(|number| {
+                // CAST: Less than the length.
+                self.recent
+                    .get((number % RECENT as u64) as usize)
+                    .is_none_or(|slot| slot.is_none_or(|added| added.overlaps(&range)))
+            })
+    }
 }
 
 /// What is known of a device's poison. Sectors count from the start of the device's data.
@@ -51,7 +96,7 @@ pub(crate) struct Poison {
     state: SpinLock<State>,
     #[pin]
     view: Badblocks,
-    /// How many ranges there are, to be read without the lock.
+    /// How many ranges there are, and [`SETTLING`], to be read without the lock.
     count: Atomic<usize>,
     /// The generation of the view after the last change that was ours.
     seen: Atomic<u32>,
@@ -73,6 +118,8 @@ impl Poison {
                 State {
                     map: PoisonMap::new(),
                     additions: 0,
+                    recent: [None; RECENT],
+                    settling: None,
                     truncated: false,
                     widen: false,
                 },
@@ -100,7 +147,8 @@ impl Poison {
         self.watchers.populate(node);
     }
 
-    /// Whether there may be poison somewhere. This is all that I/O to a good device costs.
+    /// Whether there may be poison somewhere, or pages be unmapped. This is all that I/O to a good
+    /// device costs.
     #[inline]
     pub(crate) fn exists(&self) -> bool {
         self.count.load(Relaxed) != 0 || self.view.generation() != self.seen.load(Relaxed)
@@ -115,6 +163,25 @@ impl Poison {
         self.with_room(|_, state| Ok(state.map.first_within(asked)))
     }
 
+    /// Whether all of `asked` is poisoned.
+    pub(crate) fn covers(&self, asked: SectorRange) -> bool {
+        self.with_room(|_, state| Ok(state.map.covers(asked)))
+    }
+
+    /// A failure was just reported: for a while, pages may become unmapped that are good by then.
+    pub(crate) fn settle(&self) {
+        self.with_room(|this, state| {
+            state.settling = Some(Instant::now());
+            this.publish_count(state);
+            Ok(())
+        });
+    }
+
+    /// Whether pages may be unmapped that are not on record.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.count.load(Relaxed) & SETTLING != 0
+    }
+
     /// How far the record is now, for [`Poison::clear_since`].
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.with_room(|_, state| Ok(state.additions)))
@@ -127,20 +194,19 @@ impl Poison {
         };
         self.with_room(|this, state| {
             this.add_locked(state, range)?;
-            // Counted even if nothing is new: whoever repairs the sectors has to look again.
-            state.additions += 1;
+            state.count_addition(range);
             this.change_view(state, range, |view| view.add(range));
             Ok(())
         });
         self.wake();
     }
 
-    /// Records that `range` is good, unless poison was added after `mark` was made.
+    /// Records that `range` is good, unless some of it was added after `mark` was made.
     ///
     /// Returns whether it did.
     pub(crate) fn clear_since(&self, range: SectorRange, mark: Mark) -> bool {
         let done = self.with_room(|this, state| {
-            if state.additions != mark.0 {
+            if state.was_added_since(range, mark) {
                 return Ok(false);
             }
             match state.map.remove(range) {
@@ -149,7 +215,7 @@ impl Poison {
                 Err(Full) if state.widen => return Ok(false),
                 Err(Full) => return Err(Full),
             }
-            this.count.store(state.map.len(), Relaxed);
+            this.publish_count(state);
             this.change_view(state, range, |view| view.remove(range));
             if state.truncated {
                 this.refill_view(state);
@@ -172,8 +238,14 @@ impl Poison {
         } else {
             state.map.add(range)?;
         }
-        self.count.store(state.map.len(), Relaxed);
+        self.publish_count(state);
         Ok(())
+    }
+
+    /// Has those who do not take the lock see how many ranges there are.
+    fn publish_count(&self, state: &State) {
+        let settling = state.settling.map_or(0, |_| SETTLING);
+        self.count.store(state.map.len() | settling, Relaxed);
     }
 
     /// Changes `range` of the view by `f`, which returns whether everything fitted.
@@ -222,7 +294,7 @@ impl Poison {
             };
             if !state.map.covers(range) {
                 self.add_locked(state, range)?;
-                state.additions += 1;
+                state.count_addition(range);
             }
             rest = SectorRange::from_bounds(range.end(), self.device.end());
         }
@@ -239,6 +311,13 @@ impl Poison {
             let room = {
                 let mut guard = self.state.lock();
                 let state = &mut *guard;
+                if state
+                    .settling
+                    .is_some_and(|since| since.elapsed() > SETTLING_TIME)
+                {
+                    state.settling = None;
+                    self.publish_count(state);
+                }
                 let result = match self.take_over_view(state) {
                     Ok(()) => f(self, state),
                     Err(Full) => Err(Full),

@@ -5,15 +5,18 @@
 //! The order matters. Readers are held off by the record of poison, and by nothing else, so it is
 //! cleared only when
 //!
-//! 1. the media is good, because firmware says so, or
-//! 2. where firmware has no such command, because whole cache lines were overwritten and read
-//!    back without a machine check;
-//! 3. the pages are in the direct map again, for the writer and then for readers;
-//! 4. the caches hold nothing of what was there before; and
-//! 5. the new data is written.
+//! 1. where firmware has a command for it, firmware says that the media is good;
+//! 2. the pages are in the direct map again, for the writer and then for readers;
+//! 3. the caches hold nothing of what was there before;
+//! 4. the new data is written, whole cache lines of it; and
+//! 5. it was read back without a machine check.
 //!
-//! What only shows the record follows it: the bus's list, and the `HWPoison` flags, which are
-//! cleared where no sector of the page is on record any more.
+//! If poison is reported while a repair is at work, it begins again; `ledger.rs` has the proof that
+//! none is forgotten. It also begins again if a page is unmapped under it: that is done by the
+//! kernel, some time after everybody was told of a failure. If the repair is over by then, the
+//! page is good, and not mapped: who comes next finds that out, because no copy relies on the
+//! mapping, and maps it again (`io.rs`). `dax_ops.rs` does that beforehand, for a few seconds
+//! after each failure, since it gives out addresses to others, whose copies do.
 //!
 //! C does not ask whether firmware has the command: without it, a repairing write fails for ever.
 //! It maps pages only if they are marked, though the mark may be on another page of the folio, and
@@ -25,19 +28,24 @@ use kernel::{
         ByteRange,
         SECTOR_SIZE, //
     },
-    pmem,
     prelude::*, //
 };
 
-/// How often to look again when new poison is reported while a repair is at work.
-const VERIFY_ATTEMPTS: usize = 3;
+/// How often to begin: one machine check alone may be reported twice and then unmap the page.
+const ATTEMPTS: usize = 8;
+
+/// What an attempt came to: sectors from its start on that are good, and one that is not.
+struct Attempt {
+    good: Option<ByteRange>,
+    bad: Option<ByteRange>,
+}
 
 impl Pmem {
-    /// Overwrites `range` of the data, whole sectors, some of which are poisoned.
+    /// Overwrites `range` of the data, whole sectors, some of which are poisoned or not mapped.
     ///
-    /// `write` is called once with the part of `range`, from its start on, that can be written.
-    /// Sleeps. `EIO` when not all of `range` is good in the end; the sectors that are not stay on
-    /// record, and no others.
+    /// `write` is called with the part of `range`, from its start on, that can be written, and
+    /// maybe again. Sleeps. `EIO` when not all of `range` is good in the end; the sectors that are
+    /// not stay on record, and no others.
     pub(crate) fn repair(
         &self,
         range: ByteRange,
@@ -46,9 +54,33 @@ impl Pmem {
         if (range.start() | range.end()) % SECTOR_SIZE != 0 {
             return Err(EIO);
         }
-        let by_firmware = self.region.can_clear_poison();
-        let mut mark = self.poison.mark();
+        for _ in 0..ATTEMPTS {
+            let mark = self.begin_repair(range)?;
+            let attempt = self.attempt(range, write);
+            let (good, bad) = match &attempt {
+                Ok(attempt) => (attempt.good, attempt.bad),
+                Err(_) => (None, None),
+            };
+            let done = self.end_repair(range, mark, good, bad);
+            match attempt {
+                Ok(_) if !done => {}
+                Ok(_) if good == Some(range) => return Ok(()),
+                Ok(_) => return Err(EIO),
+                // A page was unmapped.
+                Err(EHWPOISON) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(EIO)
+    }
 
+    /// Overwrites and reads back; `EHWPOISON` if a page was unmapped meanwhile.
+    fn attempt(
+        &self,
+        range: ByteRange,
+        write: &mut dyn FnMut(ByteRange) -> Result,
+    ) -> Result<Attempt> {
+        let by_firmware = self.region.can_clear_poison();
         let usable = if by_firmware {
             let phys = self.phys_of(range).ok_or(ERANGE)?;
             let cleared = self.region.clear_poison(phys).map_err(|_| EIO)?;
@@ -58,65 +90,35 @@ impl Pmem {
             range
         };
 
-        if !self.vmalloc {
-            for pfn in self.pfns(usable) {
-                pmem::make_present(pfn).map_err(|_| EIO)?;
-            }
-        }
-        let in_window = self.window_of(usable).ok_or(ERANGE)?;
-        self.window.invalidate(in_window)?;
+        self.make_present(usable).map_err(|_| EIO)?;
+        self.window
+            .invalidate(self.window_of(usable).ok_or(ERANGE)?)?;
         write(usable)?;
         if !by_firmware {
             self.region.flush()?;
         }
-
-        let mut good = if by_firmware {
-            Some(usable)
-        } else {
-            self.verify(usable)
-        };
-        let mut cleared = None;
-        for _ in 0..VERIFY_ATTEMPTS {
-            let Some(part) = good else { break };
-            if self.poison.clear_since(part.sectors_touched(), mark) {
-                cleared = Some(part);
-                break;
-            }
-            // Poison was reported in the meantime: here or elsewhere, only a look can tell.
-            mark = self.poison.mark();
-            good = self.verify(usable);
-        }
-        // What stays on our record stays on the bus's too.
-        if let Some(part) = cleared {
-            if !by_firmware {
-                if let Some(phys) = self.phys_of(part) {
-                    self.region.forget_poison(phys);
-                }
-            }
-            self.clear_page_flags(part);
-        }
-
-        let bad = self.poison.first_within(range.sectors_touched());
-        if cleared == Some(range) && bad.is_none() {
-            Ok(())
-        } else {
-            Err(EIO)
-        }
+        self.verify(usable)
     }
 
-    /// Reads `range` of the data, and returns the sectors from its start on that can be read.
-    fn verify(&self, range: ByteRange) -> Option<ByteRange> {
+    /// Reads `range` of the data up to the first sector that cannot be read.
+    fn verify(&self, range: ByteRange) -> Result<Attempt> {
         let mut sector = [0; SECTOR_SIZE as usize];
         let mut at = range.start();
+        let mut bad = None;
         while at < range.end() {
-            match self
-                .window
-                .read_bytes(self.geometry.in_window(at), &mut sector)
-            {
-                Ok(Ok(())) => at += SECTOR_SIZE,
-                _ => break,
+            let offset = self.geometry.in_window(at);
+            if self.window.read_bytes(offset, &mut sector)?.is_err() {
+                bad = ByteRange::new(at, SECTOR_SIZE);
+                break;
             }
+            at += SECTOR_SIZE;
         }
-        ByteRange::from_bounds(range.start(), at)
+        if bad.is_some_and(|bad| !self.is_present(bad)) {
+            return Err(EHWPOISON);
+        }
+        Ok(Attempt {
+            good: ByteRange::from_bounds(range.start(), at),
+            bad,
+        })
     }
 }

@@ -10,25 +10,63 @@ use kernel::prelude::*;
 mod geometry {
     use crate::device::Geometry;
 
+    use kernel::dax::units::ByteRange;
+
+    /// A namespace that is mapped as a whole.
+    fn whole(first: u64, last: u64, data_offset: u64) -> Option<Geometry> {
+        Geometry::new((first, last), (first, last), data_offset)
+    }
+
     #[test]
     fn plain() {
-        let all = Geometry::new(0x1000, 0x2fff, 0, 0);
+        let all = whole(0x1000, 0x2fff, 0);
         assert!(all.is_some_and(|g| g.sectors() == 16 && g.pages() == 2));
     }
 
     #[test]
+    fn data_after_an_information_block() {
+        let all = whole(0x1000, 0x8fff, 0x3000);
+        assert!(all.is_some_and(|g| {
+            g.pages() == 5
+                && g.mapped_len() == 0x8000
+                && g.in_window(0x200) == 0x3200
+                && g.phys(0x200) == 0x4200
+                && g.locate(0x200) == (0x3200, 0x4200)
+                && g.data_phys() == ByteRange::new(0x4000, 0x5000)
+        }));
+    }
+
+    #[test]
+    fn a_start_and_an_end_that_are_cut_off() {
+        // The data is as much later, but where it is in the mapping does not change.
+        let all = Geometry::new((0x1000, 0x8fff), (0x3000, 0x7fff), 0x3000);
+        assert!(all.is_some_and(|g| {
+            g.pages() == 2
+                && g.mapped_len() == 0x5000
+                && g.in_window(0x200) == 0x3200
+                && g.phys(0x200) == 0x6200
+                && g.locate(0x200) == (0x3200, 0x6200)
+                && g.data_phys() == ByteRange::new(0x6000, 0x2000)
+        }));
+    }
+
+    #[test]
     fn superblock_that_claims_too_much() {
-        assert!(Geometry::new(0x1000, 0x2fff, 0x2000, 0).is_none());
-        assert!(Geometry::new(0x1000, 0x2fff, 0x1000, 0x1001).is_none());
-        assert!(Geometry::new(0x1000, 0x2fff, u64::MAX, 0).is_none());
-        assert!(Geometry::new(0x1000, 0x2fff, 0, u64::MAX).is_none());
+        let namespace = (0x1000, 0x2fff);
+        assert!(whole(0x1000, 0x2fff, 0x2000).is_none());
+        assert!(whole(0x1000, 0x2fff, u64::MAX).is_none());
+        assert!(Geometry::new(namespace, (0x1000, 0x1fff), 0x1000).is_none());
+        assert!(Geometry::new(namespace, (0x1000, 0x3fff), 0).is_none());
+        assert!(Geometry::new(namespace, (0, 0x2fff), 0).is_none());
+        assert!(Geometry::new(namespace, (0x3000, 0x2fff), 0).is_none());
+        assert!(Geometry::new(namespace, (0x1000, u64::MAX), 0).is_none());
     }
 
     #[test]
     fn addresses_that_wrap() {
-        assert!(Geometry::new(0x1000, 0xfff - 1, 0, 0).is_none());
-        assert!(Geometry::new(0, u64::MAX, 0, 0).is_none());
-        assert!(Geometry::new(u64::MAX - 0xfff, u64::MAX, 0, 0).is_none());
+        assert!(whole(0x1000, 0xfff - 1, 0).is_none());
+        assert!(whole(0, u64::MAX, 0).is_none());
+        assert!(whole(u64::MAX - 0xfff, u64::MAX, 0).is_none());
     }
 }
 
@@ -109,6 +147,87 @@ mod poison_map {
         assert!(map.covers(range(u64::MAX - 8, u64::MAX)?));
         assert_eq!(map.remove(range(0, u64::MAX)?), Ok(true));
         assert_eq!(map.len(), 0);
+        Ok(())
+    }
+}
+
+#[kunit_tests(nd_pmem_poison)]
+mod poison {
+    use crate::poison::Poison;
+    use kernel::{
+        dax::units::{
+            Sector,
+            SectorRange, //
+        },
+        prelude::*, //
+    };
+
+    fn range(start: u64, count: u64) -> Result<SectorRange> {
+        SectorRange::new(Sector(start), count).ok_or(EINVAL)
+    }
+
+    fn poison() -> Result<Pin<KBox<Poison>>> {
+        KBox::pin_init(Poison::new(range(0, 1 << 20)?), GFP_KERNEL)
+    }
+
+    #[test]
+    fn cleared_unless_there_is_more() -> Result {
+        let poison = poison()?;
+        assert!(!poison.exists());
+        poison.add(range(8, 8)?);
+        let mark = poison.mark();
+        assert!(poison.exists() && poison.covers(range(8, 8)?));
+        // The same again.
+        poison.add(range(8, 1)?);
+        assert!(!poison.clear_since(range(8, 8)?, mark));
+        assert!(poison.covers(range(8, 8)?));
+        let mark = poison.mark();
+        assert!(poison.clear_since(range(8, 8)?, mark));
+        assert!(!poison.exists());
+        Ok(())
+    }
+
+    #[test]
+    fn elsewhere_is_no_reason() -> Result {
+        let poison = poison()?;
+        poison.add(range(8, 8)?);
+        let mark = poison.mark();
+        poison.add(range(0, 8)?);
+        poison.add(range(16, 8)?);
+        assert!(poison.clear_since(range(8, 8)?, mark));
+        assert_eq!(poison.first_within(range(0, 100)?), Some(range(0, 8)?));
+        // Too many to tell where they were.
+        let mark = poison.mark();
+        for n in 0..100 {
+            poison.add(range(100 + n, 1)?);
+        }
+        assert!(!poison.clear_since(range(0, 8)?, mark));
+        Ok(())
+    }
+
+    #[test]
+    fn in_the_view_too() -> Result {
+        let poison = poison()?;
+        // By hand.
+        assert!(poison.view().add(range(8, 8)?));
+        assert!(poison.exists());
+        let mark = poison.mark();
+        assert!(poison.covers(range(8, 8)?));
+        assert!(poison.clear_since(range(8, 8)?, mark));
+        assert_eq!(poison.view().first_within(range(0, 100)?), None);
+        Ok(())
+    }
+
+    #[test]
+    fn settling() -> Result {
+        let poison = poison()?;
+        poison.settle();
+        assert!(poison.exists() && poison.is_settling());
+        assert_eq!(poison.first_within(range(0, 100)?), None);
+        poison.add(range(8, 8)?);
+        let mark = poison.mark();
+        assert!(poison.clear_since(range(8, 8)?, mark));
+        assert!(poison.exists() && poison.is_settling());
         Ok(())
     }
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! KUnit suite of the access to mapped memory, on two pages of ordinary memory: it has no poison,
-//! so every copy must be whole.
+//! so every copy must be whole, except where a test takes a page out of the direct map.
 
 use super::*;
-use crate::block::bio::tests::TestBio;
+use crate::{
+    block::bio::tests::TestBio,
+    page::Page, //
+};
 
 /// How long the window is, in bytes.
 const LEN: usize = 2 * PAGE_SIZE;
@@ -221,6 +224,48 @@ mod suite {
         assert_eq!((test.byte(4), test.byte(1005)), (0, 0));
         let past = range(LEN as u64, 1)?;
         assert_eq!(test.window.write_iter(past, iter), Err(ERANGE));
+        Ok(())
+    }
+
+    #[cfg(CONFIG_X86_64)]
+    #[test]
+    fn a_page_that_is_not_mapped() -> Result {
+        let page = Page::alloc_page(GFP_KERNEL)?;
+        // SAFETY: The page is valid, and in the direct map.
+        let (pfn, start) = unsafe {
+            let page = page.as_ptr();
+            (bindings::page_to_pfn(page), bindings::page_address(page))
+        };
+        let start = NonNull::new(start.cast()).ok_or(ENOMEM)?;
+        // SAFETY: The page lives as long as the window, and nobody refers to its bytes.
+        let window = unsafe { Window::new(start, PAGE_SIZE as u64) };
+        let source = TestBio::new(WRITE, 0, &[(0, 512)])?;
+        let bio = source.submit();
+        let segment = bio.segments().next().ok_or(EINVAL)?;
+        let data = pattern(512)?;
+        let mut out = [0; 512];
+
+        // SAFETY: Nobody else has the page, and it is mapped again before it is freed.
+        let unmapped = unsafe { bindings::set_mce_nospec(pfn) };
+        let written = [
+            window.write_bytes(512, &data),
+            // Not by whole words.
+            window.write_bytes(1, &data),
+            window.cursor(range(512, 512)?)?.write(&segment),
+            window.cursor(range(512, 512)?)?.write_start(&segment, 100),
+        ];
+        // No fault either, but an emulated CPU does not say that the page is not there.
+        let _ = window.invalidate(range(0, 4096)?);
+        let read = window.read_bytes(512, &mut out);
+        make_present(Pfn(pfn))?;
+        assert_eq!(unmapped, 0);
+        assert!(written.iter().all(|result| *result == Err(EHWPOISON)));
+        assert_eq!(read, Ok(Err(MachineCheck { copied: 0 })));
+
+        assert_eq!(window.write_bytes(512, &data), Ok(()));
+        assert_eq!(window.invalidate(range(0, 4096)?), Ok(()));
+        assert_eq!(window.read_bytes(512, &mut out), Ok(Ok(())));
+        assert!(out.as_slice() == data.as_slice());
         Ok(())
     }
 

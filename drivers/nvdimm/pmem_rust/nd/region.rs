@@ -137,17 +137,19 @@ impl Region {
         }
     }
 
-    /// Puts `phys`, physical addresses, on the bus's list, which outlives this driver's binding,
-    /// and on the region's, which `ndctl list` shows.
+    /// Puts `phys`, physical addresses, on the bus's list, which outlives this driver's binding.
     pub(crate) fn remember_poison(&self, phys: ByteRange) -> Result {
+        // Where an entry begins at the same address, C has it end where the new one does: it may
+        // not be longer.
+        let mut known = false;
+        self.each_known_poison(|entry| known |= entry.intersection(&phys) == Some(phys));
+        if known {
+            return Ok(());
+        }
         // SAFETY: The type invariant.
         to_result(unsafe {
             bindings::nvdimm_bus_add_badrange(self.bus(), phys.start(), phys.len())
-        })?;
-        if let Some(part) = self.own_part(phys) {
-            self.change_list(|list| list.add(part.sectors_touched()));
-        }
-        Ok(())
+        })
     }
 
     /// The part of `phys`, physical addresses, that is the region's, from its start on.
@@ -174,8 +176,7 @@ impl Region {
         }
     }
 
-    /// Takes `phys`, physical addresses, off the bus's and the region's list: it was repaired
-    /// without firmware's help.
+    /// Takes `phys`, physical addresses, off the bus's list.
     pub(crate) fn forget_poison(&self, phys: ByteRange) {
         let mut at = phys.start();
         while at < phys.end() {
@@ -186,7 +187,17 @@ impl Region {
             // Cannot wrap: this is no more than the range's end.
             at += u64::from(len);
         }
+    }
 
+    /// Puts `phys`, physical addresses, on the region's list, which `ndctl list` shows.
+    pub(crate) fn show_as_bad(&self, phys: ByteRange) {
+        if let Some(part) = self.own_part(phys) {
+            self.change_list(|list| list.add(part.sectors_touched()));
+        }
+    }
+
+    /// Takes `phys`, physical addresses, off the region's list.
+    pub(crate) fn show_as_good(&self, phys: ByteRange) {
         // Only whole sectors are good again.
         let sectors = self.own_part(phys).and_then(|part| {
             SectorRange::from_bounds(
@@ -199,14 +210,26 @@ impl Region {
         }
     }
 
+    /// Whether the bus has some of `phys`, physical addresses, on its list.
+    pub(crate) fn knows_poison(&self, phys: ByteRange) -> bool {
+        let mut known = false;
+        self.each_known_poison(|entry| known |= entry.intersection(&phys).is_some());
+        known
+    }
+
     /// The ranges of physical addresses within `within` that the bus has on its list.
-    ///
-    /// C walks the list without its lock, while another thread may free an entry.
     pub(crate) fn known_poison(&self, within: ByteRange) -> Result<KVVec<ByteRange>> {
         let mut room = 16;
         for _ in 0..READ_ATTEMPTS {
             let mut found = KVVec::with_capacity(room, GFP_KERNEL)?;
-            let seen = self.copy_known_poison(within, &mut found);
+            let mut seen: usize = 0;
+            self.each_known_poison(|entry| {
+                if let Some(part) = entry.intersection(&within) {
+                    seen += 1;
+                    // When there is no room it is counted only.
+                    let _ = found.push_within_capacity(part);
+                }
+            });
             if seen <= room {
                 return Ok(found);
             }
@@ -215,9 +238,10 @@ impl Region {
         Err(EAGAIN)
     }
 
-    /// Copies as many ranges as `found` has room for; returns how many there are.
-    fn copy_known_poison(&self, within: ByteRange, found: &mut KVVec<ByteRange>) -> usize {
-        let mut seen = 0;
+    /// Runs `f` for each entry of the bus's list, with the list's spinlock held.
+    ///
+    /// C walks the list without its lock, while another thread may free an entry.
+    fn each_known_poison(&self, mut f: impl FnMut(ByteRange)) {
         // SAFETY: The type invariant.
         let badrange = unsafe { &raw mut (*self.bus()).badrange };
         // SAFETY: The lock is initialised with the bus.
@@ -230,17 +254,12 @@ impl Region {
             while at != head {
                 let entry = &*kernel::container_of!(at, bindings::badrange_entry, list);
                 at = entry.list.next;
-                let part = ByteRange::new(entry.start, entry.length)
-                    .and_then(|range| range.intersection(&within));
-                if let Some(part) = part {
-                    seen += 1;
-                    // When there is no room it is counted only.
-                    let _ = found.push_within_capacity(part);
+                if let Some(range) = ByteRange::new(entry.start, entry.length) {
+                    f(range);
                 }
             }
         }
         // SAFETY: Locked above.
         unsafe { bindings::spin_unlock(&raw mut (*badrange).lock) };
-        seen
     }
 }

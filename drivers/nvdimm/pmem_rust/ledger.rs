@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Keeps the lists of poison in step with each other.
+//!
+//! The record ([`Poison`]) holds off readers, and goes with the device. The bus has a list that
+//! outlives it: the next record is made from that. The region has one to show. The `HWPoison` flags
+//! show it page by page.
+//!
+//! `Pmem::ledger`, a mutex, is held over each of these, so that each is one step to the others:
+//!
+//! 1. A report puts its sectors on the record and on both lists.
+//! 2. A repair notes how far the record is, and takes its range off the bus's list. Only then does
+//!    it overwrite the range and read it back.
+//! 3. It takes off the record and off the region's list what is good now, but only if none of it was
+//!    added to the record since 2, and nothing in the range to the bus's list: otherwise it begins
+//!    again at 2. What is still on record is put back on the bus's list.
+//! 4. The bus's news are read from its list, and put on the record and on the region's list.
+//!
+//! Whatever is reported during a repair comes before its 2, between 2 and 3, or after 3. What comes
+//! before is overwritten and read back later than it was reported, and goes from all lists. What
+//! comes in between is seen by 3. What comes after stays on all lists. So nothing is forgotten that
+//! was not looked at since, and after 3 the record and the bus's list agree about the range.
+//!
+//! nfit adds to the bus's list without the mutex, before it sends the news: that is the report. If
+//! it comes before 2, the news are of nothing; in between, 3 finds it; after 3, the news are 4. This
+//! is why 2 forgets and not 3. `nvdimm_clear_poison()` takes off the bus's list what firmware has
+//! cleared, without the mutex too, and so maybe a report: that is on record, and 3 puts it back.
+//! The region's list is filled by its own driver before the news are sent. It copies the bus's list
+//! without a lock, and if a repair begins and ends while it does, shows what is good again.
+//!
+//! What an administrator writes to `badblocks` is on record only, and goes with the device, as in C;
+//! unless a repair was tried and failed.
+//!
+//! # Contexts
+//!
+//! All of this may sleep: failures are reported in process context, news with the device locked, and
+//! the rest is I/O. A bio that should not wait meets it only if it finds poison that nobody knew of.
+//! Nothing in here waits for I/O, and no other lock but spinlocks is taken inside of the mutex.
+
+use super::{
+    device::Pmem,
+    poison::Mark, //
+};
+use kernel::{
+    dax::units::{
+        ByteRange,
+        Pfn,
+        SectorRange, //
+    },
+    page::PAGE_SHIFT,
+    pmem::without_io,
+    prelude::*, //
+};
+
+impl Pmem {
+    /// Runs `f` as one step.
+    fn in_one_step<R>(&self, f: impl FnOnce() -> R) -> R {
+        // The holder may not wait for I/O that waits for a repair, and so for the mutex.
+        without_io(|| {
+            let _ledger = self.ledger.lock();
+            f()
+        })
+    }
+
+    /// Records that `range` of the data is poisoned.
+    pub(crate) fn report(&self, range: ByteRange) {
+        self.in_one_step(|| {
+            self.poison.add(range.sectors_touched());
+            self.remember(range.sectors_touched());
+        });
+    }
+
+    /// Has the bus and the region know that `sectors`, as far as they are data, are poisoned.
+    fn remember(&self, sectors: SectorRange) {
+        let phys = self
+            .geometry
+            .all_sectors()
+            .and_then(|all| all.intersection(&sectors))
+            .and_then(|sectors| self.phys_of(sectors.to_bytes()?));
+        if let Some(phys) = phys {
+            self.region.show_as_bad(phys);
+            // Without memory it is still on our own record.
+            let _ = self.region.remember_poison(phys);
+        }
+    }
+
+    /// Records what the bus knows of poison in this namespace.
+    pub(crate) fn learn_from_bus(&self) -> Result {
+        let data = self.geometry.data_phys().ok_or(EINVAL)?;
+        self.in_one_step(|| {
+            for phys in self.region.known_poison(data)? {
+                // It was shown, but maybe at the end of a repair, which began before it was known.
+                self.region.show_as_bad(phys);
+                let sectors = self.data_within(phys).map(|range| range.sectors_touched());
+                // What is known is not added: a repair of it looks at the bus's list by itself.
+                if let Some(sectors) = sectors.filter(|sectors| !self.poison.covers(*sectors)) {
+                    self.poison.add(sectors);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// `range` of the data has failed. Whoever has it is told after that, and when all are,
+    /// [`Pmem::end_failure`] has to be called.
+    pub(crate) fn begin_failure(&self, range: ByteRange) {
+        self.report(range);
+        self.poison.settle();
+    }
+
+    /// All were told of a failure of `range` of the data.
+    ///
+    /// They set the flags of its pages, of which some were maybe repaired and unmarked before that:
+    /// now those are marked that are bad, and no others. (mm itself sets a flag later still, if
+    /// nobody was there to be told. No one reads it, and the next repair clears it.)
+    pub(crate) fn end_failure(&self, range: ByteRange) {
+        // Only now will the kernel unmap the pages.
+        self.poison.settle();
+        let Some(pages) = &self.pages else { return };
+        self.in_one_step(|| {
+            for pfn in self.pfns(range) {
+                // In a huge mapping the holder may have marked the first page of the folio.
+                let start = pages.folio_start(pfn).unwrap_or(pfn);
+                if start != pfn && self.page_is_good(start) && pages.test_and_clear_hwpoison(start)
+                {
+                    pages.set_hwpoison(pfn);
+                }
+                if self.page_is_good(pfn) {
+                    pages.test_and_clear_hwpoison(pfn);
+                }
+            }
+        });
+    }
+
+    /// `range` of the data, whole sectors, is about to be overwritten.
+    ///
+    /// [`Pmem::end_repair`] has to be called in the end, and before the device is unbound: an I/O
+    /// keeps it.
+    pub(crate) fn begin_repair(&self, range: ByteRange) -> Result<Mark> {
+        let phys = self.phys_of(range).ok_or(ERANGE)?;
+        Ok(self.in_one_step(|| {
+            let mark = self.poison.mark();
+            self.region.forget_poison(phys);
+            mark
+        }))
+    }
+
+    /// `range` of the data was overwritten after `mark` was made, and read back: `good` is good, and
+    /// `bad` is not. Returns `false`, and has cleared nothing, if there is something new.
+    pub(crate) fn end_repair(
+        &self,
+        range: ByteRange,
+        mark: Mark,
+        good: Option<ByteRange>,
+        bad: Option<ByteRange>,
+    ) -> bool {
+        self.in_one_step(|| {
+            let mut done = self
+                .phys_of(range)
+                .is_some_and(|phys| !self.region.knows_poison(phys));
+            if let (Some(good), true) = (good, done) {
+                done = self.poison.clear_since(good.sectors_touched(), mark);
+                if done {
+                    if let Some(phys) = self.phys_of(good) {
+                        self.region.show_as_good(phys);
+                    }
+                    self.clear_page_flags(good);
+                }
+            }
+            if let Some(bad) = bad {
+                self.poison.add(bad.sectors_touched());
+            }
+
+            let mut rest = Some(range.sectors_touched());
+            while let Some(asked) = rest {
+                let Some(bad) = self.poison.first_within(asked) else {
+                    break;
+                };
+                self.remember(bad);
+                rest = SectorRange::from_bounds(bad.end(), asked.end());
+            }
+            done
+        })
+    }
+
+    /// Clears the `HWPoison` flag of each page that `range` of the data touches and that is good.
+    ///
+    /// A failure in a huge mapping may have been marked at the start of the folio instead of
+    /// where it is, so that flag is looked at too.
+    fn clear_page_flags(&self, range: ByteRange) {
+        let Some(pages) = &self.pages else { return };
+        for pfn in self.pfns(range) {
+            for page in [Some(pfn), pages.folio_start(pfn)].into_iter().flatten() {
+                if self.page_is_good(page) {
+                    pages.test_and_clear_hwpoison(page);
+                }
+            }
+        }
+    }
+
+    /// Whether no sector of the page `pfn` is poisoned; a page that is not data counts as good.
+    fn page_is_good(&self, pfn: Pfn) -> bool {
+        ByteRange::new((pfn.0 as u64) << PAGE_SHIFT, 1 << PAGE_SHIFT)
+            .and_then(|page| self.data_within(page))
+            .and_then(|range| self.poison.first_within(range.sectors_touched()))
+            .is_none()
+    }
+}
