@@ -52,14 +52,20 @@ use units::{
 };
 
 /// What a caller of [`Operations::direct_access`] is about to do.
+///
+/// This is C's number and not an enum, because telling which one it is takes time on a path that
+/// hardly ever has to know.
+#[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub struct Mode(u32);
+
+impl Mode {
     /// Read or write: the memory must be good.
-    Access,
+    pub const ACCESS: Self = Self(bindings::dax_access_mode::DAX_ACCESS.0);
     /// Repair by [`Operations::recovery_write`]: the memory may be poisoned.
-    RecoveryWrite,
+    pub const RECOVERY_WRITE: Self = Self(bindings::dax_access_mode::DAX_RECOVERY_WRITE.0);
     /// A read of what [`Operations::good_bytes`] says is good: some of it may be poisoned.
-    RecoveryRead,
+    pub const RECOVERY_READ: Self = Self(bindings::dax_access_mode::DAX_RECOVERY_READ.0);
 }
 
 /// Memory that may be accessed directly.
@@ -85,7 +91,7 @@ pub trait Operations: Sync {
     /// Finds the memory of `pages` pages from `pgoff` on.
     ///
     /// The answer may be shorter or longer than asked. `EHWPOISON` when the very first page is
-    /// poisoned and `mode` is [`Mode::Access`]; `ERANGE` past the end.
+    /// poisoned and `mode` is [`Mode::ACCESS`]; `ERANGE` past the end.
     fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access>;
 
     /// Fills `pages` pages from `pgoff` on with zeroes, repairing poison.
@@ -295,11 +301,7 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         kaddr: *mut *mut c_void,
         pfn: *mut usize,
     ) -> c_long {
-        let mode = match mode {
-            bindings::dax_access_mode::DAX_RECOVERY_WRITE => Mode::RecoveryWrite,
-            bindings::dax_access_mode::DAX_RECOVERY_READ => Mode::RecoveryRead,
-            _ => Mode::Access,
-        };
+        let mode = Mode(mode.0);
         let asked = usize::try_from(pages).unwrap_or(0);
         // SAFETY: The function's contract.
         let found = unsafe {
@@ -316,7 +318,9 @@ impl<T: Operations + Send + 'static> Vtable<T> {
                     // SAFETY: Valid for writes if not null, by the function's contract.
                     unsafe { *pfn = access.pfn.0 };
                 }
-                c_long::try_from(access.pages).unwrap_or(c_long::MAX)
+                // CAST: There is no memory of so many pages. Should a driver say so all the same,
+                // the caller sees an error.
+                access.pages as c_long
             }
             // CAST: `c_long` is at least as wide as `c_int`.
             Err(error) => error.to_errno() as c_long,

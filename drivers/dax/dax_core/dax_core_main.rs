@@ -31,7 +31,11 @@ use kernel::prelude::*;
 /// The prefix of messages.
 const __LOG_PREFIX: &[u8] = b"dax\0";
 
-/// Sets up all of the above. Called by `dax_glue.c` once, before there are drivers.
+/// Sets up all of the above.
+///
+/// # Safety
+///
+/// For `dax_glue.c` alone, which calls it once, before there are drivers.
 #[export]
 pub(crate) unsafe extern "C" fn dax_core_start() -> c_int {
     // SAFETY: Nothing was called before.

@@ -69,7 +69,7 @@ static OPERATIONS: Shared<bindings::super_operations> = Shared(bindings::super_o
 
 static TYPE: Shared<Opaque<bindings::file_system_type>> =
     Shared(Opaque::new(bindings::file_system_type {
-        name: c"dax".as_ptr().cast(),
+        name: kernel::str::as_char_ptr_in_const_context(c"dax"),
         init_fs_context: Some(init_fs_context),
         kill_sb: Some(bindings::kill_anon_super),
         ..pin_init::zeroed()
@@ -110,8 +110,8 @@ unsafe extern "C" fn init_once(object: *mut c_void) {
 /// The VFS calls this for our super block.
 unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut bindings::inode {
     // SAFETY: Mounted after the cache was made.
-    let device: *mut DaxDevice =
-        unsafe { bindings::dax_alloc_inode_sb(sb, CACHE.load(Relaxed)) }.cast();
+    let object = unsafe { bindings::dax_alloc_inode_sb(sb, CACHE.load(Relaxed)) };
+    let device: *mut DaxDevice = object.cast();
     if device.is_null() {
         return ptr::null_mut();
     }
@@ -166,7 +166,7 @@ pub(crate) fn init() -> Result {
     // SAFETY: All arguments are valid; C copies the name and what it needs of the others.
     let cache = unsafe {
         bindings::__kmem_cache_create_args(
-            c"dax_cache".as_ptr().cast(),
+            c"dax_cache".as_char_ptr(),
             size,
             (&raw const args).cast_mut(),
             flags,
@@ -181,12 +181,7 @@ pub(crate) fn init() -> Result {
     let mut first = 0;
     // SAFETY: `first` can be written to.
     to_result(unsafe {
-        bindings::alloc_chrdev_region(
-            &mut first,
-            0,
-            bindings::MINORMASK + 1,
-            c"dax".as_ptr().cast(),
-        )
+        bindings::alloc_chrdev_region(&mut first, 0, bindings::MINORMASK + 1, c"dax".as_char_ptr())
     })?;
     // SAFETY: The type is static.
     let mount = from_err_ptr(unsafe { bindings::kern_mount(TYPE.0.get()) })?;
@@ -232,8 +227,7 @@ pub(crate) fn get(mut devt: bindings::dev_t) -> Option<&'static DaxDevice> {
     let device = unsafe { DaxDevice::from_raw(inode.cast()) }?;
     // SAFETY: A new inode is locked, and nobody else has it until it is unlocked.
     unsafe {
-        if bindings::inode_state_read_once(inode) as u32
-            & bindings::inode_state_flags_enum_I_NEW as u32
+        if bindings::inode_state_read_once(inode) as u32 & bindings::inode_state_flags_enum_I_NEW
             != 0
         {
             device.set(Flag::Alive, true);

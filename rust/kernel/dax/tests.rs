@@ -68,11 +68,11 @@ impl Operations for TestMemory {
     const RECOVERY_UNIT: usize = 512;
 
     fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access> {
-        let recovery = usize::from(mode == Mode::RecoveryWrite);
+        let recovery = usize::from(mode == Mode::RECOVERY_WRITE);
         self.last.store(pages * 2 + recovery, Relaxed);
         let pages = match (pgoff.0, mode) {
-            (POISONED, Mode::Access) => return Err(EHWPOISON),
-            (POISONED, Mode::RecoveryWrite | Mode::RecoveryRead) => 1,
+            (POISONED, Mode::ACCESS) => return Err(EHWPOISON),
+            (POISONED, Mode::RECOVERY_WRITE | Mode::RECOVERY_READ) => 1,
             (EMPTY, _) => 0,
             (good, _) if good < POISONED => POISONED - good,
             _ => return Err(ERANGE),
