@@ -9,8 +9,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 
-# A small one: each bind makes its page structs anew.
-namespace -m fsdax -s 64M
+namespace
 head -c 1M /dev/urandom >/tmp/data
 dd if=/tmp/data of="$disk" bs=1M oflag=direct status=none
 if [ ! -e /proc/self/fail-nth ]; then
