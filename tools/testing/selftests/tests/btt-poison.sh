@@ -7,6 +7,7 @@
 #
 # expect: rust pass, c pass
 # regions: 0
+# alone: yes
 # boot: --modules mods-nfit
 # timeout: 150
 
