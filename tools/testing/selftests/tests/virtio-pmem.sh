@@ -5,6 +5,7 @@
 #
 # expect: rust pass, c fail
 # regions: 0
+# alone: yes
 # boot: --virtio-pmem 512M
 
 . "$(dirname "$0")/../lib.sh"
