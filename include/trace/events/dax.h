@@ -11,7 +11,7 @@
 
 #include <linux/tracepoint.h>
 
-TRACE_EVENT(dax_alloc,
+DECLARE_EVENT_CLASS(dax_device,
 	TP_PROTO(u32 minor),
 	TP_ARGS(minor),
 	TP_STRUCT__entry(
@@ -22,6 +22,11 @@ TRACE_EVENT(dax_alloc,
 	),
 	TP_printk("dev %u", __entry->minor)
 );
+
+DEFINE_EVENT(dax_device, dax_alloc, TP_PROTO(u32 minor), TP_ARGS(minor));
+
+/* A removal begins. */
+DEFINE_EVENT(dax_device, dax_kill, TP_PROTO(u32 minor), TP_ARGS(minor));
 
 /* A holder asks for the bytes from @start up to @end, and gets them if @result is 0. */
 TRACE_EVENT(dax_register,
@@ -88,19 +93,6 @@ TRACE_EVENT(dax_unregister,
 		__entry->holder = holder;
 	),
 	TP_printk("dev %u holder %p", __entry->minor, __entry->holder)
-);
-
-/* A removal begins. */
-TRACE_EVENT(dax_kill,
-	TP_PROTO(u32 minor),
-	TP_ARGS(minor),
-	TP_STRUCT__entry(
-		__field(u32, minor)
-	),
-	TP_fast_assign(
-		__entry->minor = minor;
-	),
-	TP_printk("dev %u", __entry->minor)
 );
 
 #endif
