@@ -303,15 +303,14 @@ pub(crate) unsafe extern "C" fn alloc_dax(
 ) -> *mut bindings::dax_device {
     // SAFETY: The C contract: the table is null or valid for as long as the device is alive.
     match unsafe { inode::alloc(private, ops) } {
-        Ok(dev) => dev.as_raw(),
-        // SAFETY: Only makes a pointer of a number.
+        Ok(dev) => dev.as_ptr().cast(),
         Err(e) => e.to_ptr(),
     }
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_dev_get(devt: bindings::dev_t) -> *mut bindings::dax_device {
-    inode::get(devt).map_or(ptr::null_mut(), |dev| dev.as_raw())
+    inode::get(devt).map_or(ptr::null_mut(), |dev| dev.as_ptr().cast())
 }
 
 #[export]
@@ -327,8 +326,7 @@ pub(crate) unsafe extern "C" fn put_dax(dev: *mut bindings::dax_device) {
 pub(crate) unsafe extern "C" fn kill_dax(dev: *mut bindings::dax_device) {
     // SAFETY: The C contract.
     if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
-        // Users that could not name the device may be in sections that belong to none.
-        dev.kill(|| ReadSections::global().wait());
+        dev.kill();
     }
 }
 

@@ -180,7 +180,7 @@ impl DaxDevice {
     /// The number by which logs, traces and debugfs name the device.
     pub(crate) fn minor(&self) -> u32 {
         // SAFETY: The inode is valid, and its device number does not change.
-        unsafe { (*self.inode()).i_rdev & ((1 << bindings::MINORBITS) - 1) }
+        unsafe { (*self.inode()).i_rdev & bindings::MINORMASK }
     }
 
     /// Everything but the inode.
@@ -242,8 +242,9 @@ impl DaxDevice {
         }
     }
 
-    /// Sets the driver's data, which does not change afterwards.
-    pub(crate) fn set_private(&self, private: *mut c_void) {
+    /// Makes a new device its driver's. The data does not change afterwards.
+    pub(crate) fn set_driver(&self, private: *mut c_void, ops: *const bindings::dax_operations) {
+        self.core.ops.store(ops, Release);
         self.core.private.store(private, Release);
     }
 
@@ -308,14 +309,15 @@ impl DaxDevice {
     }
 
     /// Removes the device; see [`Holders::kill`]. Sleeps, until everybody has left who uses it.
-    pub(crate) fn kill(&self, wait: impl FnOnce()) {
+    pub(crate) fn kill(&self) {
         trace::kill(self);
         // CAST: The flag is a small bit.
         let flags = bindings::mf_flags_MF_MEM_PRE_REMOVE as i32;
         self.core.holders.kill(this_task(), flags, || {
             self.set(Flag::Alive, false);
             self.core.readers.wait();
-            wait();
+            // Users that could not name the device are in sections that belong to none.
+            ReadSections::global().wait();
         });
     }
 

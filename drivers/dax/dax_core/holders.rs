@@ -409,9 +409,10 @@ impl<H: Holder> Table<H> {
 /// 9. A removal waits for users of the memory, not for callbacks that others have started: these
 ///    have noted their holder, not the device, and may well be waiting for this removal.
 pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
-    /// Looks at the state.
+    /// Looks at the state. Nothing changes, and so nobody is woken.
     fn look<R>(&self, f: impl FnOnce(&Table<H>) -> R) -> R {
-        self.update(|table| f(table))
+        let mut f = Some(f);
+        self.wait(|table| f.take().map(|f| f(table)))
     }
 
     /// Registers `holder` for the bytes of `range`: from now on it is told of their failures, and of

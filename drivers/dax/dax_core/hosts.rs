@@ -180,9 +180,9 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
         return device;
     }
 
-    // SAFETY: We have a reference.
-    let held = unsafe { bindings::bdev_partno(ptr::from_ref(bdev).cast_mut()) };
-    let range = match held {
+    // SAFETY: It is a block device.
+    let number = unsafe { bindings::bdev_partno(ptr::from_ref(bdev).cast_mut()) };
+    let range = match number {
         0 => ByteRange::from_bounds(0, u64::MAX).unwrap_or(part),
         _ => part,
     };

@@ -211,7 +211,7 @@ unsafe extern "C" fn set(inode: *mut bindings::inode, devt: *mut c_void) -> c_in
 /// The device with this number, which is made if it does not exist, with a reference.
 ///
 /// May sleep. [`None`] when there is no memory.
-pub(crate) fn get(mut devt: bindings::dev_t) -> Option<&'static DaxDevice> {
+pub(crate) fn get(mut devt: bindings::dev_t) -> Option<NonNull<DaxDevice>> {
     let fs = FILE_SYSTEM.as_ref()?;
     // SAFETY: The super block is ours, and so the callbacks know its inodes.
     let inode = unsafe {
@@ -223,8 +223,9 @@ pub(crate) fn get(mut devt: bindings::dev_t) -> Option<&'static DaxDevice> {
             (&raw mut devt).cast(),
         )
     };
-    // SAFETY: Null, or one of our inodes with a reference that the caller gets.
-    let device = unsafe { DaxDevice::from_raw(inode.cast()) }?;
+    let this = NonNull::new(inode.cast::<DaxDevice>())?;
+    // SAFETY: One of our inodes, with a reference that nobody gives up before this returns.
+    let device = unsafe { this.as_ref() };
     // SAFETY: A new inode is locked, and nobody else has it until it is unlocked.
     unsafe {
         if bindings::inode_state_read_once(inode) as u32 & bindings::inode_state_flags_enum_I_NEW
@@ -238,10 +239,11 @@ pub(crate) fn get(mut devt: bindings::dev_t) -> Option<&'static DaxDevice> {
             bindings::unlock_new_inode(inode);
         }
     }
-    Some(device)
+    Some(this)
 }
 
-/// Makes a device that is alive and serves `ops` with the driver's data `private`.
+/// Makes a device that is alive and serves `ops` with the driver's data `private`, with a
+/// reference.
 ///
 /// May sleep. `EOPNOTSUPP` on machines whose caches cannot tell that one page is mapped at two
 /// addresses: file systems map pages in user space that the kernel has mapped as well. A device
@@ -253,7 +255,7 @@ pub(crate) fn get(mut devt: bindings::dev_t) -> Option<&'static DaxDevice> {
 pub(crate) unsafe fn alloc(
     private: *mut c_void,
     ops: *const bindings::dax_operations,
-) -> Result<&'static DaxDevice> {
+) -> Result<NonNull<DaxDevice>> {
     let fs = FILE_SYSTEM.as_ref().ok_or(ENODEV)?;
     // SAFETY: The function's contract.
     if let Some(ops) = unsafe { ops.as_ref() } {
@@ -275,16 +277,16 @@ pub(crate) unsafe fn alloc(
         )
     };
     let minor = u32::try_from(minor).map_err(|_| ENOMEM)?;
-    let Some(device) = get(fs.first | minor) else {
+    let Some(this) = get(fs.first | minor) else {
         // SAFETY: Just allocated, and no inode has it.
         unsafe { bindings::ida_free(&raw mut bindings::dax_minor_ida, minor) };
         return Err(ENOMEM);
     };
-    if let Some(ops) = NonNull::new(ops.cast_mut()) {
-        device.set_ops(ops)?;
-    }
-    device.set_private(private);
-    *device.core().view.lock() = View::new(device);
+    // SAFETY: The reference is still ours.
+    let device = unsafe { this.as_ref() };
+    device.set_driver(private, ops);
+    // SAFETY: The view is dropped before anything else of the device.
+    *device.core().view.lock() = unsafe { View::new(device) };
     trace::alloc(device);
-    Ok(device)
+    Ok(this)
 }

@@ -36,7 +36,7 @@ pub(crate) fn init() {
 ///
 /// # Invariants
 ///
-/// The device is valid: it owns the [`View`] that owns this, and drops it before anything else.
+/// The device is valid: the [`View`] that owns this is dropped before it.
 struct Shown(*const DaxDevice);
 
 // SAFETY: The device may be used by any task.
@@ -51,9 +51,13 @@ pub(crate) struct View {
 
 impl View {
     /// Shows `device`, if that can be: a device is none the worse for not being seen.
-    pub(crate) fn new(device: &'static DaxDevice) -> Option<Self> {
+    ///
+    /// # Safety
+    ///
+    /// What this returns must be dropped before `device` is.
+    pub(crate) unsafe fn new(device: &DaxDevice) -> Option<Self> {
         let name = CString::try_from_fmt(fmt!("{}", device.minor())).ok()?;
-        // INVARIANT: Nobody but the device gets what this returns.
+        // INVARIANT: The function's contract.
         let file = DIR
             .as_ref()?
             .read_callback_file(&name, Shown(device), &show);
