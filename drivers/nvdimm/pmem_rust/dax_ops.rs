@@ -31,6 +31,12 @@ use kernel::{
 /// has, more is not asked for by page faults.
 const PAGES_WHILE_SETTLING: usize = 512;
 
+/// The `bytes` bytes from byte `offset` of page `pgoff` on; [`None`] when there are none.
+fn bytes_at(pgoff: Pgoff, offset: usize, bytes: usize) -> Option<ByteRange> {
+    let start = pgoff.to_bytes()?.checked_add(offset as u64)?;
+    ByteRange::new(start, bytes as u64)
+}
+
 impl dax::Operations for Pmem {
     /// Part of a page cannot be recovered: the rest of it is lost already.
     const RECOVERY_UNIT: usize = PAGE_SIZE;
@@ -91,11 +97,9 @@ impl dax::Operations for Pmem {
         bytes: usize,
         iter: &mut IovIterSource<'_>,
     ) -> usize {
-        let range = pgoff
-            .to_bytes()
-            .and_then(|start| start.checked_add(offset as u64))
-            .and_then(|start| ByteRange::new(start, bytes as u64));
-        let Some(range) = range else { return 0 };
+        let Some(range) = bytes_at(pgoff, offset, bytes) else {
+            return 0;
+        };
 
         if !range.is_page_aligned() {
             // The core asks for no such thing, if it is the one in Rust.
@@ -129,11 +133,9 @@ impl dax::Operations for Pmem {
     }
 
     fn good_bytes(&self, pgoff: Pgoff, offset: usize, bytes: usize) -> usize {
-        let range = pgoff
-            .to_bytes()
-            .and_then(|start| start.checked_add(offset as u64))
-            .and_then(|start| ByteRange::new(start, bytes as u64));
-        let Some(range) = range else { return 0 };
+        let Some(range) = bytes_at(pgoff, offset, bytes) else {
+            return 0;
+        };
         let Some(bad) = self.poison.first_within(range.sectors_touched()) else {
             return bytes;
         };
