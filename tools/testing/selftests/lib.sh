@@ -108,6 +108,19 @@ namespace() {
 	[ -z "$dev" ] || holder=$(basename "$(readlink -f "/sys/block/$dev/device")")
 }
 
+# nfit_bus: the bus that tools/testing/nvdimm makes up, as $bus, with empty labels.
+nfit_bus() {
+	modprobe nfit_test || bail "modprobe nfit_test: $(dmesg | tail -n 3 | tr '\n' ' ')"
+	for _ in {1..100}; do
+		[ "$(ndctl list -B 2>/dev/null | jq '[.[] | select(.provider == "nfit_test.0")] | length')" = 1 ] && break
+		sleep 0.2
+	done
+	bus=nfit_test.0
+	ndctl disable-region -b "$bus" all >/dev/null 2>&1
+	check "labels are cleared" ndctl init-labels -f -b "$bus" all
+	check "regions are enabled" ndctl enable-region -b "$bus" all
+}
+
 # xfs: a file system with DAX on $disk, at $mnt.  $mkfs_options are mkfs.xfs's.
 xfs() {
 	local words

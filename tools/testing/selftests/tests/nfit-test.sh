@@ -10,15 +10,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 
-modprobe nfit_test || bail "modprobe nfit_test: $(dmesg | tail -n 3 | tr '\n' ' ')"
-for _ in {1..100}; do
-	[ "$(ndctl list -B 2>/dev/null | jq '[.[] | select(.provider == "nfit_test.0")] | length')" = 1 ] && break
-	sleep 0.2
-done
-bus=nfit_test.0
-ndctl disable-region -b $bus all >/dev/null 2>&1
-check "labels are cleared" ndctl init-labels -f -b $bus all
-check "regions are enabled" ndctl enable-region -b $bus all
+nfit_bus
 json=$(ndctl create-namespace -b $bus -t pmem -m fsdax -M mem 2>/tmp/err || ndctl create-namespace -b $bus -t pmem -m raw 2>/tmp/err) ||
 	bail "create-namespace: $(tail -n 1 /tmp/err)"
 ns=$(jq -r .dev <<<"$json") dev=$(jq -r .blockdev <<<"$json")
