@@ -90,6 +90,8 @@ pub trait Operations: Sync {
 
     /// Finds the memory of `pages` pages from `pgoff` on.
     ///
+    /// It has to be the device's own: no removal but this device's waits for those who use it.
+    ///
     /// The answer may be shorter or longer than asked. `EHWPOISON` when the very first page is
     /// poisoned and `mode` is [`Mode::ACCESS`]; `ERANGE` past the end.
     fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access>;
@@ -385,6 +387,8 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         recovery_write: Some(Self::recovery_write),
         recovery_unit: T::RECOVERY_UNIT,
         good_bytes: Some(Self::good_bytes),
+        // By the contract of `Operations::direct_access()`.
+        own_memory: true,
     };
 
     const fn build() -> &'static bindings::dax_operations {

@@ -59,7 +59,7 @@ pub(crate) unsafe extern "C" fn dax_read_unlock(id: c_int) {
     unsafe { ReadSections::global().leave(id) };
 }
 
-/// The sections that protect `dev`: its own, or everybody's where there is no device.
+/// The sections that protect `dev`: its own, or everybody's where it has none or is none.
 ///
 /// # Safety
 ///
@@ -68,7 +68,7 @@ pub(crate) unsafe extern "C" fn dax_read_unlock(id: c_int) {
 unsafe fn sections<'a>(dev: *mut bindings::dax_device) -> &'a ReadSections {
     // SAFETY: The function's contract.
     match unsafe { DaxDevice::from_raw::<'a>(dev) } {
-        Some(dev) => &dev.core().readers,
+        Some(dev) => dev.sections(),
         None => ReadSections::global(),
     }
 }

@@ -53,15 +53,18 @@ pub(crate) enum Flag {
     NoCache = 1 << 3,
     /// Copies from the device survive machine checks.
     NoMc = 1 << 4,
+    /// What it gives out is its own memory, and not that of another device below it.
+    OwnMemory = 1 << 5,
 }
 
 impl Flag {
     /// All of them, by the names that user space sees.
-    pub(crate) const NAMED: [(Flag, &'static str); 4] = [
+    pub(crate) const NAMED: [(Flag, &'static str); 5] = [
         (Flag::WriteCache, "write_cache"),
         (Flag::Synchronous, "synchronous"),
         (Flag::NoCache, "nocache"),
         (Flag::NoMc, "nomc"),
+        (Flag::OwnMemory, "own_memory"),
     ];
 }
 
@@ -243,9 +246,33 @@ impl DaxDevice {
     }
 
     /// Makes a new device its driver's. The data does not change afterwards.
-    pub(crate) fn set_driver(&self, private: *mut c_void, ops: *const bindings::dax_operations) {
+    ///
+    /// # Safety
+    ///
+    /// `ops` must be null or valid until the device is removed; nobody may use the device yet.
+    pub(crate) unsafe fn set_driver(
+        &self,
+        private: *mut c_void,
+        ops: *const bindings::dax_operations,
+    ) {
+        // SAFETY: The function's contract.
+        let own_memory = unsafe { ops.as_ref() }.is_some_and(|ops| ops.own_memory);
+        self.set(Flag::OwnMemory, own_memory);
         self.core.ops.store(ops, Release);
         self.core.private.store(private, Release);
+    }
+
+    /// The sections that its users are in, which do not change as long as it lives.
+    ///
+    /// The users of a device on top of others (dm) use the memory of those, and which of them, it
+    /// only says inside the section. So that section has to be one that every removal waits for.
+    #[inline]
+    pub(crate) fn sections(&self) -> &ReadSections {
+        if self.has(Flag::OwnMemory) {
+            &self.core.readers
+        } else {
+            ReadSections::global()
+        }
     }
 
     /// Whether the device is being removed, or was: it takes no holders any more.
@@ -316,7 +343,7 @@ impl DaxDevice {
         self.core.holders.kill(this_task(), flags, || {
             self.set(Flag::Alive, false);
             self.core.readers.wait();
-            // Users that could not name the device are in sections that belong to none.
+            // So do those in sections that belong to no device; see `sections()`.
             ReadSections::global().wait();
         });
     }

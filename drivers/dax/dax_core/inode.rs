@@ -284,7 +284,8 @@ pub(crate) unsafe fn alloc(
     };
     // SAFETY: The reference is still ours.
     let device = unsafe { this.as_ref() };
-    device.set_driver(private, ops);
+    // SAFETY: The function's contract; it was made just now.
+    unsafe { device.set_driver(private, ops) };
     // SAFETY: The view is dropped before anything else of the device.
     *device.core().view.lock() = unsafe { View::new(device) };
     trace::alloc(device);
