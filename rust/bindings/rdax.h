@@ -35,6 +35,13 @@ const unsigned long RUST_CONST_HELPER_RDAX_MEMREMAP_PMEM = ARCH_MEMREMAP_PMEM;
 #include "../../rdax/drivers/nvdimm/pmem_rust.h"
 #endif
 
+#if IS_ENABLED(CONFIG_MEMORY_FAILURE_DAX_RUST)
+#include <linux/mm.h>
+#include <linux/rmap.h>
+#include <linux/sched/signal.h>
+#include "../../rdax/mm/memory_failure_dax.h"
+#endif
+
 /* The headers of the DAX core are private to its directory. */
 #if IS_ENABLED(CONFIG_DAX_RUST)
 #include <linux/cacheinfo.h>

@@ -27,11 +27,6 @@ __rust_helper void rust_helper_pagefault_enable(void)
 	pagefault_enable();
 }
 
-__rust_helper int rust_helper_cond_resched(void)
-{
-	return cond_resched();
-}
-
 __rust_helper void *rust_helper_dax_alloc_inode_sb(struct super_block *sb,
 						   struct kmem_cache *cache)
 {

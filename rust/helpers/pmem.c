@@ -12,6 +12,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/page-flags.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/seqlock.h>
 #include <linux/set_memory.h>
@@ -83,6 +84,11 @@ __rust_helper size_t rust_helper_pmem_copy_flushcache(void *dst, const void *src
 	memcpy_flushcache(dst, src, size);
 	return 0;
 #endif
+}
+
+__rust_helper int rust_helper_cond_resched(void)
+{
+	return cond_resched();
 }
 
 __rust_helper bool rust_helper_kernel_page_present(struct page *page)

@@ -19,6 +19,13 @@ mod holders;
 #[path = "../../../../drivers/nvdimm/pmem_rust/poison_map.rs"]
 mod poison_map;
 
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../mm/memory_failure_dax/ranges.rs"]
+mod memory_failure_ranges;
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../mm/memory_failure_dax/sort.rs"]
+mod memory_failure_sort;
+
 #[cfg(test)]
 mod config;
 // Loom switches stacks by itself, which Miri cannot follow.
@@ -30,6 +37,8 @@ mod holders_tests;
 mod holders_threads_tests;
 #[cfg(test)]
 mod holders_world;
+#[cfg(test)]
+mod memory_failure_ranges_tests;
 #[cfg(test)]
 mod poison_map_tests;
 #[cfg(test)]

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Between memory_failure(), fs/dax.c and their fs-dax part in Rust.
+ */
+#ifndef _RDAX_MEMORY_FAILURE_DAX_H
+#define _RDAX_MEMORY_FAILURE_DAX_H
+
+#include <linux/types.h>
+
+struct address_space;
+struct page;
+struct task_struct;
+
+/*
+ * mf_dax_kill_pfns - deal with the users of fs-dax memory that nobody else knows
+ * @pfn: first page
+ * @count: how many pages, all of one MEMORY_DEVICE_FS_DAX pagemap that stays
+ * @mf_flags: enum mf_flags
+ *
+ * Marks the pages, unmaps them from every process, and signals those that want to
+ * know at once.  -EBUSY when no page is part of a file that can be found,
+ * -EOPNOTSUPP when hwpoison_filter() does not want the failure.  Sleeps.
+ */
+int mf_dax_kill_pfns(unsigned long pfn, unsigned long count, int mf_flags);
+
+/* Shown the entry of @index: where its memory begins, and the order of its size. */
+typedef bool dax_walk_func_t(void *data, unsigned long index, unsigned long pfn,
+			     unsigned int order);
+
+/*
+ * dax_walk_memory - show @f each entry with memory from @first up to and with @last
+ *
+ * Each is shown under the i_pages lock and while nobody has it locked: page faults
+ * that had it before have ended.  Returns where @f returned false, or @last + 1.
+ * The caller keeps the inode.  Sleeps, but not in @f.
+ */
+unsigned long dax_walk_memory(struct address_space *mapping, unsigned long first,
+			      unsigned long last, dax_walk_func_t *f, void *data);
+
+/* Of mm/memory-failure.c. */
+int hwpoison_filter(struct page *p);
+struct task_struct *task_early_kill(struct task_struct *tsk, int force_early);
+
+#endif

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The fs-dax part of `memory_failure()`: who uses memory that failed, and what becomes of them.
+//!
+//! C version: `mf_generic_kill_procs()` and `mf_dax_kill_procs()` in
+//! [`mm/memory-failure.c`](srctree/mm/memory-failure.c)
+//!
+//! - `ranges.rs` is the arithmetic of frames, file pages and addresses.
+//! - `mapping.rs` is a file and who maps it, `tasks.rs` the signals, `folio.rs` memory of which no
+//!   file is known.
+//! - `users.rs` is what is done, and in which order.
+
+mod folio;
+mod mapping;
+mod ranges;
+mod sort;
+mod tasks;
+mod tests;
+mod users;
+
+use folio::Pages;
+use kernel::{
+    bindings,
+    dax::units::Pfn,
+    prelude::*, //
+};
+use mapping::Mapping;
+use ranges::{
+    FileRange,
+    Stretch, //
+};
+
+/// The prefix of messages, as that of the C code.
+const __LOG_PREFIX: &[u8] = b"Memory failure\0";
+
+/// `enum mf_flags`, as far as it matters here.
+///
+/// C adds `MF_ACTION_REQUIRED` to them, and so takes whoever reports a failure for the one who
+/// stumbled upon it. `MF_MUST_KILL` goes without saying: no other memory can take the place of this.
+#[derive(Clone, Copy)]
+struct Flags(u32);
+
+impl Flags {
+    fn new(flags: c_int) -> Self {
+        // CAST: Bits.
+        Self(flags as u32)
+    }
+
+    /// The memory is good but goes away.
+    fn is_removal(self) -> bool {
+        self.0 & bindings::mf_flags_MF_MEM_PRE_REMOVE != 0
+    }
+
+    /// The current task needs what failed to go on.
+    fn is_action_required(self) -> bool {
+        self.0 & bindings::mf_flags_MF_ACTION_REQUIRED != 0
+    }
+
+    /// Marks what failed; what goes away is good, and may be put to use again.
+    fn mark(self, stretch: &Stretch) {
+        if self.is_removal() {
+            return;
+        }
+        for frame in stretch.frames() {
+            // SAFETY: An entry of a file has frames with pages, which stay as long as it does.
+            unsafe { bindings::SetPageHWPoison(bindings::pfn_to_page(frame.0)) };
+        }
+    }
+}
+
+/// Deals with the processes that use a range of a file of which the memory failed or goes away.
+///
+/// `count` pages from page `index` on: as many as there are, if need be; costs by how many of them
+/// the file has memory for, and by who maps them. Each page that failed is marked, the range is
+/// unmapped from every process, and those who want to know at once are signalled. `-EBUSY` for a file
+/// without DAX. Sleeps; the caller keeps the inode.
+///
+/// # Safety
+///
+/// For C: `mapping` has to be valid.
+#[export]
+unsafe extern "C" fn mf_dax_kill_procs(
+    mapping: *mut bindings::address_space,
+    index: usize,
+    count: usize,
+    mf_flags: c_int,
+) -> c_int {
+    let flags = Flags::new(mf_flags);
+    // SAFETY: The function's contract.
+    let Some(mapping) = (unsafe { Mapping::from_raw(mapping) }) else {
+        return EBUSY.to_errno();
+    };
+    if let Some(pages) = FileRange::new(index, count) {
+        users::end_use_of_file(&mapping, pages, flags, |stretch| flags.mark(stretch));
+    }
+    0
+}
+
+/// See `memory_failure_dax.h`.
+///
+/// # Safety
+///
+/// For C: the pages have to be ones of a pagemap for fs-dax that stays.
+#[export]
+unsafe extern "C" fn mf_dax_kill_pfns(pfn: usize, count: usize, mf_flags: c_int) -> c_int {
+    // SAFETY: The function's contract.
+    let pages = unsafe { Pages::new(Pfn(pfn), count) };
+    match folio::end_use_of_pages(pages, Flags::new(mf_flags)) {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}

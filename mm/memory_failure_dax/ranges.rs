@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where failed memory is in files, and where files are in processes.
+//!
+//! The failure of memory is followed through three kinds of numbers: page frames, pages of a file,
+//! and addresses of a process. Each step here is exact to the page, saturates where C wraps, and
+//! costs by what there is and not by how many pages it has.
+//!
+//! This file is plain `no_std` Rust without calls to C: KUnit runs it in the kernel and
+//! `tools/testing/host` runs it under proptest against a slow, obvious model.
+
+use kernel::{
+    dax::units::Pfn,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+};
+
+/// Pages of a file: not empty, and no page is the last that a number can name.
+///
+/// # Invariants
+///
+/// `start < end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileRange {
+    start: usize,
+    end: usize,
+}
+
+impl FileRange {
+    /// `count` pages from page `start` on, as far as numbers go; [`None`] when there are none.
+    ///
+    /// C wraps where the sum is too large, and then does nothing at all.
+    pub(crate) fn new(start: usize, count: usize) -> Option<Self> {
+        Self::from_bounds(start, start.saturating_add(count))
+    }
+
+    /// From page `start` up to, but without, page `end`; [`None`] when that is empty.
+    pub(crate) fn from_bounds(start: usize, end: usize) -> Option<Self> {
+        // INVARIANT: Just checked.
+        (start < end).then_some(Self { start, end })
+    }
+
+    /// All pages of an entry of `order` that `index` is one of.
+    pub(crate) fn of_entry(index: usize, order: u32) -> Option<Self> {
+        let size = 1usize.checked_shl(order)?;
+        Self::new(index & !(size - 1), size)
+    }
+
+    /// The first page.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// The page after the last one.
+    pub(crate) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The last page.
+    pub(crate) fn last(&self) -> usize {
+        // By the invariant there is one.
+        self.end - 1
+    }
+
+    /// How many pages; never 0.
+    pub(crate) fn count(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// What both have in common.
+    pub(crate) fn intersection(&self, other: &Self) -> Option<Self> {
+        Self::from_bounds(self.start.max(other.start), self.end.min(other.end))
+    }
+
+    /// The smallest range that holds both.
+    pub(crate) fn hull(&self, other: &Self) -> Self {
+        // INVARIANT: Each bound only moves outwards.
+        Self {
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
+    }
+}
+
+/// Pages of a file whose frames follow one another, with or without holes.
+///
+/// # Invariants
+///
+/// The frame of the last page is a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pages: FileRange,
+    first: Pfn,
+}
+
+impl Stretch {
+    /// The pages of `pages`, of which the first has frame `first`; [`None`] where numbers end.
+    pub(crate) fn new(pages: FileRange, first: Pfn) -> Option<Self> {
+        first.0.checked_add(pages.count() - 1)?;
+        // INVARIANT: Just checked.
+        Some(Self { pages, first })
+    }
+
+    /// The pages of the file.
+    pub(crate) fn pages(&self) -> FileRange {
+        self.pages
+    }
+
+    /// The frame of the first page.
+    pub(crate) fn first_frame(&self) -> Pfn {
+        self.first
+    }
+
+    /// Each frame, in order.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = Pfn> {
+        // By the invariant this does not wrap.
+        (0..self.pages.count()).map({
+            let first = self.first.0;
+            move |n| Pfn(first.wrapping_add(n))
+        })
+    }
+
+    /// The part of it that is in `pages`.
+    pub(crate) fn within(&self, pages: &FileRange) -> Option<Self> {
+        let pages = self.pages.intersection(pages)?;
+        // INVARIANT: A part ends no later. It begins at least where the whole does.
+        Some(Self {
+            pages,
+            first: Pfn(self.first.0 + (pages.start - self.pages.start)),
+        })
+    }
+
+    /// One stretch that is this one and a later one, or is both and a hole between them; [`None`]
+    /// when the frames of the later one are elsewhere.
+    pub(crate) fn join(&self, later: &Self) -> Option<Self> {
+        let distance = later.pages.start.checked_sub(self.pages.start)?;
+        if later.pages.start < self.pages.end
+            || self.first.0.checked_add(distance)? != later.first.0
+        {
+            return None;
+        }
+        // INVARIANT: The last frame is the later one's.
+        Some(Self {
+            pages: self.pages.hull(&later.pages),
+            first: self.first,
+        })
+    }
+}
+
+/// As many stretches as can be had without allocating memory.
+pub(crate) struct Stretches<const N: usize> {
+    list: [Option<Stretch>; N],
+}
+
+impl<const N: usize> Stretches<N> {
+    /// None.
+    pub(crate) fn new() -> Self {
+        Self { list: [None; N] }
+    }
+
+    /// Adds `stretch`, which is later than all others; false if there is no room for it.
+    pub(crate) fn push(&mut self, stretch: Stretch) -> bool {
+        let len = self.iter().count();
+        if let Some(Some(last)) = len.checked_sub(1).and_then(|n| self.list.get_mut(n)) {
+            if let Some(joined) = last.join(&stretch) {
+                *last = joined;
+                return true;
+            }
+        }
+        match self.list.get_mut(len) {
+            Some(slot) => {
+                *slot = Some(stretch);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Each, in the order in which they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stretch> {
+        self.list.iter().flatten()
+    }
+}
+
+/// Addresses of a process, whole pages; not empty.
+///
+/// # Invariants
+///
+/// `start < end`, and both are multiples of [`PAGE_SIZE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    start: usize,
+    end: usize,
+}
+
+/// What one signal can name: bytes whose number is a power of two, and whose address is a multiple
+/// of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Where it begins: `si_addr`.
+    pub(crate) address: usize,
+    /// The binary logarithm of its size: `si_addr_lsb`.
+    pub(crate) lsb: u32,
+}
+
+impl Addresses {
+    /// From `start` up to, but without, `end`.
+    ///
+    /// [`None`] when that is empty or not whole pages.
+    pub(crate) fn from_bounds(start: usize, end: usize) -> Option<Self> {
+        // INVARIANT: Just checked.
+        (start < end && (start | end) % PAGE_SIZE == 0).then_some(Self { start, end })
+    }
+
+    /// The first address.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// What is left of it from `address` on.
+    pub(crate) fn from_address(&self, address: usize) -> Option<Self> {
+        Self::from_bounds(self.start.max(address & !(PAGE_SIZE - 1)), self.end)
+    }
+
+    /// The fewest blocks that are together exactly these addresses, in ascending order: for a page
+    /// the page, and never more than two for each power of two.
+    pub(crate) fn blocks(self) -> impl Iterator<Item = Block> {
+        let mut at = self.start;
+        core::iter::from_fn(move || {
+            let left = self.end.checked_sub(at).filter(|left| *left != 0)?;
+            // As large as what is left, and as its place allows. Address 0 allows any.
+            let lsb = left.ilog2().min(at.trailing_zeros());
+            let block = Block { address: at, lsb };
+            // Cannot wrap: no more than what is left.
+            at += 1 << lsb;
+            Some(block)
+        })
+    }
+}
+
+/// Where a process has pages of a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    addresses: Addresses,
+    first: usize,
+}
+
+impl Window {
+    /// `addresses` have the file from its page `first` on.
+    pub(crate) fn new(addresses: Addresses, first: usize) -> Self {
+        Self { addresses, first }
+    }
+
+    /// Which pages of the file it has.
+    fn pages(&self) -> Option<FileRange> {
+        let count = (self.addresses.end - self.addresses.start) >> PAGE_SHIFT;
+        FileRange::new(self.first, count)
+    }
+
+    /// Where `pages` of the file are; [`None`] when none of them is here.
+    pub(crate) fn find(&self, pages: &FileRange) -> Option<Addresses> {
+        let here = self.pages()?.intersection(pages)?;
+        // None of this wraps: `here` is a part of the window.
+        let start = self.addresses.start + ((here.start - self.first) << PAGE_SHIFT);
+        Addresses::from_bounds(start, start + (here.count() << PAGE_SHIFT))
+    }
+}

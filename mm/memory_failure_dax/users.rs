@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Takes memory that failed away from everybody who has it.
+//!
+//! The order is what makes it final. The owner of the memory has recorded the failure before any of
+//! this: a page fault that begins from then on does not get the memory. A fault that had got it
+//! holds the file's entry until the memory is mapped, and [`Mapping::walk`] waits for that. So what is
+//! unmapped after the walk stays unmapped.
+//!
+//! Lock order: the entry's lock or the inode that the caller holds, then `i_mmap_rwsem`, then locks
+//! of page tables. Signals are sent with none of them held.
+
+use super::{
+    mapping::{
+        Entry,
+        Mapping, //
+    },
+    ranges::{
+        FileRange,
+        Stretch,
+        Stretches, //
+    },
+    tasks::{
+        tell,
+        Hit, //
+    },
+    Flags, //
+};
+use kernel::{
+    bindings,
+    pmem::without_io,
+    prelude::*, //
+};
+
+/// How many stretches are dealt with at a time. A file system asks extent by extent, each of which
+/// is one stretch.
+const STRETCHES: usize = 8;
+
+/// Room for this many hits is made at first.
+const FIRST_ROOM: usize = 32;
+
+/// More than this is not asked for: who has more mappings of one page than that is told a bit early.
+const MOST_ROOM: usize = 1 << 16;
+
+/// What is known of some pages of a file.
+pub(crate) struct Found {
+    stretches: Stretches<STRETCHES>,
+    /// What is mapped together with them.
+    entries: Option<FileRange>,
+}
+
+impl Found {
+    /// No memory yet.
+    fn new() -> Self {
+        Self {
+            stretches: Stretches::new(),
+            entries: None,
+        }
+    }
+
+    /// A single stretch, of which `entry` is mapped at once.
+    pub(crate) fn single(stretch: Stretch, entry: FileRange) -> Self {
+        let mut this = Self::new();
+        // There is room.
+        let _ = this.stretches.push(stretch);
+        this.entries = Some(entry);
+        this
+    }
+
+    /// Takes in the part of `entry` that is in `asked`; false, and nothing done, without room.
+    fn add(&mut self, entry: &Entry, asked: &FileRange, mark: impl Fn(&Stretch)) -> bool {
+        let Some(stretch) = entry.stretch.within(asked) else {
+            return true;
+        };
+        if !self.stretches.push(stretch) {
+            return false;
+        }
+        let pages = self
+            .entries
+            .map_or(entry.pages, |all| all.hull(&entry.pages));
+        self.entries = Some(pages);
+        mark(&stretch);
+        true
+    }
+}
+
+/// Deals with all who use `pages` of a file that the caller keeps. Sleeps.
+pub(crate) fn end_use_of_file(
+    mapping: &Mapping<'_>,
+    pages: FileRange,
+    flags: Flags,
+    mark: impl Fn(&Stretch),
+) {
+    let mut rest = Some(pages);
+    while let Some(asked) = rest {
+        let mut found = Found::new();
+        // Under a spinlock, and while the entry cannot go: what is marked is the file's page.
+        rest = mapping.walk(asked, |entry| found.add(&entry, &asked, &mark));
+        let end = rest.map_or(asked.end(), |rest| rest.start());
+        // There is room for the first entry, so this is not empty.
+        let Some(done) = FileRange::from_bounds(asked.start(), end) else {
+            break;
+        };
+        end_use(mapping, done, &found, flags);
+        // SAFETY: No lock is held here.
+        unsafe { bindings::cond_resched() };
+    }
+}
+
+/// Deals with all who use the memory of `found`, which is what there is for `pages`.
+///
+/// All of `pages` is unmapped, whether somebody is to be told of it or not.
+pub(crate) fn end_use(mapping: &Mapping<'_>, pages: FileRange, found: &Found, flags: Flags) {
+    let mut hits = collect(mapping, found, flags);
+    mapping.unmap(found.entries.map_or(pages, |all| all.hull(&pages)));
+    tell(&mut hits, flags);
+}
+
+/// Finds who has mapped the memory.
+///
+/// Without memory for all of them the rest is told here, which is before it is unmapped.
+fn collect(mapping: &Mapping<'_>, found: &Found, flags: Flags) -> KVVec<Hit> {
+    let mut room = FIRST_ROOM;
+    loop {
+        // What is written out to make room may wait for whoever reported the failure.
+        let hits = without_io(|| KVVec::with_capacity(room.min(MOST_ROOM), GFP_KERNEL));
+        let no_more = hits.is_err() || room >= MOST_ROOM;
+        let mut hits = hits.unwrap_or(KVVec::new());
+        let mut all = true;
+        let users = mapping.lock();
+        for stretch in found.stretches.iter() {
+            for user in users.of(stretch.pages()) {
+                let Some(addresses) = user.mapped(stretch) else {
+                    continue;
+                };
+                let hit = Hit {
+                    space: user.space(),
+                    addresses,
+                    frame: stretch.first_frame(),
+                };
+                if let Err(refused) = hits.push_within_capacity(hit) {
+                    if no_more {
+                        tell(&mut [refused.0], flags);
+                    } else {
+                        all = false;
+                        break;
+                    }
+                }
+            }
+            if !all {
+                break;
+            }
+        }
+        drop(users);
+        if all {
+            return hits;
+        }
+        room = room.saturating_mul(4);
+    }
+}

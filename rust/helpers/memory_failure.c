@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+/*
+ * Inline functions and macros that the fs-dax part of memory_failure() calls.
+ */
+
+#include <linux/dax.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/rmap.h>
+#include <linux/sched/signal.h>
+
+__rust_helper bool rust_helper_dax_mapping(struct address_space *mapping)
+{
+	return dax_mapping(mapping);
+}
+
+__rust_helper void rust_helper_i_mmap_lock_read(struct address_space *mapping)
+{
+	i_mmap_lock_read(mapping);
+}
+
+__rust_helper void rust_helper_i_mmap_unlock_read(struct address_space *mapping)
+{
+	i_mmap_unlock_read(mapping);
+}
+
+/* Fields of unions that bindgen gives no names. */
+__rust_helper struct address_space *rust_helper_mf_folio_mapping(struct folio *folio)
+{
+	return folio->mapping;
+}
+
+__rust_helper pgoff_t rust_helper_mf_folio_index(struct folio *folio)
+{
+	return folio->index;
+}
+
+__rust_helper unsigned int rust_helper_folio_order(struct folio *folio)
+{
+	return folio_order(folio);
+}
+
+__rust_helper void
+rust_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk)
+{
+	page_vma_mapped_walk_done(walk);
+}
+
+/* The task after @task, or NULL after the last; in an RCU read section. */
+__rust_helper struct task_struct *rust_helper_mf_next_process(struct task_struct *task)
+{
+	task = next_task(task ? task : &init_task);
+	return task == &init_task ? NULL : task;
+}
+
+__rust_helper struct mm_struct *rust_helper_mf_task_mm(struct task_struct *task)
+{
+	return READ_ONCE(task->mm);
+}
