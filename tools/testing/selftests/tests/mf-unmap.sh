@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# A failure that is reported by somebody who has nothing to do with the page: a machine check,
+# or another process.  When it is dealt with, nobody has the page mapped; those who asked to
+# know at once are told; all others are told when they touch it.
+#
+# expect: rust pass, c fail
+# timeout: 240
+
+. "$(dirname "$0")/../lib.sh"
+
+namespace
+xfs
+modprobe hwpoison-inject 2>/dev/null
+number=0
+
+# mappers_of COUNT KIND PAGE FILE...: start them; ask WORD asks them.
+mappers_of() {
+	rm -f /tmp/ask /tmp/answer
+	mkfifo /tmp/ask /tmp/answer
+	mappers "$@" </tmp/ask >/tmp/answer 2>/tmp/mappers.err &
+	mappers_pid=$!
+	exec 6>/tmp/ask 7</tmp/answer
+	read -r -t 60 answer <&7
+	[ "$answer" = ready ] || bail "mappers $*: $answer $(cat /tmp/mappers.err)"
+}
+
+ask() {
+	echo "$1" >&6
+	read -r -t 60 answer <&7
+	echo "$answer"
+}
+
+end_mappers() {
+	exec 6>&- 7<&-
+	wait "$mappers_pid"
+}
+
+# fails HOW FILE PAGE: the page fails.
+fails() {
+	case $1 in
+	hw)
+		inject hw "$2" "$3" >/dev/null
+		# The list is the first thing that is done.
+		sleep 1
+		;;
+	offline) poison phys "$2" "$3" >/sys/devices/system/memory/hard_offline_page ;;
+	pfn) corrupt "$(pfn_of "$2" "$3")" ;;
+	esac
+}
+
+# lost NAME HOW PROCESSES KIND TOLD [FILES]: PROCESSES that map a page of FILES files, which share
+# it, lose the page, and TOLD of them are told before they touch it.
+lost() {
+	local name=$1 how=$2 processes=$3 kind=$4 told=$5 files=${6:-1} page=5 f i list
+	number=$((number + 1))
+	f=$mnt/$number
+	poison fill "$f" 0 8 3
+	list=("$f")
+	for ((i = 1; i < files; i++)); do
+		cp --reflink=always "$f" "$f.$i"
+		list+=("$f.$i")
+	done
+	sync
+	mappers_of "$processes" "$kind" $page "${list[@]}"
+	equal "$name: all have the page" "$processes" "$(ask mapped)"
+	fails "$how" "$f" $page
+	if [ "$told" = 0 ]; then
+		defect equal "$name: nobody has it when the failure is dealt with" 0 "$(ask mapped)"
+		equal "$name: nobody is told who does not touch it" none "$(ask told)"
+	else
+		# With somebody to tell, C unmaps too.
+		equal "$name: nobody has it when the failure is dealt with" 0 "$(ask mapped)"
+		equal "$name: those who asked are told" "$told SIGBUS code=MCEERR_AO lsb=12 offset=0x5000" "$(ask told)"
+	fi
+	defect equal "$name: a touch tells where it is" "$processes SIGBUS code=MCEERR_AR lsb=12 offset=0x5000" "$(ask touch)"
+	end_mappers
+	equal "$name: its neighbours are good" same "$(poison verify "$f" 6 2 3)"
+}
+
+for how in hw offline pfn; do
+	lost "$how, one mapper" $how 1 shared 0
+done
+lost "100 processes" offline 100 shared 0
+lost "10 files that share it" offline 10 shared 0 10
+lost "10 files that share it, a machine check" hw 10 shared 0 10
+lost "read-only mappings" offline 3 readonly 0
+lost "private mappings" offline 3 private 0
+lost "asked to be told" offline 20 shared,early 20
+lost "10 files, asked to be told" offline 10 shared,early 10 10
+lost "private, asked to be told" offline 3 private,early 3
+echo 1 >/proc/sys/vm/memory_failure_early_kill
+lost "all are to be told" offline 20 shared 20
+echo 0 >/proc/sys/vm/memory_failure_early_kill
+
+# Who has a copy of the page has lost nothing.
+f=$mnt/copied
+poison fill "$f" 0 8 3
+mappers_of 3 copied,early 5 "$f"
+poison touch "$f" 5 >/dev/null
+fails offline "$f" 5
+equal "copies: stay mapped" 3 "$(ask mapped)"
+defect equal "copies: nobody is told" none "$(ask told)"
+equal "copies: and are what they were" "3 byte 0x63" "$(ask touch)"
+defect equal "copies: what they are copies of is bad" EIO "$(poison pread "$f" $((5 * 4096)) 4096)"
+end_mappers
+finish
