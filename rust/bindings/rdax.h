@@ -64,3 +64,9 @@ const gfp_t RUST_CONST_HELPER_GFP_USER = GFP_USER;
 const slab_flags_t RUST_CONST_HELPER_RDAX_SLAB_FLAGS =
 	SLAB_HWCACHE_ALIGN | SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT;
 #endif
+
+/* Of XFS no more than the functions for notify_failure. */
+#if IS_ENABLED(CONFIG_XFS_DAX_NOTIFY_RUST)
+#include <linux/mm.h>
+#include "../../rdax/fs/xfs/xfs_notify_rust.h"
+#endif

@@ -18,6 +18,9 @@ mod holders;
 #[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../drivers/nvdimm/pmem_rust/poison_map.rs"]
 mod poison_map;
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../fs/xfs/notify/ranges.rs"]
+mod xfs_ranges;
 
 #[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../mm/memory_failure_dax/ranges.rs"]
@@ -43,3 +46,5 @@ mod memory_failure_ranges_tests;
 mod poison_map_tests;
 #[cfg(test)]
 mod units_tests;
+#[cfg(test)]
+mod xfs_ranges_tests;

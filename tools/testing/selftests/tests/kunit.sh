@@ -17,7 +17,7 @@ suites() {
 
 mapfile -t wanted < <(suites "$RDAX_TOP/rust/kernel")
 if [ "$kernel" = rust ]; then
-	mapfile -t -O "${#wanted[@]}" wanted < <(suites "$RDAX_TOP/drivers")
+	mapfile -t -O "${#wanted[@]}" wanted < <(suites "$RDAX_TOP/drivers" "$RDAX_TOP/fs")
 	modprobe nd_pmem || bail "modprobe nd_pmem"
 fi
 

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! XFS, as far as failures go: a device of a mount, its groups, and files in core.
+//!
+//! Lock order, outermost first: freezing (`s_umount`), a file's [`Stopped`], the entries of its
+//! mapping, `i_mmap_rwsem`. The reverse map of a group (the buffer of the AGF, or the lock of a
+//! realtime group's map) comes after all of them, because a page fault that allocates takes it with
+//! an entry locked. So nobody is told of anything in [`Device::query`], where C does it.
+
+use super::ranges::{
+    Area,
+    BlockSize,
+    Extent,
+    Mapping, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    dax::units::{
+        ByteRange,
+        SectorRange, //
+    },
+    error::to_result,
+    prelude::*,
+    types::NotThreadSafe, //
+};
+
+/// What a part of a device is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Data,
+    Realtime,
+    Log,
+}
+
+impl Role {
+    fn from_raw(raw: bindings::xfs_dax_role) -> Self {
+        match raw {
+            bindings::xfs_dax_role_XFS_DAX_DATA => Role::Data,
+            bindings::xfs_dax_role_XFS_DAX_RT => Role::Realtime,
+            _ => Role::Log,
+        }
+    }
+
+    fn to_raw(self) -> bindings::xfs_dax_role {
+        match self {
+            Role::Data => bindings::xfs_dax_role_XFS_DAX_DATA,
+            Role::Realtime => bindings::xfs_dax_role_XFS_DAX_RT,
+            Role::Log => bindings::xfs_dax_role_XFS_DAX_LOG,
+        }
+    }
+}
+
+/// A part of a device with one purpose.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) role: Role,
+    /// Whether it has a reverse map, by which files are found.
+    pub(crate) mapped: bool,
+    pub(crate) area: Area,
+}
+
+/// One of the devices of a mounted file system, while somebody else keeps it mounted.
+///
+/// # Invariants
+///
+/// `btp` and `mount` are valid for `'a`: the mount, whose device `btp` is, is pinned.
+#[derive(Clone, Copy)]
+pub(crate) struct Device<'a> {
+    btp: NonNull<bindings::xfs_buftarg>,
+    mount: NonNull<bindings::xfs_mount>,
+    _pin: PhantomData<&'a ()>,
+}
+
+impl<'a> Device<'a> {
+    /// # Safety
+    ///
+    /// `btp` is null or a device of a mount that is born and stays pinned for `'a`.
+    pub(crate) unsafe fn from_raw(btp: *mut bindings::xfs_buftarg) -> Option<Self> {
+        let btp = NonNull::new(btp)?;
+        // SAFETY: By the function's contract.
+        let mount = NonNull::new(unsafe { bindings::xfs_dax_mount(btp.as_ptr()) })?;
+        // INVARIANT: By the function's contract.
+        Some(Self {
+            btp,
+            mount,
+            _pin: PhantomData,
+        })
+    }
+
+    /// Where in the `dax_device` it begins, in bytes, and its parts, of which there are at most
+    /// two.
+    pub(crate) fn layout(&self) -> (u64, impl Iterator<Item = Part>) {
+        let mut layout = bindings::xfs_dax_layout::default();
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_layout(self.btp.as_ptr(), &mut layout) };
+        let block = BlockSize::new(layout.block_shift);
+        let parts = layout
+            .area
+            .into_iter()
+            .take(layout.areas as usize)
+            .filter_map(move |raw| {
+                Some(Part {
+                    role: Role::from_raw(raw.role),
+                    mapped: raw.rmap,
+                    area: Area {
+                        block: block?,
+                        first: raw.first,
+                        blocks: raw.blocks,
+                        stride: raw.stride,
+                    },
+                })
+            });
+        (layout.origin, parts)
+    }
+
+    /// Goes through the extents of a group that have a block from `first` to `last`, in the order of
+    /// their keys, until `f` says that it has enough: true then, false if these were all.
+    ///
+    /// `f` gets an extent and its first block as the file system numbers blocks. It runs with the
+    /// reverse map of the group locked, and must not take a lock that comes before that.
+    pub(crate) fn query<F: FnMut(Extent, u64) -> bool>(
+        &self,
+        role: Role,
+        group: u32,
+        first: u32,
+        last: u32,
+        mut f: F,
+    ) -> Result<bool> {
+        /// # Safety
+        ///
+        /// `extent` is valid, and `f` is an `F` that nobody else uses.
+        unsafe extern "C" fn each<F: FnMut(Extent, u64) -> bool>(
+            extent: *const bindings::xfs_dax_rmap,
+            f: *mut c_void,
+        ) -> c_int {
+            // SAFETY: The function's contract.
+            let (raw, f) = unsafe { (&*extent, &mut *f.cast::<F>()) };
+            let extent = Extent {
+                start: raw.start,
+                count: raw.count,
+                owner: raw.owner,
+                offset: raw.offset,
+                attr: raw.attr,
+                tree: raw.tree,
+            };
+            if f(extent, raw.at) {
+                0
+            } else {
+                ECANCELED.to_errno()
+            }
+        }
+
+        // SAFETY: The type invariant; `each` is for an `F`, which is what it is given.
+        let result = to_result(unsafe {
+            bindings::xfs_dax_query(
+                self.mount.as_ptr(),
+                role.to_raw(),
+                group,
+                first,
+                last,
+                Some(each::<F>),
+                (&raw mut f).cast(),
+            )
+        });
+        match result {
+            Ok(()) => Ok(false),
+            Err(e) if e == ECANCELED => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The inode of this number, if it is in core and whole.
+    ///
+    /// [`None`] for one that is being read in, freed or reclaimed: nobody maps it, and who does
+    /// later finds the failure by himself.
+    pub(crate) fn inode(&self, number: u64) -> Result<Option<Inode<'a>>> {
+        let mut ip = core::ptr::null_mut();
+        // SAFETY: The type invariant.
+        let found =
+            to_result(unsafe { bindings::xfs_dax_iget(self.mount.as_ptr(), number, &mut ip) });
+        match found {
+            // INVARIANT: The reference is ours.
+            Ok(()) => Ok(NonNull::new(ip).map(|ip| Inode {
+                ip,
+                _mount: PhantomData,
+            })),
+            Err(e) if e == ENODATA || e == EAGAIN || e == ENOENT => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Every file in core whose data is on this device.
+    pub(crate) fn files(&self) -> Files<'a> {
+        Files {
+            device: *self,
+            last: None,
+        }
+    }
+
+    /// Tells who watches the health of the file system that media failed.
+    pub(crate) fn report_media(&self, role: Role, sectors: SectorRange) {
+        // SAFETY: The type invariant.
+        unsafe {
+            bindings::xfs_dax_report_media(
+                self.mount.as_ptr(),
+                role.to_raw(),
+                sectors.start().0,
+                sectors.count(),
+            )
+        };
+    }
+
+    /// Puts words into the log, behind the file system's name.
+    pub(crate) fn say(&self, words: &CStr) {
+        // SAFETY: The type invariant, and a string that ends.
+        unsafe { bindings::xfs_dax_say(self.mount.as_ptr(), words.as_char_ptr()) };
+    }
+
+    /// Whether the file system was shut down.
+    pub(crate) fn is_shutdown(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_is_shutdown(self.mount.as_ptr()) }
+    }
+
+    /// Shuts down a file system that is not to be trusted any more. Sleeps.
+    pub(crate) fn shut_down_corrupt(&self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_shutdown(self.mount.as_ptr(), true) };
+    }
+
+    /// Shuts down the file system as a forced unmount does: its log is written first. Sleeps.
+    pub(crate) fn shut_down_forced(&self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_shutdown(self.mount.as_ptr(), false) };
+    }
+
+    /// Freezes the file system, with everything written, if that can be within that time.
+    pub(crate) fn freeze(&self, seconds: u32) -> Frozen<'_> {
+        // SAFETY: The type invariant.
+        let frozen = unsafe { bindings::xfs_dax_freeze(self.mount.as_ptr(), seconds) };
+        // SAFETY: Changes nothing but a flag of this task, which `Drop` changes back.
+        let flags = unsafe { bindings::xfs_dax_nofs_save() };
+        Frozen {
+            device: self,
+            frozen,
+            flags,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+/// A file system that is frozen, if it could be; thawed when this is dropped, even by who has
+/// frozen it from user space.
+///
+/// Meanwhile this task's allocations do not call into file systems: this one might wait for ever.
+#[must_use]
+pub(crate) struct Frozen<'a> {
+    device: &'a Device<'a>,
+    frozen: bool,
+    flags: u32,
+    _not_send: NotThreadSafe,
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The flags are from this task, which has not changed them since.
+        unsafe { bindings::xfs_dax_nofs_restore(self.flags) };
+        // SAFETY: The device's type invariant; it was frozen by us, if at all.
+        unsafe { bindings::xfs_dax_thaw(self.device.mount.as_ptr(), self.frozen) };
+    }
+}
+
+/// The files in core of a device.
+///
+/// One that comes while this goes on may be left out.
+pub(crate) struct Files<'a> {
+    device: Device<'a>,
+    last: Option<Inode<'a>>,
+}
+
+impl<'a> Files<'a> {
+    /// The next one. Sleeps.
+    pub(crate) fn next(&mut self) -> Option<&Inode<'a>> {
+        loop {
+            let last = match self.last.take() {
+                // The reference is given back by the function below.
+                Some(last) => core::mem::ManuallyDrop::new(last).ip.as_ptr(),
+                None => core::ptr::null_mut(),
+            };
+            // SAFETY: The type invariants; `last` is null or an inode with our reference.
+            let next =
+                NonNull::new(unsafe { bindings::xfs_dax_next_inode(self.device.btp.as_ptr(), last) })?;
+            // INVARIANT: The function gave us a reference.
+            let next = self.last.insert(Inode {
+                ip: next,
+                _mount: PhantomData,
+            });
+            rest();
+            // SAFETY: The type invariants.
+            if unsafe { bindings::xfs_dax_is_on(next.ip.as_ptr(), self.device.btp.as_ptr()) } {
+                break;
+            }
+        }
+        self.last.as_ref()
+    }
+}
+
+/// An inode in core.
+///
+/// # Invariants
+///
+/// `ip` is an inode of which this value owns a reference, and whose mount is pinned for `'a`.
+pub(crate) struct Inode<'a> {
+    ip: NonNull<bindings::xfs_inode>,
+    _mount: PhantomData<&'a ()>,
+}
+
+impl Inode<'_> {
+    /// Whether its data is on the realtime device.
+    pub(crate) fn is_realtime(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_is_rt(self.ip.as_ptr()) }
+    }
+
+    /// Whether it is mapped, or has pages from when it was.
+    pub(crate) fn is_mapped(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_is_mapped(self.ip.as_ptr()) }
+    }
+
+    /// All bytes of the file; [`None`] if it has none.
+    pub(crate) fn bytes(&self) -> Option<ByteRange> {
+        // SAFETY: The type invariant.
+        ByteRange::new(0, unsafe { bindings::xfs_dax_size(self.ip.as_ptr()) })
+    }
+
+    /// Tells who watches the file system that bytes of this file are lost.
+    pub(crate) fn report_lost(&self, lost: ByteRange) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_report_lost(self.ip.as_ptr(), lost.start(), lost.len()) };
+    }
+
+    /// Waits for page faults in the file, and lets none in, nor anything that cuts the file.
+    pub(crate) fn stop(&self) -> Stopped<'_> {
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_lock(self.ip.as_ptr()) };
+        Stopped {
+            inode: self,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+impl Drop for Inode<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant: the reference is ours.
+        unsafe { bindings::xfs_dax_irele(self.ip.as_ptr()) };
+    }
+}
+
+/// A file without page faults, until this is dropped.
+#[must_use]
+pub(crate) struct Stopped<'a> {
+    inode: &'a Inode<'a>,
+    _not_send: NotThreadSafe,
+}
+
+impl Stopped<'_> {
+    /// The first extent that ends after block `from` of the file, of those in memory.
+    ///
+    /// All of a file that was ever mapped are in memory. This works after a shutdown, too.
+    pub(crate) fn extent(&self, from: u64) -> Option<Mapping> {
+        let mut raw = bindings::xfs_dax_extent::default();
+        // SAFETY: The type invariant of the inode.
+        unsafe { bindings::xfs_dax_next_extent(self.inode.ip.as_ptr(), from, &mut raw) }.then_some(
+            Mapping {
+                offset: raw.offset,
+                at: raw.at,
+                count: raw.count,
+            },
+        )
+    }
+
+    /// Tells every process that maps any of these pages of the file; Ok if the file has no DAX.
+    ///
+    /// Sleeps.
+    pub(crate) fn kill(&self, page: u64, count: u64, mf_flags: i32) -> Result {
+        // SAFETY: The type invariant of the inode.
+        let mapping = unsafe { bindings::xfs_dax_mapping(self.inode.ip.as_ptr()) };
+        if mapping.is_null() {
+            return Ok(());
+        }
+        let (page, count) = (usize::try_from(page)?, usize::try_from(count)?);
+        // SAFETY: The mapping is the inode's, of which we have a reference.
+        to_result(unsafe { bindings::mf_dax_kill_procs(mapping, page, count, mf_flags) })
+    }
+
+    /// Whether the file is mapped without a page cache.
+    pub(crate) fn has_dax(&self) -> bool {
+        // SAFETY: The type invariant of the inode.
+        !unsafe { bindings::xfs_dax_mapping(self.inode.ip.as_ptr()) }.is_null()
+    }
+
+    /// Leaves no page of the file mapped, and no entry that knows one. Sleeps.
+    pub(crate) fn revoke(&self) {
+        // SAFETY: The type invariant of the inode; it is locked.
+        unsafe { bindings::xfs_dax_revoke(self.inode.ip.as_ptr()) };
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Locked by `Inode::stop`.
+        unsafe { bindings::xfs_dax_unlock(self.inode.ip.as_ptr()) };
+    }
+}
+
+/// Lets others run, where something goes on for long. No spinlock may be held.
+pub(crate) fn rest() {
+    // SAFETY: The caller may sleep.
+    unsafe { bindings::xfs_dax_rest() };
+}

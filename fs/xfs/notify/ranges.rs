@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where failed bytes of a `dax_device` lie in a file system: areas, groups, extents, files.
+//!
+//! A device is the file system's data, its realtime data, its log, or two of these. Data and
+//! realtime data are [`Area`]s of groups of blocks; each group knows by its reverse map which files
+//! have extents in it, and an extent says which bytes of the file were lost.
+//!
+//! Everything is in bytes from the start of what it is in until the last moment, so that a failure
+//! may be smaller than a block or a page. C counts blocks in 32 bits here, and the number of blocks
+//! of a whole group wrapped (`xfs_dax_notify_dev_failure()`).
+//!
+//! This file is plain `no_std` Rust without calls to C: KUnit runs it in the kernel and
+//! `tools/testing/host` runs it under proptest against a slow, obvious model.
+
+use kernel::dax::units::ByteRange;
+
+/// How large the blocks of a file system are.
+///
+/// # Invariants
+///
+/// The binary logarithm is at most 16, as in the format of XFS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockSize(u32);
+
+impl BlockSize {
+    /// Blocks of `1 << shift` bytes; [`None`] if there are no such.
+    pub(crate) fn new(shift: u32) -> Option<Self> {
+        // INVARIANT: Just checked.
+        (shift <= 16).then_some(Self(shift))
+    }
+
+    /// The bytes of `count` blocks from `first` on; [`None`] if none, or not to be named in 64 bits.
+    pub(crate) fn bytes(self, first: u64, count: u64) -> Option<ByteRange> {
+        ByteRange::new(self.to_bytes(first)?, self.to_bytes(count)?)
+    }
+
+    fn to_bytes(self, blocks: u64) -> Option<u64> {
+        blocks.checked_mul(1 << self.0)
+    }
+
+    /// The block in which `byte` is.
+    pub(crate) fn of(self, byte: u64) -> u64 {
+        byte >> self.0
+    }
+}
+
+/// What of a device belongs to one purpose of the file system, and how it is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Area {
+    /// The size of its blocks.
+    pub(crate) block: BlockSize,
+    /// Its first block, from the start of the file system's part of the device.
+    pub(crate) first: u64,
+    /// How many blocks it has.
+    pub(crate) blocks: u64,
+    /// From the first block of a group to that of the next; 0 if it is not divided.
+    pub(crate) stride: u64,
+}
+
+/// Failed blocks of one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InGroup {
+    /// The group's number.
+    pub(crate) group: u32,
+    /// The failed bytes, from the start of the group.
+    pub(crate) bytes: ByteRange,
+    /// The first block of the group that has a failed byte.
+    pub(crate) first: u32,
+    /// The last one.
+    pub(crate) last: u32,
+}
+
+impl Area {
+    /// Which bytes of this area failed, from its start.
+    ///
+    /// `failed` are bytes of the `dax_device`, and [`None`] when it is all of it; `origin` is the
+    /// byte at which the file system's part of the device begins. [`None`] if there are no such.
+    pub(crate) fn hit(&self, failed: Option<ByteRange>, origin: u64) -> Option<ByteRange> {
+        // What 64 bits cannot name does not exist.
+        let start = origin.checked_add(self.block.to_bytes(self.first)?)?;
+        let len = self
+            .block
+            .to_bytes(self.blocks)?
+            .min(u64::MAX.checked_sub(start)?);
+        let mine = ByteRange::new(start, len)?;
+        failed
+            .map_or(Some(mine), |failed| failed.intersection(&mine))?
+            .relative_to(start)
+    }
+
+    /// Divides failed bytes of this area, as [`Area::hit`] gives them, into groups.
+    pub(crate) fn groups(&self, hit: ByteRange) -> Groups<'_> {
+        Groups {
+            area: self,
+            left: Some(hit),
+        }
+    }
+
+    /// Where the file system's part has these bytes of the area.
+    pub(crate) fn on_device(&self, hit: ByteRange) -> Option<ByteRange> {
+        let first = self.block.to_bytes(self.first)?;
+        ByteRange::new(first.checked_add(hit.start())?, hit.len())
+    }
+}
+
+/// Failed bytes of an area, group by group.
+pub(crate) struct Groups<'a> {
+    area: &'a Area,
+    left: Option<ByteRange>,
+}
+
+impl Groups<'_> {
+    /// The part of `left` in the group where it begins; [`None`] if that cannot be a group.
+    fn head(&self, left: ByteRange) -> Option<InGroup> {
+        let block = self.area.block;
+        let (group, start, end) = match self.area.stride {
+            0 => (0, 0, left.end()),
+            stride => {
+                let group = block.of(left.start()).checked_div(stride)?;
+                let start = block.to_bytes(group.checked_mul(stride)?)?;
+                // The last group may end past what 64 bits can name.
+                let end = block
+                    .to_bytes(stride)
+                    .and_then(|len| start.checked_add(len))
+                    .unwrap_or(u64::MAX);
+                (group, start, end)
+            }
+        };
+        let bytes =
+            ByteRange::from_bounds(left.start(), left.end().min(end))?.relative_to(start)?;
+        Some(InGroup {
+            group: group.try_into().ok()?,
+            bytes,
+            first: block.of(bytes.start()).try_into().ok()?,
+            last: block.of(bytes.end() - 1).try_into().ok()?,
+        })
+    }
+}
+
+impl Iterator for Groups<'_> {
+    type Item = InGroup;
+
+    fn next(&mut self) -> Option<InGroup> {
+        let left = self.left.take()?;
+        let head = self.head(left)?;
+        let next = left.start().checked_add(head.bytes.len())?;
+        self.left = ByteRange::from_bounds(next, left.end());
+        Some(head)
+    }
+}
+
+/// Whose the blocks of an extent are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The file system's own: it cannot do without.
+    Metadata,
+    /// Set aside for the next copy on write: nobody's data yet.
+    Staging,
+    /// The contents of the inode of this number.
+    Data(u64),
+}
+
+/// An extent, as the reverse map of a group has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Its first block, in the group.
+    pub(crate) start: u32,
+    /// How many blocks.
+    pub(crate) count: u32,
+    /// An inode number, or a number with its uppermost bit set.
+    pub(crate) owner: u64,
+    /// Its first block, in the file.
+    pub(crate) offset: u64,
+    /// Of the file's extended attributes.
+    pub(crate) attr: bool,
+    /// A block of the tree that says where the file is.
+    pub(crate) tree: bool,
+}
+
+impl Extent {
+    /// The owner of blocks that are set aside for copies on write (`XFS_RMAP_OWN_COW`).
+    pub(crate) const OWNER_STAGING: u64 = -9_i64 as u64;
+    /// Owners with this bit are no inodes (`XFS_RMAP_NON_INODE_OWNER`).
+    const NO_INODE: u64 = 1 << 63;
+
+    /// Whose it is.
+    pub(crate) fn owner(&self) -> Owner {
+        if self.owner == Self::OWNER_STAGING {
+            Owner::Staging
+        } else if self.owner & Self::NO_INODE != 0 || self.attr || self.tree {
+            Owner::Metadata
+        } else {
+            Owner::Data(self.owner)
+        }
+    }
+
+    /// Its place in the order in which a query of the reverse map gives extents.
+    pub(crate) fn key(&self) -> Key {
+        Key {
+            start: self.start,
+            owner: self.owner,
+            kind: (self.attr, self.tree),
+            offset: self.offset,
+        }
+    }
+
+    /// Which bytes of its file are among `failed`, bytes of the group.
+    ///
+    /// [`None`] if there are none, or if such a file cannot be.
+    pub(crate) fn lost(&self, failed: &ByteRange, block: BlockSize) -> Option<ByteRange> {
+        let mine = block.bytes(self.start.into(), self.count.into())?;
+        let common = mine.intersection(failed)?;
+        let into = common.start() - mine.start();
+        let start = block.to_bytes(self.offset)?.checked_add(into)?;
+        // A file has at most 2^63 - 1 bytes.
+        ByteRange::new(start, common.len()).filter(|lost| lost.end() <= 1 << 63)
+    }
+}
+
+/// The order of extents in a reverse map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    start: u32,
+    owner: u64,
+    kind: (bool, bool),
+    offset: u64,
+}
+
+/// Where a part of a file is: blocks of the file, and of the file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// The first block, in the file.
+    pub(crate) offset: u64,
+    /// The first block, as the file system numbers them.
+    pub(crate) at: u64,
+    /// How many blocks.
+    pub(crate) count: u64,
+}
+
+impl Mapping {
+    /// The bytes of the file that are, by both, in the same place.
+    ///
+    /// An extent that the reverse map had a moment ago may have moved since.
+    pub(crate) fn agreed(&self, other: &Mapping, block: BlockSize) -> Option<ByteRange> {
+        if self.at.wrapping_sub(self.offset) != other.at.wrapping_sub(other.offset) {
+            return None;
+        }
+        block
+            .bytes(self.offset, self.count)?
+            .intersection(&block.bytes(other.offset, other.count)?)
+    }
+
+    /// The block of the file after it, or the last one there can be.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset.saturating_add(self.count)
+    }
+}
+
+/// Bytes of a file as pages, in runs of at most so many: offset and count.
+///
+/// `limit` is not 0.
+pub(crate) fn page_runs(bytes: ByteRange, limit: u64) -> impl Iterator<Item = (u64, u64)> {
+    let (mut next, end) = bytes.pages_touched();
+    core::iter::from_fn(move || {
+        let count = end.checked_sub(next)?.min(limit);
+        let run = (next, count);
+        next = next.checked_add(count)?;
+        (count != 0).then_some(run)
+    })
+}
+
+/// Joins ranges that follow each other, so that a file in pieces is gone through once.
+#[derive(Default)]
+pub(crate) struct Joined(Option<ByteRange>);
+
+impl Joined {
+    /// Takes `next` in; gives back what was there if the two do not touch.
+    pub(crate) fn push(&mut self, next: ByteRange) -> Option<ByteRange> {
+        if let Some(last) = self.0 {
+            if last.end() == next.start() {
+                self.0 = ByteRange::from_bounds(last.start(), next.end());
+                return None;
+            }
+        }
+        self.0.replace(next)
+    }
+
+    /// The last one.
+    pub(crate) fn finish(self) -> Option<ByteRange> {
+        self.0
+    }
+}

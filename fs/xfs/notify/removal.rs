@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device of a file system goes away: nobody may have its memory mapped when this is through.
+//!
+//! C goes through every extent of the device by the reverse map, and shuts the file system down
+//! when it is done; until then a read fault maps again what was just unmapped, since freezing keeps
+//! only writers out. Here the file system is shut down first, so that no fault succeeds any more,
+//! and then every file in core is gone through, which needs no reverse map. A page fault that had
+//! begun before is waited for in each file.
+
+use super::{
+    failure::PAGES_AT_ONCE,
+    mount::{
+        rest,
+        Device,
+        Inode,
+        Role,
+        Stopped, //
+    },
+    ranges::{
+        page_runs,
+        BlockSize,
+        Joined, //
+    },
+};
+use kernel::{
+    dax::units::ByteRange,
+    prelude::*, //
+};
+
+/// How long a file system may take to be frozen, in seconds: the device still works, so this is
+/// for writing what is dirty. Who writes may wait for user space, but not its removal.
+const FREEZE_SECONDS: u32 = 30;
+
+/// Shuts down the file system and takes the memory of `device` from everyone. Sleeps.
+pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
+    device.say(c"Device is about to be removed!");
+    let (origin, parts) = device.layout();
+    let mut answer = Ok(());
+    // Of the parts that have files.
+    let mut block = None;
+    for part in parts {
+        let hit = part.area.hit(None, origin);
+        if let Some(bytes) = hit.and_then(|hit| part.area.on_device(hit)) {
+            device.report_media(part.role, bytes.sectors_touched());
+        }
+        if part.role != Role::Log {
+            block = Some(part.area.block);
+        }
+    }
+
+    // Of a file system that was shut down there is nothing to be saved.
+    let frozen = (!device.is_shutdown()).then(|| device.freeze(FREEZE_SECONDS));
+    device.shut_down_forced();
+    if let Some(block) = block {
+        let mut files = device.files();
+        while let Some(file) = files.next() {
+            answer = answer.and(revoke(file, block, mf_flags));
+        }
+    }
+    drop(frozen);
+    answer
+}
+
+/// Tells everyone who maps the file, and takes it from them.
+fn revoke(file: &Inode<'_>, block: BlockSize, mf_flags: i32) -> Result {
+    if let Some(bytes) = file.bytes() {
+        file.report_lost(bytes);
+    }
+    if !file.is_mapped() {
+        return Ok(());
+    }
+    let stopped = file.stop();
+    let mut result = Ok(());
+    if stopped.has_dax() {
+        each_run(&stopped, block, |run| {
+            for (page, count) in page_runs(run, PAGES_AT_ONCE) {
+                result = result.and(stopped.kill(page, count, mf_flags));
+                rest();
+            }
+        });
+    }
+    stopped.revoke();
+    result
+}
+
+/// Calls `f` with each range of the file that has blocks, however many extents these are.
+fn each_run(file: &Stopped<'_>, block: BlockSize, mut f: impl FnMut(ByteRange)) {
+    let mut joined = Joined::default();
+    let mut from = 0;
+    while let Some(extent) = file.extent(from) {
+        let bytes = block.bytes(extent.offset, extent.count);
+        if let Some(run) = bytes.and_then(|bytes| joined.push(bytes)) {
+            f(run);
+        }
+        from = extent.end();
+        rest();
+    }
+    if let Some(run) = joined.finish() {
+        f(run);
+    }
+}
