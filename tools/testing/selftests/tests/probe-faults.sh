@@ -48,12 +48,18 @@ python3 - "$holder" "$dev" /tmp/data >/tmp/faults <<-'END'
 
 	def bind(nth):
 	    """Bind with the Nth allocation failing: whether it failed, whether the device is bound."""
+	    driver_file = os.open(f"{driver}/bind", os.O_WRONLY)
 	    fail = os.open("/proc/thread-self/fail-nth", os.O_RDWR)
+	    name = holder.encode()
 	    os.write(fail, b"%d" % nth)
-	    write("bind")
+	    try:
+	        os.write(driver_file, name)
+	    except OSError:
+	        pass
 	    left = os.pread(fail, 20, 0).strip(b"\0\n ")
 	    os.write(fail, b"0")
 	    os.close(fail)
+	    os.close(driver_file)
 	    return left == b"0", os.path.exists(f"{driver}/{holder}")
 
 	def disk_is_whole():
