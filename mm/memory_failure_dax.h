@@ -8,6 +8,7 @@
 #include <linux/types.h>
 
 struct address_space;
+struct folio;
 struct page;
 struct task_struct;
 
@@ -23,6 +24,17 @@ struct task_struct;
  */
 int mf_dax_kill_pfns(unsigned long pfn, unsigned long count, int mf_flags);
 
+/*
+ * mf_dax_revoke_pfns - take fs-dax memory that goes away from files and processes
+ * @pfn: first page
+ * @count: how many pages, all of one pagemap that stays
+ *
+ * The device has to be dead, so that nobody gets one of the pages again.  Unmaps
+ * the pages, tells who had them mapped, and has the files forget them.  Waits for
+ * I/O to pages for some seconds; returns how many are still in use then.  Sleeps.
+ */
+unsigned long mf_dax_revoke_pfns(unsigned long pfn, unsigned long count);
+
 /* Shown the entry of @index: where its memory begins, and the order of its size. */
 typedef bool dax_walk_func_t(void *data, unsigned long index, unsigned long pfn,
 			     unsigned int order);
@@ -36,6 +48,9 @@ typedef bool dax_walk_func_t(void *data, unsigned long index, unsigned long pfn,
  */
 unsigned long dax_walk_memory(struct address_space *mapping, unsigned long first,
 			      unsigned long last, dax_walk_func_t *f, void *data);
+
+/* As dax_unlock_folio(), but the entry goes.  The folio must not be in use. */
+void dax_unlock_folio_delete(struct folio *folio, unsigned long cookie);
 
 /* Of mm/memory-failure.c. */
 int hwpoison_filter(struct page *p);

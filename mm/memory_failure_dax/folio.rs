@@ -17,11 +17,20 @@ use super::{
     },
     Flags, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop, //
+};
 use kernel::{
     bindings,
     dax::units::Pfn,
-    prelude::*, //
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    },
 };
 
 /// Pages of fs-dax memory.
@@ -53,9 +62,15 @@ impl Pages<'_> {
 
     /// Each page.
     fn iter(&self) -> impl Iterator<Item = Page<'_>> {
-        let first = self.first.0;
-        // INVARIANT: One of the pages.
-        (0..self.count).map(move |n| Page(Pfn(first + n), PhantomData))
+        (0..self.count).filter_map(|n| self.get(n))
+    }
+}
+
+impl<'a> Pages<'a> {
+    /// Page number `n`.
+    fn get(&self, n: usize) -> Option<Page<'a>> {
+        // INVARIANT: One of the pages. Cannot wrap by the choice of `count`.
+        (n < self.count).then(|| Page(Pfn(self.first.0 + n), PhantomData))
     }
 }
 
@@ -72,6 +87,13 @@ impl<'a> Page<'a> {
     fn folio(&self) -> *mut bindings::folio {
         // SAFETY: The type invariant.
         unsafe { bindings::compound_head(self.as_raw()).cast() }
+    }
+
+    /// Whether the page is some file's, right now.
+    fn is_of_file(&self) -> bool {
+        // SAFETY: A folio that has the page has it as long as it is locked; a word of one that does
+        // not is no more than a wrong answer, and what is wrong about it is noticed with the lock.
+        !unsafe { bindings::mf_folio_mapping(self.folio()) }.is_null()
     }
 
     /// Locks the file's entry of the page, so that neither the file nor the page's place in it goes.
@@ -130,6 +152,19 @@ impl LockedPage<'_> {
         unsafe { Mapping::from_raw(bindings::mf_folio_mapping(self.folio)) }
     }
 
+    /// Whether the folio, which is mapped nowhere, is kept by somebody.
+    fn is_busy(&self) -> bool {
+        // SAFETY: The folio does not change while its entry is locked.
+        unsafe { bindings::mf_folio_ref_count(self.folio) != 0 }
+    }
+
+    /// Has the file forget its entry.
+    fn forget(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: The type invariant; the lock goes with the entry.
+        unsafe { bindings::dax_unlock_folio_delete(this.folio, this.cookie) };
+    }
+
     /// The page and the entry that it is part of, as pages of the file.
     fn place(&self) -> Option<(Stretch, FileRange)> {
         // SAFETY: The folio does not change while its entry is locked.
@@ -145,6 +180,71 @@ impl LockedPage<'_> {
             Stretch::new(FileRange::new(at, 1)?, self.page.0)?,
             FileRange::of_entry(index, order)?,
         ))
+    }
+}
+
+/// For how long a removal waits for those who keep a page for I/O, in all.
+const PATIENCE: Delta = Delta::from_secs(20);
+
+/// Takes `pages`, which go away, from all who use them, files included. The device has to be dead:
+/// nobody gets one of them from now on. Sleeps.
+///
+/// Without this, what a file or a page table says of its pages would be read after they were freed,
+/// where the file system is not one that is told of the removal. Whoever has a page mapped is
+/// told. Pages that are kept for I/O are waited for, but not for ever: returns how many are still
+/// in use.
+pub(crate) fn revoke_pages(pages: Pages<'_>) -> usize {
+    let since: Instant<Monotonic> = Instant::now();
+    let mut in_use = 0;
+    let mut looked_at = 0;
+    while let Some(page) = pages.get(looked_at) {
+        // Most pages are no file's.
+        looked_at += if page.is_of_file() {
+            match revoke_page(page, &since) {
+                Ok(count) => count,
+                Err(count) => {
+                    in_use += count;
+                    count
+                }
+            }
+        } else {
+            1
+        };
+        // SAFETY: Nothing is locked.
+        unsafe { bindings::cond_resched() };
+    }
+    in_use
+}
+
+/// How many pages from `page` on are dealt with; as an error, if they stay in use.
+fn revoke_page(page: Page<'_>, since: &Instant<Monotonic>) -> Result<usize, usize> {
+    loop {
+        let Some(locked) = page.lock() else {
+            return Ok(1);
+        };
+        let (Some(mapping), Some((stretch, entry))) = (locked.mapping(), locked.place()) else {
+            return Ok(1);
+        };
+        let rest = FileRange::from_bounds(stretch.pages().start(), entry.end());
+        let count = rest.map_or(1, |rest| rest.count());
+        let whole = rest
+            .and_then(|rest| Stretch::new(rest, page.0))
+            .unwrap_or(stretch);
+        end_use(
+            &mapping,
+            entry,
+            &Found::single(whole, entry),
+            Flags::removal(),
+        );
+        if !locked.is_busy() {
+            locked.forget();
+            return Ok(count);
+        }
+        drop(locked);
+        if since.elapsed() > PATIENCE {
+            return Err(count);
+        }
+        fsleep(Delta::from_millis(10));
     }
 }
 

@@ -15,6 +15,7 @@ use core::{
 use kernel::{
     bindings,
     dax::units::Pfn,
+    mm::virt,
     prelude::*, //
 };
 
@@ -154,7 +155,7 @@ pub(crate) struct User<'a>(NonNull<bindings::vm_area_struct>, PhantomData<&'a ()
 
 impl User<'_> {
     /// Which pages are where.
-    fn window(&self) -> Option<Window> {
+    fn whole(&self) -> Option<Window> {
         let vma = self.0.as_ptr();
         // SAFETY: The type invariant. None of the fields changes without the lock.
         let (start, end, first) = unsafe {
@@ -164,12 +165,28 @@ impl User<'_> {
         Some(Window::new(Addresses::from_bounds(start, end)?, first))
     }
 
+    /// Whether it shares the file, and so has no copy of a page: it loses what the file loses.
+    ///
+    /// That it has not touched the page yet does not matter to who asks to know at once; and a fault of
+    /// another process may have taken it out of the page table just now (that is what
+    /// `dax_insert_entry()` does for blocks that files share).
+    pub(crate) fn is_shared(&self) -> bool {
+        // SAFETY: The type invariant.
+        let flags = unsafe { (*self.0.as_ptr()).__bindgen_anon_2.vm_flags };
+        flags & virt::flags::SHARED != 0
+    }
+
+    /// The addresses of `pages`, if some of them are here.
+    pub(crate) fn window(&self, pages: &FileRange) -> Option<Addresses> {
+        self.whole()?.find(pages)
+    }
+
     /// The addresses of `stretch` from the first on that really has memory of it.
     ///
     /// [`None`] when there is none: never touched, or replaced by a private copy. Takes the locks of
     /// page tables.
     pub(crate) fn mapped(&self, stretch: &Stretch) -> Option<Addresses> {
-        let addresses = self.window()?.find(&stretch.pages())?;
+        let addresses = self.window(&stretch.pages())?;
         let mut walk: bindings::page_vma_mapped_walk = pin_init::zeroed();
         walk.pfn = stretch.first_frame().0;
         walk.nr_pages = stretch.pages().count();

@@ -46,6 +46,11 @@ impl Flags {
         Self(flags as u32)
     }
 
+    /// Those of memory that goes away.
+    fn removal() -> Self {
+        Self(bindings::mf_flags_MF_MEM_PRE_REMOVE)
+    }
+
     /// The memory is good but goes away.
     fn is_removal(self) -> bool {
         self.0 & bindings::mf_flags_MF_MEM_PRE_REMOVE != 0
@@ -109,4 +114,15 @@ unsafe extern "C" fn mf_dax_kill_pfns(pfn: usize, count: usize, mf_flags: c_int)
         Ok(()) => 0,
         Err(e) => e.to_errno(),
     }
+}
+
+/// See `memory_failure_dax.h`.
+///
+/// # Safety
+///
+/// For C: the pages have to be ones of a pagemap for fs-dax that stays, and of a device that is dead.
+#[export]
+unsafe extern "C" fn mf_dax_revoke_pfns(pfn: usize, count: usize) -> usize {
+    // SAFETY: The function's contract.
+    folio::revoke_pages(unsafe { Pages::new(Pfn(pfn), count) })
 }

@@ -30,8 +30,8 @@ pub(crate) struct Hit {
     pub(crate) space: Space,
     /// Which ones.
     pub(crate) addresses: Addresses,
-    /// A frame that failed, for people.
-    pub(crate) frame: Pfn,
+    /// A frame that failed, if one is known; for people.
+    pub(crate) frame: Option<Pfn>,
 }
 
 /// A task while nothing of it is freed.
@@ -93,11 +93,17 @@ impl<'a> Process<'a> {
         let name = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
         // SAFETY: The type invariant.
         let pid = unsafe { (*task).pid };
+        let why = if flags.is_removal() {
+            "because its device is removed"
+        } else {
+            "due to hardware memory corruption"
+        };
         pr_err!(
-            "{:#x}: Sending SIGBUS to {}:{} due to hardware memory corruption\n",
-            hit.frame.0,
+            "{:#x}: Sending SIGBUS to {}:{} {}\n",
+            hit.frame.map_or(0, |frame| frame.0),
             name,
-            pid
+            pid,
+            why
         );
         // One signal names a part of what was lost, and a task that has not taken the last yet
         // gets no other. What is gone for good need not be named to the byte.

@@ -111,50 +111,81 @@ pub(crate) fn end_use_of_file(
 ///
 /// All of `pages` is unmapped, whether somebody is to be told of it or not.
 pub(crate) fn end_use(mapping: &Mapping<'_>, pages: FileRange, found: &Found, flags: Flags) {
-    let mut hits = collect(mapping, found, flags);
+    let mut hits = collect(mapping, &pages, found, flags);
     mapping.unmap(found.entries.map_or(pages, |all| all.hull(&pages)));
     tell(&mut hits, flags);
 }
 
-/// Finds who has mapped the memory.
+/// Finds who loses `pages`, for which there is the memory of `found`.
 ///
 /// Without memory for all of them the rest is told here, which is before it is unmapped.
-fn collect(mapping: &Mapping<'_>, found: &Found, flags: Flags) -> KVVec<Hit> {
+fn collect(mapping: &Mapping<'_>, pages: &FileRange, found: &Found, flags: Flags) -> KVVec<Hit> {
     let mut room = FIRST_ROOM;
     loop {
         // What is written out to make room may wait for whoever reported the failure.
-        let hits = without_io(|| KVVec::with_capacity(room.min(MOST_ROOM), GFP_KERNEL));
-        let no_more = hits.is_err() || room >= MOST_ROOM;
-        let mut hits = hits.unwrap_or(KVVec::new());
-        let mut all = true;
-        let users = mapping.lock();
-        for stretch in found.stretches.iter() {
-            for user in users.of(stretch.pages()) {
-                let Some(addresses) = user.mapped(stretch) else {
-                    continue;
-                };
-                let hit = Hit {
-                    space: user.space(),
-                    addresses,
-                    frame: stretch.first_frame(),
-                };
-                if let Err(refused) = hits.push_within_capacity(hit) {
-                    if no_more {
-                        tell(&mut [refused.0], flags);
-                    } else {
-                        all = false;
-                        break;
-                    }
+        let list = without_io(|| KVVec::with_capacity(room.min(MOST_ROOM), GFP_KERNEL));
+        let no_more = list.is_err() || room >= MOST_ROOM;
+        let mut list = list.unwrap_or(KVVec::new());
+        let enough = each_loss(mapping, pages, found, flags, |hit| {
+            match list.push_within_capacity(hit) {
+                Ok(()) => true,
+                Err(refused) if no_more => {
+                    tell(&mut [refused.0], flags);
+                    true
                 }
+                Err(_) => false,
             }
-            if !all {
-                break;
-            }
-        }
-        drop(users);
-        if all {
-            return hits;
+        });
+        if enough {
+            return list;
         }
         room = room.saturating_mul(4);
     }
+}
+
+/// Calls `f` for each loss, until it returns false; whether it never did.
+fn each_loss(
+    mapping: &Mapping<'_>,
+    pages: &FileRange,
+    found: &Found,
+    flags: Flags,
+    mut f: impl FnMut(Hit) -> bool,
+) -> bool {
+    let users = mapping.lock();
+    // A file may have no entry for what failed, because nobody has touched it yet.
+    let asked = found
+        .stretches
+        .iter()
+        .fold(*pages, |all, stretch| all.hull(&stretch.pages()));
+    for user in users.of(asked) {
+        let hit = |addresses, frame| Hit {
+            space: user.space(),
+            addresses,
+            frame,
+        };
+        if !flags.is_removal() && user.is_shared() {
+            let frame = found
+                .stretches
+                .iter()
+                .next()
+                .map(|first| first.first_frame());
+            if user
+                .window(pages)
+                .is_some_and(|addresses| !f(hit(addresses, frame)))
+            {
+                return false;
+            }
+            continue;
+        }
+        for stretch in found.stretches.iter() {
+            let frame = Some(stretch.first_frame());
+            if user
+                .mapped(stretch)
+                .is_some_and(|addresses| !f(hit(addresses, frame)))
+            {
+                return false;
+            }
+        }
+    }
+    true
 }

@@ -7,6 +7,7 @@
 #include <linux/badblocks.h>
 #include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/capability.h>
 #include <linux/dax.h>
 #include <linux/kernfs.h>
 #include <linux/libnvdimm.h>
@@ -33,6 +34,10 @@ const unsigned long RUST_CONST_HELPER_RDAX_MEMREMAP_PMEM = ARCH_MEMREMAP_PMEM;
 #include "../../drivers/nvdimm/nd.h"
 #include "../../drivers/nvdimm/pfn.h"
 #include "../../rdax/drivers/nvdimm/pmem_rust.h"
+#endif
+
+#if IS_ENABLED(CONFIG_FS_DAX_RUST)
+#include "../../rdax/fs/dax/fs_dax.h"
 #endif
 
 #if IS_ENABLED(CONFIG_MEMORY_FAILURE_DAX_RUST)

@@ -36,6 +36,11 @@ __rust_helper pgoff_t rust_helper_mf_folio_index(struct folio *folio)
 	return folio->index;
 }
 
+__rust_helper int rust_helper_mf_folio_ref_count(struct folio *folio)
+{
+	return folio_ref_count(folio);
+}
+
 __rust_helper unsigned int rust_helper_folio_order(struct folio *folio)
 {
 	return folio_order(folio);

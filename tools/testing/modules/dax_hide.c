@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory that is bad without anybody knowing: takes a page out of the kernel's own
+ * map, as memory_failure() does in the end, and tells nobody.
+ *
+ *   insmod dax_hide.ko phys=0x140005000      the kernel faults when it reads there
+ *   rmmod dax_hide                           and does not any more
+ *
+ * In C, because there is no Rust abstraction of kprobes, by which it finds a function
+ * that is not exported.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/kprobes.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/set_memory.h>
+
+static unsigned long phys;
+module_param(phys, ulong, 0444);
+MODULE_PARM_DESC(phys, "the physical address of the page");
+
+static int __init dax_hide_init(void)
+{
+	struct kprobe probe = { .symbol_name = "set_mce_nospec" };
+	int (*hide)(unsigned long pfn);
+	int ret;
+
+	if (!phys || !pfn_valid(PHYS_PFN(phys)))
+		return -EINVAL;
+	ret = register_kprobe(&probe);
+	if (ret)
+		return ret;
+	hide = (void *)probe.addr;
+	unregister_kprobe(&probe);
+	return hide(PHYS_PFN(phys));
+}
+
+static void __exit dax_hide_exit(void)
+{
+	if (clear_mce_nospec(PHYS_PFN(phys)))
+		pr_err("%#lx stays unmapped\n", phys);
+}
+
+module_init(dax_hide_init);
+module_exit(dax_hide_exit);
+MODULE_DESCRIPTION("Make a page of memory unreadable");
+MODULE_LICENSE("GPL");
