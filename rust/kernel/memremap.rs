@@ -244,6 +244,54 @@ impl MappedPages {
         })
     }
 
+    /// Takes `count` pages from `first` on, which failed, away from all processes that can be found
+    /// by the pages alone, marks them, and signals who wants to know at once.
+    ///
+    /// `mf_flags` are those of `memory_failure()`. `EBUSY` when no page is part of a file that can be
+    /// found; `EOPNOTSUPP` when a test filters the failure, or the pages are not of this mapping, or
+    /// the kernel has nobody who could do it. Sleeps.
+    pub fn end_use(&self, first: Pfn, count: usize, mf_flags: i32) -> Result {
+        let last = first
+            .0
+            .checked_add(count)
+            .and_then(|end| end.checked_sub(1));
+        let last = Pfn(last.ok_or(EINVAL)?);
+        // A pagemap is one range: what is between two of its pages is its own.
+        let (Some(_first), Some(_last)) = (self.pin(first), self.pin(last)) else {
+            return Err(EOPNOTSUPP);
+        };
+        #[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
+        // SAFETY: Fs-dax pages of this mapping, which are pinned.
+        return to_result(unsafe { bindings::mf_dax_kill_pfns(first.0, count, mf_flags) });
+        #[cfg(not(CONFIG_MEMORY_FAILURE_DAX_RUST))]
+        {
+            let _ = mf_flags;
+            Err(EOPNOTSUPP)
+        }
+    }
+
+    /// Takes `count` pages from `first` on, which go away, from the processes and the files that still
+    /// have them; returns how many stay in use because somebody keeps them for I/O.
+    ///
+    /// Nobody may be able to get one of them again: their device is dead. Who has them mapped gets
+    /// SIGBUS. Sleeps, for some seconds where there is such I/O.
+    pub fn revoke(&self, first: Pfn, count: usize) -> usize {
+        let last = first
+            .0
+            .checked_add(count)
+            .and_then(|end| end.checked_sub(1));
+        let pinned = last.and_then(|last| Some((self.pin(first)?, self.pin(Pfn(last))?)));
+        if pinned.is_none() {
+            return 0;
+        }
+        #[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
+        // SAFETY: Fs-dax pages of this mapping, which are pinned. That the device is dead is needed for
+        // the result to last, not for the call.
+        return unsafe { bindings::mf_dax_revoke_pfns(first.0, count) };
+        #[cfg(not(CONFIG_MEMORY_FAILURE_DAX_RUST))]
+        0
+    }
+
     /// Sets the `HWPoison` flag of exactly `pfn`.
     pub fn set_hwpoison(&self, pfn: Pfn) {
         if let Some(page) = self.pin(pfn) {

@@ -7,6 +7,11 @@ use super::{
         Geometry,
         Pmem, //
     },
+    failure::{
+        FailureHandler,
+        Listener,
+        ReportFailure, //
+    },
     io::DiskData,
     nd::{
         namespace::{
@@ -26,6 +31,7 @@ use kernel::{
             AttributeGroup,
             AttributeGroups,
             AttributeList,
+            CommandAttribute,
             Switch, //
         },
         bio_disk::{
@@ -34,13 +40,7 @@ use kernel::{
             Limits, //
         },
     },
-    dax::{
-        self,
-        units::{
-            ByteRange,
-            Pfn, //
-        },
-    },
+    dax,
     device::{
         Bound,
         Device, //
@@ -50,10 +50,7 @@ use kernel::{
         MappedPages,
         PageMap, //
     },
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SIZE,
     pmem::Window,
     prelude::*,
     sync::{
@@ -82,6 +79,9 @@ impl Drop for Attachment {
         // The fields follow in the order of their declaration.
         drop(self.host.take());
         drop(self.dax.take());
+        // Nobody gets memory any more. What is still mapped, or in a file's entries, is that of file
+        // systems that are not told of removals, and the device frees its pages now.
+        self.disk.disk().data().pmem.revoke();
     }
 }
 
@@ -92,44 +92,6 @@ impl Drop for FlushOnDrop {
         if let Err(error) = self.0.region.flush() {
             pr_warn!("the last flush failed: {:?}\n", error);
         }
-    }
-}
-
-/// What hears of failing memory.
-///
-/// The mapping exists before there is anybody to tell, and after: then the failure is the
-/// caller's to deal with.
-struct FailureHandler(Arc<SetOnce<Listener>>);
-
-struct Listener {
-    pmem: Arc<Pmem>,
-    dax: Option<Arc<dax::Device>>,
-}
-
-impl memremap::Operations for FailureHandler {
-    fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
-        SetOnce::as_ref(&self.0)
-            .ok_or(EOPNOTSUPP)?
-            .fail(pfn, pages, mf_flags)
-    }
-}
-
-impl Listener {
-    /// Records the failure and passes it on to whoever holds the `dax_device`.
-    fn fail(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
-        let pmem = &*self.pmem;
-        let phys = ByteRange::new((pfn.0 as u64) << PAGE_SHIFT, (pages as u64) << PAGE_SHIFT)
-            .ok_or(EINVAL)?;
-        // The information block, or the end that is cut off: no user has that.
-        let range = pmem.data_within(phys).ok_or(EOPNOTSUPP)?;
-
-        pmem.begin_failure(range);
-        let told = match &self.dax {
-            Some(dax) => dax.notify_failure(range, mf_flags),
-            None => Err(EOPNOTSUPP),
-        };
-        pmem.end_failure(range);
-        told
     }
 }
 
@@ -151,10 +113,14 @@ impl Switch for WriteCache {
 }
 
 static WRITE_CACHE: Attribute<WriteCache> = Attribute::new(c"write_cache");
-static DAX_ATTRIBUTES: AttributeList = AttributeList::new(&WRITE_CACHE);
+static REPORT_FAILURE: CommandAttribute<ReportFailure> = CommandAttribute::new(c"report_failure");
+static DAX_ATTRIBUTES: AttributeList = if cfg!(CONFIG_ARCH_HAS_PMEM_API) {
+    AttributeList::with_command(&WRITE_CACHE, &REPORT_FAILURE)
+} else {
+    AttributeList::of_command(&REPORT_FAILURE)
+};
 static DAX_GROUP: AttributeGroup = AttributeGroup::new(c"dax", &DAX_ATTRIBUTES);
 static DAX_GROUPS: AttributeGroups = AttributeGroups::new(&DAX_GROUP);
-static NO_GROUPS: AttributeGroups = AttributeGroups::NONE;
 
 /// The mapped memory of a namespace.
 struct Mapped {
@@ -297,16 +263,8 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         None => None,
     };
     // From here on failures are recorded: soon the disk has users.
-    listener.populate(Listener {
-        pmem: pmem.clone(),
-        dax: dax_device,
-    });
-    let groups = if cfg!(CONFIG_ARCH_HAS_PMEM_API) {
-        &DAX_GROUPS
-    } else {
-        &NO_GROUPS
-    };
-    let disk = Added::new(disk, dev, groups)?;
+    listener.populate(Listener::new(pmem.clone(), dax_device));
+    let disk = Added::new(disk, dev, &DAX_GROUPS)?;
 
     check_and_set_ro(disk.disk());
     match disk.disk().attribute(c"badblocks") {

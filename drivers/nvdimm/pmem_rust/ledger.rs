@@ -109,17 +109,23 @@ impl Pmem {
     }
 
     /// All were told of a failure of `range` of the data.
-    ///
-    /// They set the flags of its pages, of which some were maybe repaired and unmarked before that:
-    /// now those are marked that are bad, and no others. (mm itself sets a flag later still, if
-    /// nobody was there to be told. No one reads it, and the next repair clears it.)
     pub(crate) fn end_failure(&self, range: ByteRange) {
         // Only now will the kernel unmap the pages.
         self.poison.settle();
+        self.mark_as_recorded(range);
+    }
+
+    /// Has the flags of the pages of `range` of the data say what the record says.
+    ///
+    /// Those who were told of a failure set the flags, of which some were maybe repaired and unmarked
+    /// before that: now those are marked that are bad, and no others. (In a kernel whose mm does not
+    /// know [`MappedPages::end_use`](kernel::memremap::MappedPages::end_use) it sets a flag later still,
+    /// if nobody was there to be told. No one reads that, and the next repair clears it.)
+    pub(crate) fn mark_as_recorded(&self, range: ByteRange) {
         let Some(pages) = &self.pages else { return };
         self.in_one_step(|| {
             for pfn in self.pfns(range) {
-                // In a huge mapping the holder may have marked the first page of the folio.
+                // In a huge mapping C marks the first page of the folio.
                 let start = pages.folio_start(pfn).unwrap_or(pfn);
                 if start != pfn && self.page_is_good(start) && pages.test_and_clear_hwpoison(start)
                 {

@@ -6,13 +6,16 @@
 //!
 //! - `nd.rs` and the files below it are the bus: all that knows C's structures.
 //! - `poison_map.rs` and `poison.rs` own what is known of poison.
+//! - `failure.rs` is who hears of new poison, `agent.rs` how user space tells of it.
 //! - `ledger.rs` keeps that in step with what the bus and the pages show of it.
 //! - `device.rs` is a mapped namespace, `repair.rs` makes poisoned memory good again.
 //! - `io.rs` serves bios, `dax_ops.rs` direct access, `attach.rs` builds and takes apart.
 
+mod agent;
 mod attach;
 mod dax_ops;
 mod device;
+mod failure;
 mod io;
 mod ledger;
 mod nd;

@@ -2,7 +2,7 @@
 
 //! Attributes that a driver adds to its disks in sysfs.
 //!
-//! A driver implements [`Switch`] and chains four statics:
+//! A driver implements [`Switch`] or [`Command`] and chains four statics:
 //!
 //! ```ignore
 //! static SWITCH: Attribute<MySwitch> = Attribute::new(c"my_switch");
@@ -60,19 +60,6 @@ impl<S: Switch> Attribute<S> {
 
     /// # Safety
     ///
-    /// `dev` must be the device of a disk of this driver that was added.
-    unsafe fn data<'a>(dev: *mut bindings::device) -> &'a <S::Driver as Operations>::Data {
-        // SAFETY: A disk's device is part of its first block device, which names the disk.
-        let disk = unsafe {
-            let part0 = crate::container_of!(dev, bindings::block_device, bd_device);
-            (*part0).bd_disk
-        };
-        // SAFETY: The attributes go away before the disk's data does.
-        unsafe { Disk::<S::Driver>::data_of(disk) }
-    }
-
-    /// # Safety
-    ///
     /// sysfs calls this for an attribute of a disk of this driver, with a page to write to.
     unsafe extern "C" fn show(
         dev: *mut bindings::device,
@@ -80,7 +67,7 @@ impl<S: Switch> Attribute<S> {
         buf: *mut c_char,
     ) -> isize {
         // SAFETY: The function's contract.
-        let on = S::show(unsafe { Self::data(dev) });
+        let on = S::show(unsafe { data_of::<S::Driver>(dev) });
         // SAFETY: `buf` is a page.
         unsafe {
             buf.write(if on { b'1' } else { b'0' });
@@ -103,23 +90,112 @@ impl<S: Switch> Attribute<S> {
             // SAFETY: `buf` is a terminated string.
             crate::error::to_result(unsafe { bindings::kstrtobool(buf, &mut value) })?;
             // SAFETY: The function's contract.
-            S::store(unsafe { Self::data(dev) }, value);
+            S::store(unsafe { data_of::<S::Driver>(dev) }, value);
             isize::try_from(len).map_err(|_| EINVAL)
         })
     }
 }
 
-/// A null-terminated list of one attribute.
-#[repr(transparent)]
-pub struct AttributeList([*const bindings::attribute; 2]);
+/// An attribute that a driver's disks are told something by.
+pub trait Command: 'static {
+    /// The driver.
+    type Driver: Operations;
 
-// SAFETY: It points to a static, and nothing changes either.
+    /// What happens when a task with `CAP_SYS_ADMIN` writes `text`. May sleep.
+    fn run(data: &<Self::Driver as Operations>::Data, text: &[u8]) -> Result;
+}
+
+/// The C structure of a [`Command`].
+#[repr(transparent)]
+pub struct CommandAttribute<C: Command>(bindings::device_attribute, PhantomData<fn() -> C>);
+
+// SAFETY: Nothing changes it.
+unsafe impl<C: Command> Sync for CommandAttribute<C> {}
+
+impl<C: Command> CommandAttribute<C> {
+    /// An attribute that root alone may write, and nobody read.
+    pub const fn new(name: &'static CStr) -> Self {
+        let mut attr: bindings::device_attribute = pin_init::zeroed();
+        attr.attr.name = crate::str::as_char_ptr_in_const_context(name);
+        attr.attr.mode = 0o200;
+        attr.__bindgen_anon_2.store = Some(Self::store);
+        Self(attr, PhantomData)
+    }
+
+    /// # Safety
+    ///
+    /// sysfs calls this for an attribute of a disk of this driver, with `len` bytes of text.
+    unsafe extern "C" fn store(
+        dev: *mut bindings::device,
+        _attr: *mut bindings::device_attribute,
+        buf: *const c_char,
+        len: usize,
+    ) -> isize {
+        from_result(|| {
+            // Whoever opened the file may have been root and passed it on.
+            //
+            // SAFETY: Asks about the current task.
+            if !unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as c_int) } {
+                return Err(EPERM);
+            }
+            // SAFETY: The function's contract.
+            let (data, text) = unsafe {
+                (
+                    data_of::<C::Driver>(dev),
+                    core::slice::from_raw_parts(buf.cast(), len),
+                )
+            };
+            C::run(data, text)?;
+            isize::try_from(len).map_err(|_| EINVAL)
+        })
+    }
+}
+
+/// The data of the disk that `dev` is the device of.
+///
+/// # Safety
+///
+/// `dev` must be the device of a disk of this driver that was added.
+unsafe fn data_of<'a, D: Operations>(dev: *mut bindings::device) -> &'a D::Data {
+    // SAFETY: A disk's device is part of its first block device, which names the disk.
+    let disk = unsafe {
+        let part0 = crate::container_of!(dev, bindings::block_device, bd_device);
+        (*part0).bd_disk
+    };
+    // SAFETY: The attributes go away before the disk's data does.
+    unsafe { Disk::<D>::data_of(disk) }
+}
+
+/// A null-terminated list of one or two attributes.
+#[repr(transparent)]
+pub struct AttributeList([*const bindings::attribute; 3]);
+
+// SAFETY: It points to statics, and nothing changes any of them.
 unsafe impl Sync for AttributeList {}
 
 impl AttributeList {
     /// The list of `attribute`.
     pub const fn new<S: Switch>(attribute: &'static Attribute<S>) -> Self {
-        Self([&raw const attribute.0.attr, core::ptr::null()])
+        let end = core::ptr::null();
+        Self([&raw const attribute.0.attr, end, end])
+    }
+
+    /// The list of `command`.
+    pub const fn of_command<C: Command>(command: &'static CommandAttribute<C>) -> Self {
+        let end = core::ptr::null();
+        Self([&raw const command.0.attr, end, end])
+    }
+
+    /// The list of both.
+    pub const fn with_command<S: Switch, C: Command>(
+        attribute: &'static Attribute<S>,
+        command: &'static CommandAttribute<C>,
+    ) -> Self {
+        Self([
+            &raw const attribute.0.attr,
+            &raw const command.0.attr,
+            core::ptr::null(),
+        ])
     }
 }
 

@@ -23,12 +23,22 @@ mod poison_map;
 mod xfs_ranges;
 
 #[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../drivers/nvdimm/pmem_rust/agent.rs"]
+mod agent;
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../fs/dax/fs_dax/compare.rs"]
+mod compare;
+#[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../mm/memory_failure_dax/ranges.rs"]
 mod memory_failure_ranges;
 #[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../mm/memory_failure_dax/sort.rs"]
 mod memory_failure_sort;
 
+#[cfg(test)]
+mod agent_tests;
+#[cfg(test)]
+mod compare_tests;
 #[cfg(test)]
 mod config;
 // Loom switches stacks by itself, which Miri cannot follow.

@@ -19,6 +19,9 @@ pub mod code {
     /// Invalid argument.
     pub const EINVAL: Error = Error(-22);
 
+    /// Math result not representable.
+    pub const ERANGE: Error = Error(-34);
+
     /// Operation not supported on transport endpoint.
     pub const EOPNOTSUPP: Error = Error(-95);
 }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an agent in user space writes who knows of a failure.
+//!
+//! This file is plain `no_std` Rust without calls to C: `tools/testing/host` runs it under proptest.
+
+use kernel::{
+    dax::units::ByteRange,
+    prelude::*, //
+};
+
+/// Reads `OFFSET LENGTH`: bytes of a device of `size` bytes, each number decimal or, after `0x`,
+/// hexadecimal, with white space around them.
+///
+/// `EINVAL` for anything else, a length of 0 included; `ERANGE` for bytes that the device does not
+/// have, and for numbers that 64 bits do not hold.
+pub(crate) fn parse(text: &[u8], size: u64) -> Result<ByteRange> {
+    let mut words = text
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    let (Some(offset), Some(length), None) = (words.next(), words.next(), words.next()) else {
+        return Err(EINVAL);
+    };
+    let (offset, length) = (number(offset)?, number(length)?);
+    if length == 0 {
+        return Err(EINVAL);
+    }
+    ByteRange::new(offset, length)
+        .filter(|range| range.end() <= size)
+        .ok_or(ERANGE)
+}
+
+/// A number without a sign.
+fn number(word: &[u8]) -> Result<u64> {
+    let (digits, radix) = match word {
+        [b'0', b'x' | b'X', digits @ ..] => (digits, 16),
+        digits => (digits, 10),
+    };
+    if digits.is_empty() {
+        return Err(EINVAL);
+    }
+    // All digits are looked at first: what is no number is not one that is too large.
+    let values = || {
+        digits
+            .iter()
+            .map(|digit| char::from(*digit).to_digit(radix))
+    };
+    if values().any(|value| value.is_none()) {
+        return Err(EINVAL);
+    }
+    values()
+        .try_fold(0u64, |number, value| {
+            number
+                .checked_mul(u64::from(radix))?
+                .checked_add(u64::from(value?))
+        })
+        .ok_or(ERANGE)
+}
