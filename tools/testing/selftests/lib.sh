@@ -237,6 +237,28 @@ let_go() {
 	echo 1 >/sys/module/dax_delay/parameters/release
 }
 
+# mappers_of COUNT KIND PAGE FILE...: start them (mappers.c); `ask WORD` asks them.
+mappers_of() {
+	rm -f /tmp/ask /tmp/answer
+	mkfifo /tmp/ask /tmp/answer
+	mappers "$@" </tmp/ask >/tmp/answer 2>/tmp/mappers.err &
+	mappers_pid=$!
+	exec 6>/tmp/ask 7</tmp/answer
+	read -r -t 60 answer <&7
+	[ "$answer" = ready ] || bail "mappers $*: $answer $(cat /tmp/mappers.err)"
+}
+
+ask() {
+	echo "$1" >&6
+	read -r -t 60 answer <&7
+	echo "$answer"
+}
+
+end_mappers() {
+	exec 6>&- 7<&-
+	wait "$mappers_pid"
+}
+
 # partitions MIB...: a GPT on $disk, and ${disk}p1 and so on.
 partitions() {
 	{

@@ -4,8 +4,9 @@
  *
  *   mappers COUNT KIND PAGE FILE...   COUNT processes map a FILE each, in turn, and have
  *                                     the page: "ready".  KIND is shared, readonly, private
- *                                     (read), or copied (private, written); with ,early
- *                                     they ask to be told of failures at once.
+ *                                     (read), unread (private, not even read), shared-unread,
+ *                                     or copied (private, written); with ,early they ask to be
+ *                                     told of failures at once.
  *
  * Then, a line of input each, asked of all of them:
  *
@@ -133,7 +134,7 @@ static int is_mapped(unsigned long page)
 static void map_file(const char *path, unsigned long size, const char *kind)
 {
 	int readonly = !strncmp(kind, "readonly", 8);
-	int private = !strncmp(kind, "private", 7) || !strncmp(kind, "copied", 6);
+	int private = !strncmp(kind, "private", 7) || !strncmp(kind, "copied", 6) || !strncmp(kind, "unread", 6);
 	int fd = open(path, readonly ? O_RDONLY : O_RDWR);
 	char *area;
 
@@ -159,10 +160,11 @@ static void be_mapper(const char *kind, unsigned long page, const char *path, in
 	map_file(path, (page + 1) * PAGE, kind);
 	if (!strncmp(kind, "copied", 6))
 		mapping[page * PAGE] = 'c';
-	(void)*(volatile char *)(mapping + page * PAGE);
+	if (!strstr(kind, "unread"))
+		(void)*(volatile char *)(mapping + page * PAGE);
 	if (strstr(kind, ",early"))
 		be_early();
-	strcpy(words, is_mapped(page) ? "ready" : "has not got the page");
+	strcpy(words, strstr(kind, "unread") || is_mapped(page) ? "ready" : "has not got the page");
 	do {
 		if (write(out, "", 1) != 1 || read(in, &command, 1) != 1)
 			break;
