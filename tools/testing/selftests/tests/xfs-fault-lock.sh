@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# A page that two files share goes bad while a page fault in one of them copies it: the
+# fault has locked the page's entry and is about to allocate, for which it locks the
+# group.  Who tells must not have locked the group when it waits for the entry.  C does,
+# and both wait for ever.
+#
+# expect: rust pass, c fail
+# alone: yes
+# splat: c
+# timeout: 120
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../xfs.sh"
+
+modprobe dax_holder_test || bail "modprobe dax_holder_test"
+namespace
+holder_open
+mkfs_xfs
+poison fill "$mnt/file" 0 16 5
+cp --reflink=always "$mnt/file" "$mnt/clone"
+sync
+watch next "$mnt/file" 4
+at=$(place_of "$mnt/file" 3)
+
+hold_in xfs_reflink_allocate_cow
+poison touch "$mnt/clone" 3 w >/tmp/touch &
+toucher=$!
+wait_for 20 held || bail "no fault copies a page"
+notify "$at" 4096 >/tmp/notify &
+notifier=$!
+sleep 3
+let_go
+defect check "the failure is told" wait_for 20 ended $notifier
+if ! ended $notifier; then
+	check "and the fault does not end" sh -c "kill -0 $toucher"
+	reset_later 10
+	finish
+fi
+equal "without an error" 0 "$(cat /tmp/notify)"
+check "the fault ends" wait_for 20 ended $toucher
+check "and the file system works" works
+stop_watching
+equal "nobody is told who has another page" "not told" "$(told next)"
+rmmod dax_delay
+finish

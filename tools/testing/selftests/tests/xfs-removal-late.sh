@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# A page of a file is read for the first time while its device is being removed: after
+# others were told, and before it is gone.  Freezing keeps out writers only, and in C the
+# read maps memory that is freed a moment later.  One allocation group, with which C ends.
+#
+# expect: rust pass, c fail
+# alone: yes
+# splat: c
+# timeout: 120
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../xfs.sh"
+
+namespace
+mkfs_options="-d agcount=1 --unsupported"
+mkfs_xfs
+poison fill "$mnt/file" 0 64 3
+sync
+sum=$(sha256sum <"$mnt/file")
+mkfifo /tmp/go
+python3 - "$mnt/file" >/tmp/reader <<-'END' &
+	import mmap, sys
+	with open(sys.argv[1], "rb") as file:
+	    mapping = mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
+	print("ready", flush=True)
+	for word in ("early", "late"):
+	    with open("/tmp/go", "rb") as go:
+	        go.read()
+	    mapping[40960]
+	    print(word, flush=True)
+END
+reader=$!
+wait_for 30 grep -q ready /tmp/reader || bail "nobody maps the file"
+
+hold_in xfs_do_force_shutdown
+unbind >/dev/null 2>&1 &
+remover=$!
+wait_for 60 held || bail "unbind does not shut the file system down"
+: >/tmp/go
+check "a page is read while the device is removed" wait_for 20 grep -q early /tmp/reader
+let_go
+check "unbind ends" wait_for 60 ended $remover
+check "the disk is gone" test ! -e "/sys/block/$dev"
+ended $reader || : >/tmp/go
+wait_for 20 ended $reader
+wait $reader
+defect equal "it cannot be read any more when the device is gone" "$((128 + 7)) ready early" "$? $(paste -sd' ' /tmp/reader)"
+rmmod dax_delay
+if [ "$kernel" = c ]; then
+	# Nobody knows what it wrote where.
+	reset_later 10
+	finish
+fi
+check "umount" timeout 60 umount "$mnt"
+bind
+mount -t xfs -o dax=always "$disk" "$mnt" || bail "mount again"
+equal "the file is as it was" "$sum" "$(sha256sum <"$mnt/file")"
+finish
