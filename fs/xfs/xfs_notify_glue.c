@@ -98,6 +98,7 @@ xfs_dax_layout(
 			.rmap	= xfs_has_rmapbt(mp),
 			.blocks	= mp->m_sb.sb_dblocks,
 			.stride	= mp->m_sb.sb_agblocks,
+			.number_shift = mp->m_sb.sb_agblklog,
 		});
 	else if (btp == mp->m_logdev_targp)
 		xfs_dax_add_area(layout, (struct xfs_dax_area) {
@@ -112,6 +113,7 @@ xfs_dax_layout(
 			.blocks	= mp->m_sb.sb_rblocks,
 			.stride	= rt->has_daddr_gaps ?
 					1ULL << rt->blklog : rt->blocks,
+			.number_shift = rt->blklog,
 		});
 }
 

@@ -32,6 +32,8 @@ struct xfs_dax_area {
 	u64			blocks;
 	/* From the start of a group to the next, 0 if there are no groups. */
 	u64			stride;
+	/* Where a block's number has the number of its group. */
+	unsigned int		number_shift;
 };
 
 struct xfs_dax_layout {

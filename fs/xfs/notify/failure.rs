@@ -7,11 +7,12 @@ use super::{
         rest,
         Device,
         Part,
-        Role, //
+        Role,
+        Stopped, //
     },
     ranges::{
         page_runs,
-        BlockSize,
+        Area,
         Extent,
         InGroup,
         Key,
@@ -70,7 +71,7 @@ fn tell(device: &Device<'_>, part: &Part, hit: ByteRange, mf_flags: i32) -> Resu
     let mut teller = Teller {
         device,
         role: part.role,
-        block: part.area.block,
+        area: &part.area,
         mf_flags,
         metadata: false,
         error: Ok(()),
@@ -105,7 +106,7 @@ struct Found {
 struct Teller<'a> {
     device: &'a Device<'a>,
     role: Role,
-    block: BlockSize,
+    area: &'a Area,
     mf_flags: i32,
     /// Whether any of it was the file system's own.
     metadata: bool,
@@ -157,17 +158,59 @@ impl Teller<'_> {
                 rest();
             }
             done = found.last().map(|found| found.extent.key()).or(done);
-            // Also after an error: those before it are told.
-            if !more? {
-                return Ok(());
+            match more {
+                Ok(true) => (),
+                Ok(false) => return Ok(()),
+                // It is broken, or the file system was shut down before. C tells nobody then.
+                Err(e) => return self.in_core(here).and(Err(e)),
             }
         }
+    }
+
+    /// Tells everyone who maps failed bytes of a group, without its reverse map.
+    ///
+    /// Goes through every file in core, of which those that are mapped know where they are.
+    fn in_core(&self, here: &InGroup) -> Result {
+        let mut result = Ok(());
+        let mut files = self.device.files();
+        while let Some(file) = files.next() {
+            if !file.is_mapped() || file.is_realtime() != (self.role == Role::Realtime) {
+                continue;
+            }
+            let stopped = file.stop();
+            let mut from = 0;
+            while let Some(mapping) = stopped.extent(from) {
+                from = mapping.end();
+                let lost = mapping
+                    .in_group(self.area)
+                    .filter(|(group, _)| *group == here.group)
+                    .and_then(|(_, extent)| extent.lost(&here.bytes, self.area.block));
+                if let Some(lost) = lost {
+                    file.report_lost(lost);
+                    result = result.and(self.kill(&stopped, lost));
+                }
+                rest();
+            }
+        }
+        result
+    }
+
+    /// Tells everyone who maps these bytes of a file.
+    fn kill(&self, file: &Stopped<'_>, lost: ByteRange) -> Result {
+        let mut result = Ok(());
+        if file.has_dax() {
+            for (page, count) in page_runs(lost, PAGES_AT_ONCE) {
+                result = result.and(file.kill(page, count, self.mf_flags));
+                rest();
+            }
+        }
+        result
     }
 
     /// Tells everyone who maps lost bytes of a file.
     fn owner(&self, found: &Found, here: &InGroup) -> Result {
         let extent = &found.extent;
-        let Some(lost) = extent.lost(&here.bytes, self.block) else {
+        let Some(lost) = extent.lost(&here.bytes, self.area.block) else {
             return Ok(());
         };
         let Some(inode) = self.device.inode(extent.owner)? else {
@@ -185,9 +228,6 @@ impl Teller<'_> {
             count: extent.count.into(),
         };
         let stopped = inode.stop();
-        if !stopped.has_dax() {
-            return Ok(());
-        }
         let mut result = Ok(());
         let mut from = was.offset;
         while let Some(is) = stopped.extent(from) {
@@ -195,11 +235,10 @@ impl Teller<'_> {
                 break;
             }
             let common = is
-                .agreed(&was, self.block)
+                .agreed(&was, self.area.block)
                 .and_then(|same| same.intersection(&lost));
-            for (page, count) in common.into_iter().flat_map(|b| page_runs(b, PAGES_AT_ONCE)) {
-                result = result.and(stopped.kill(page, count, self.mf_flags));
-                rest();
+            if let Some(lost) = common {
+                result = result.and(self.kill(&stopped, lost));
             }
             from = is.end();
         }

@@ -111,6 +111,7 @@ impl<'a> Device<'a> {
                         first: raw.first,
                         blocks: raw.blocks,
                         stride: raw.stride,
+                        number_shift: raw.number_shift,
                     },
                 })
             });

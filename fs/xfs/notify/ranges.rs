@@ -56,6 +56,8 @@ pub(crate) struct Area {
     pub(crate) blocks: u64,
     /// From the first block of a group to that of the next; 0 if it is not divided.
     pub(crate) stride: u64,
+    /// The binary logarithm of that in the numbers of blocks, which have gaps.
+    pub(crate) number_shift: u32,
 }
 
 /// Failed blocks of one group.
@@ -249,6 +251,19 @@ impl Mapping {
         block
             .bytes(self.offset, self.count)?
             .intersection(&block.bytes(other.offset, other.count)?)
+    }
+
+    /// As the reverse map of `area` would have it: the group, and the extent without its owner.
+    pub(crate) fn in_group(&self, area: &Area) -> Option<(u32, Extent)> {
+        let group = self.at.checked_shr(area.number_shift)?;
+        let start = self.at.checked_sub(group.checked_shl(area.number_shift)?)?;
+        let extent = Extent {
+            start: start.try_into().ok()?,
+            count: self.count.try_into().ok()?,
+            offset: self.offset,
+            ..Extent::default()
+        };
+        Some((group.try_into().ok()?, extent))
     }
 
     /// The block of the file after it, or the last one there can be.

@@ -28,6 +28,7 @@ fn area() -> Result<Area> {
         first: 0,
         blocks: 4010,
         stride: 1000,
+        number_shift: 10,
     })
 }
 
@@ -184,6 +185,23 @@ mod tests {
         assert_eq!(cut.agreed(&was, block), Some(bytes(12 * 4096, 2 * 4096)?));
         let copied = Mapping { at: 700, ..was };
         assert_eq!(copied.agreed(&was, block), None);
+        Ok(())
+    }
+
+    #[test]
+    fn block_numbers_have_gaps() -> Result {
+        let area = area()?;
+        let mapping = Mapping {
+            offset: 7,
+            at: (3 << 10) + 999,
+            count: 1,
+        };
+        let (group, extent) = mapping.in_group(&area).ok_or(EINVAL)?;
+        assert_eq!(group, 3);
+        assert_eq!(
+            extent.lost(&bytes(999 * 4096, 4096)?, area.block),
+            Some(bytes(7 * 4096, 4096)?)
+        );
         Ok(())
     }
 

@@ -86,7 +86,7 @@ proptest! {
         failed in failed(0_u64..250, 1_u64..250),
     ) {
         let size = 1 << shift;
-        let area = Area { block: block(shift), first, blocks, stride };
+        let area = Area { block: block(shift), first, blocks, stride, number_shift: 0 };
         let start = origin + first * size;
 
         // The model: where each byte is, as group and byte in it.
@@ -126,7 +126,7 @@ proptest! {
         blocks in edge(),
         failed in failed(edge(), edge()),
     ) {
-        let area = Area { block: block(shift), first, blocks, stride: 0 };
+        let area = Area { block: block(shift), first, blocks, stride: 0, number_shift: 0 };
         let start = wide(origin) + (wide(first) << shift);
         let len = wide(blocks) << shift;
         let (from, to) = failed.map_or((0, LIMIT), |f| (wide(f.start()), wide(f.end())));
@@ -146,7 +146,7 @@ proptest! {
     ) {
         let start = start.min(u64::MAX - 1);
         let hit = range(start, len.clamp(1, u64::MAX - start));
-        let area = Area { block: block(shift), first: 0, blocks: u64::MAX >> shift, stride };
+        let area = Area { block: block(shift), first: 0, blocks: u64::MAX >> shift, stride, number_shift: 0 };
         let group_len = wide(stride) << shift;
         let mut at = wide(hit.start());
         for here in area.groups(hit).take(6) {
@@ -231,6 +231,28 @@ proptest! {
             .flat_map(|(offset, _)| offset << shift..(offset + 1) << shift)
             .collect();
         prop_assert_eq!(bytes_of(a.agreed(&b, block(shift))), model);
+    }
+
+    #[test]
+    fn numbers_of_blocks_are_taken_apart(
+        number_shift in 1_u32..=40,
+        group: u32,
+        start in edge(),
+        count in edge(),
+    ) {
+        let area = Area { block: block(12), first: 0, blocks: 1, stride: 1, number_shift };
+        let (start, at) = (start % (1 << number_shift), u64::from(group) << number_shift);
+        let at_all = wide(group.into()) << number_shift;
+        let mapping = Mapping { offset: 5, at: at | start, count };
+        let found = mapping.in_group(&area);
+        if at_all < LIMIT && start <= u32::MAX.into() && count <= u32::MAX.into() {
+            let (in_group, extent) = found.expect("it fits");
+            prop_assert_eq!(in_group, group);
+            prop_assert_eq!((u64::from(extent.start), u64::from(extent.count)), (start, count));
+            prop_assert_eq!(extent.offset, 5);
+        } else if at_all < LIMIT {
+            prop_assert!(found.is_none());
+        }
     }
 
     #[test]
