@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# XFS_IOC_VERIFY_MEDIA reads across the end of an allocation group and meets a bad sector.
+# What it reports as lost to the health monitor is a part of the file.  In C it is some
+# 16 TiB of it: the last block of the group wraps in 32 bits.
+#
+# expect: rust pass, c fail
+# timeout: 120
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../xfs.sh"
+
+namespace
+mkfs_xfs
+xfs_io -f -c "falloc 0 380m" "$mnt/file" || bail "fallocate"
+sync
+map=$(fsmap)
+# A group that the file has to its last block, and the next from its first data on.
+for group in 1 2 3; do
+	end=$((group * agsize / 512))
+	awk -v last=$((end - 1)) '$1 < last - 2048 && $2 == last && $3 == "inode"' <<<"$map" | grep -q . && break
+	end=
+done
+[ -n "$end" ] || bail "no group ends with the file: $(grep inode <<<"$map" | head -n 3 | tr '\n' ' ')"
+# Half a MiB on either side.
+echo "$((end - 512)) 8" >"$bb"
+events=$(python3 /dev/fd/3 "$mnt" $((end - 1024)) $((end + 1024)) 3<<-'END'
+	import ctypes, os, select, struct, sys
+	libc = ctypes.CDLL(None, use_errno=True)
+	fd = os.open(sys.argv[1], os.O_RDONLY)
+	monitor = libc.ioctl(fd, ctypes.c_ulong(0x40205844), ctypes.create_string_buffer(struct.pack("=QB23x", 1, 0)))
+	if monitor < 0:
+	    sys.exit("health monitor: " + os.strerror(ctypes.get_errno()))
+	ask = struct.pack("=IIQQIIII", 1, 1, int(sys.argv[2]), int(sys.argv[3]), 0, 1 << 20, 0, 0)
+	if libc.ioctl(fd, ctypes.c_ulong(0xC0285846), ctypes.create_string_buffer(ask)) < 0:
+	    sys.exit("verify media: " + os.strerror(ctypes.get_errno()))
+	while select.select([monitor], [], [], 3)[0]:
+	    data = os.read(monitor, 4096)
+	    for at in range(0, len(data), 64):
+	        domain, kind, _, pos, length, ino = struct.unpack_from("=IIQQQQ", data, at)
+	        if kind == 12:
+	            print(length)
+	        elif kind == 7:
+	            print("media", pos, length)
+END
+) || bail "no events"
+equal "the media error is reported" "media $((end - 1024)) 2048" "$(grep media <<<"$events")"
+defect equal "and in the group before its end what is lost of the file, in bytes" $((1024 * 512)) \
+	"$(grep -v media <<<"$events" | sort -n | tail -n 1)"
+finish
