@@ -353,9 +353,25 @@ xfs_dax_unlock(
 	xfs_iunlock(ip, XFS_MMAPLOCK_EXCL);
 }
 
-/* Leaves no page of the file mapped, nor an entry that knows of one.  Locked. */
+/* Leaves no page of the file mapped; also copies, of which the source is unmapped. */
 void
-xfs_dax_revoke(
+xfs_dax_unmap(
+	struct xfs_inode	*ip)
+{
+	unmap_mapping_range(VFS_I(ip)->i_mapping, 0, 0, 1);
+}
+
+/* Has anybody a page of the file otherwise: for direct I/O, or to end its mapping? */
+bool
+xfs_dax_is_busy(
+	struct xfs_inode	*ip)
+{
+	return dax_layout_busy_page(VFS_I(ip)->i_mapping);
+}
+
+/* Leaves no entry that knows of a page.  Locked, and nothing is mapped. */
+void
+xfs_dax_forget(
 	struct xfs_inode	*ip)
 {
 	struct address_space	*mapping = VFS_I(ip)->i_mapping;
@@ -363,7 +379,6 @@ xfs_dax_revoke(
 	/* Entries that are dirty would stay; of DAX they are lines of a cache. */
 	if (dax_mapping(mapping))
 		filemap_write_and_wait(mapping);
-	unmap_mapping_range(mapping, 0, 0, 1);
 	invalidate_inode_pages2(mapping);
 }
 

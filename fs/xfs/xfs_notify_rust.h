@@ -90,7 +90,9 @@ bool xfs_dax_next_extent(struct xfs_inode *ip, u64 from,
 		struct xfs_dax_extent *extent);
 void xfs_dax_lock(struct xfs_inode *ip);
 void xfs_dax_unlock(struct xfs_inode *ip);
-void xfs_dax_revoke(struct xfs_inode *ip);
+void xfs_dax_unmap(struct xfs_inode *ip);
+bool xfs_dax_is_busy(struct xfs_inode *ip);
+void xfs_dax_forget(struct xfs_inode *ip);
 
 void xfs_dax_report_media(struct xfs_mount *mp, enum xfs_dax_role role,
 		u64 sector, u64 sectors);

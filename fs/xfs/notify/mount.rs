@@ -406,10 +406,22 @@ impl Stopped<'_> {
         !unsafe { bindings::xfs_dax_mapping(self.inode.ip.as_ptr()) }.is_null()
     }
 
-    /// Leaves no page of the file mapped, and no entry that knows one. Sleeps.
-    pub(crate) fn revoke(&self) {
+    /// Leaves no page of the file mapped. Sleeps.
+    pub(crate) fn unmap(&self) {
+        // SAFETY: The type invariant of the inode.
+        unsafe { bindings::xfs_dax_unmap(self.inode.ip.as_ptr()) };
+    }
+
+    /// Whether somebody has a page of the file that is not mapped: for direct I/O, say.
+    pub(crate) fn is_busy(&self) -> bool {
+        // SAFETY: The type invariant of the inode.
+        unsafe { bindings::xfs_dax_is_busy(self.inode.ip.as_ptr()) }
+    }
+
+    /// Leaves no entry that knows of a page of the file, which must not be mapped. Sleeps.
+    pub(crate) fn forget(&self) {
         // SAFETY: The type invariant of the inode; it is locked.
-        unsafe { bindings::xfs_dax_revoke(self.inode.ip.as_ptr()) };
+        unsafe { bindings::xfs_dax_forget(self.inode.ip.as_ptr()) };
     }
 }
 

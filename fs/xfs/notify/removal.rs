@@ -25,12 +25,20 @@ use super::{
 };
 use kernel::{
     dax::units::ByteRange,
-    prelude::*, //
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
 
 /// How long a file system may take to be frozen, in seconds: the device still works, so this is
 /// for writing what is dirty. Who writes may wait for user space, but not its removal.
 const FREEZE_SECONDS: u32 = 30;
+
+/// How long, in milliseconds and for all files together, those are waited for who have pages in
+/// another way than mapped: direct I/O, or a process that just ends. Pages in a pipe may stay.
+const IDLE_MILLIS: u32 = 10_000;
 
 /// Shuts down the file system and takes the memory of `device` from everyone. Sleeps.
 pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
@@ -53,9 +61,13 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     let frozen = (!device.is_shutdown()).then(|| device.freeze(FREEZE_SECONDS));
     device.shut_down_forced();
     if let Some(block) = block {
+        let mut patience = IDLE_MILLIS;
         let mut files = device.files();
         while let Some(file) = files.next() {
-            answer = answer.and(revoke(file, block, mf_flags));
+            answer = answer.and(revoke(file, block, mf_flags, &mut patience));
+        }
+        if patience == 0 {
+            device.say(c"memory that goes away is still in use");
         }
     }
     drop(frozen);
@@ -63,7 +75,7 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
 }
 
 /// Tells everyone who maps the file, and takes it from them.
-fn revoke(file: &Inode<'_>, block: BlockSize, mf_flags: i32) -> Result {
+fn revoke(file: &Inode<'_>, block: BlockSize, mf_flags: i32, patience: &mut u32) -> Result {
     if let Some(bytes) = file.bytes() {
         file.report_lost(bytes);
     }
@@ -80,7 +92,13 @@ fn revoke(file: &Inode<'_>, block: BlockSize, mf_flags: i32) -> Result {
             }
         });
     }
-    stopped.revoke();
+    stopped.unmap();
+    // Else the memory would go away under them.
+    while stopped.is_busy() && *patience > 0 {
+        fsleep(Delta::from_millis(1));
+        *patience -= 1;
+    }
+    stopped.forget();
     result
 }
 
