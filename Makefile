@@ -3,13 +3,14 @@
 # What a person types.  Inside a kernel tree kbuild reads Kbuild and not this file.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-debug kernel deb lint bench series clean
+.PHONY: help demo demo-removal check check-debug kernel deb lint bench series clean
 
 help:
 	@echo 'rdax: the Linux DAX error-handling stack in Rust'
 	@echo
 	@echo '  make demo         boot the kernel under QEMU and see poison handled'
 	@echo '  make demo KERNEL=c  the same story with the C driver, for comparison'
+	@echo '  make demo-removal   an NVDIMM is taken away under a mounted XFS; KERNEL=c, too'
 	@echo '  make check        lint, host tests, both kernels, guest tests'
 	@echo '  make check-debug  the guest tests with KASAN, lockdep and kmemleak'
 	@echo '  make kernel       build the patched kernel; prints where it is'
@@ -24,6 +25,9 @@ help:
 
 demo:
 	@scripts/demo $(KERNEL)
+
+demo-removal:
+	@scripts/demo --removal $(KERNEL)
 
 check:
 	@scripts/check

@@ -278,7 +278,8 @@ def picture(extents, size, name):
 class KernelLog:
     """The kernel's lines on the matter, as they come."""
 
-    WANTED = re.compile(r"emory failure|nd_pmem|pmem0.*(error|hutdown|bad)|mce: |Hardware Error")
+    WANTED = re.compile(r"emory failure|nd_pmem|pmem0.*(error|hutdown|hutting|bad|emove|frozen)|"
+                        r"mce: |Hardware Error")
 
     def __init__(self):
         self.fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
