@@ -75,3 +75,18 @@ const slab_flags_t RUST_CONST_HELPER_RDAX_SLAB_FLAGS =
 #include <linux/mm.h>
 #include "../../rdax/fs/xfs/xfs_notify_rust.h"
 #endif
+
+/* FUSE's own headers stay out of this: see dax_glue.h. */
+#if IS_ENABLED(CONFIG_FUSE_DAX_RUST)
+#include <linux/iomap.h>
+#include <linux/pagemap.h>
+#include <linux/pci_regs.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_fs.h>
+#include "../../rdax/fs/fuse/dax_glue.h"
+
+/* Casts, which bindgen does not evaluate. */
+const u64 RUST_CONST_HELPER_IOMAP_NULL_ADDR = IOMAP_NULL_ADDR;
+const int RUST_CONST_HELPER_IOCB_NOWAIT = IOCB_NOWAIT;
+#endif

@@ -141,6 +141,11 @@ unsafe impl Send for Device {}
 unsafe impl Sync for Device {}
 
 impl Device {
+    /// The C object, valid as long as this value.
+    pub fn as_raw(&self) -> *mut bindings::dax_device {
+        self.dev.as_ptr()
+    }
+
     /// Tells whoever holds the device (a file system, say) that `range` of it has failed.
     ///
     /// `mf_flags` are those of `memory_failure()`. May sleep. `ENXIO` when the device is dead,
@@ -230,6 +235,23 @@ impl<T: Operations + Send + 'static> Registration<T> {
             data: data.dismiss(),
             _data: PhantomData,
         })
+    }
+
+    /// The data that a live device was made for.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a `dax_device` that [`Registration::new`] made for `T`, and no task may be
+    /// dropping the registration.
+    pub unsafe fn data_of(dev: *mut bindings::dax_device) -> Option<Arc<T>> {
+        // SAFETY: `dev` is valid by the function's contract.
+        let data = unsafe { bindings::dax_get_private(dev) };
+        if data.is_null() {
+            return None;
+        }
+        // SAFETY: The registration, and with it the data, stays by the function's contract.
+        let data = unsafe { Arc::<T>::borrow(data) };
+        Some(data.into())
     }
 
     /// The device, which may be kept for longer than it is alive.

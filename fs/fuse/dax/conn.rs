@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The window of one connection: its lock, the waiting, and what is done without the lock.
+
+use super::{
+    device::Slot,
+    file::FileRef,
+    request,
+    window::{
+        acquire::{
+            self,
+            Killed,
+            Platform,
+            Want, //
+        },
+        units::{
+            order_bytes,
+            FilePage,
+            RangeId, //
+        },
+        Setup,
+        Window, //
+    },
+};
+use kernel::{
+    bindings,
+    dax,
+    impl_has_delayed_work,
+    new_delayed_work,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow,
+        SpinLock, //
+    },
+    types::Opaque,
+    workqueue::{
+        self,
+        DelayedWork,
+        WorkItem, //
+    },
+};
+
+/// The window of FUSE's inodes.
+pub(crate) type Manager = Window<FileRef>;
+
+/// How long ranges of inodes that went may stay mapped at the server, so that many are removed by
+/// one request.
+const REMOVE_DELAY_JIFFIES: usize = bindings::CONFIG_HZ as usize / 50 + 1;
+
+/// For how long a task sleeps when everything that it could take is referenced.
+const PAUSE_JIFFIES: c_long = bindings::CONFIG_HZ as c_long / 50 + 1;
+
+struct Shared {
+    window: Manager,
+    /// How many tasks are in `queue`, or about to be.
+    waiters: u32,
+}
+
+/// A connection that has a window.
+#[pin_data]
+pub(crate) struct Conn {
+    #[pin]
+    state: SpinLock<Shared>,
+    #[pin]
+    queue: Opaque<bindings::wait_queue_head>,
+    #[pin]
+    work: DelayedWork<Conn>,
+    /// The connection. It may be used by those who have an inode of it or a request under way, and
+    /// by `work` until [`Conn::shut_down`].
+    fc: *mut bindings::fuse_conn,
+    device: Arc<dax::Device>,
+    link: Arc<Slot>,
+}
+
+// SAFETY: The pointer is only passed on to C, which any task may do; all else is `Send`.
+unsafe impl Send for Conn {}
+// SAFETY: As above; what changes is under the spinlock, or C's.
+unsafe impl Sync for Conn {}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self> for Conn { self.work }
+}
+
+impl WorkItem for Conn {
+    type Pointer = Arc<Conn>;
+
+    fn run(this: Arc<Conn>) {
+        let conn = this.as_arc_borrow();
+        while conn.update(|window| window.stale()) > 0 {
+            if conn.send_removes().is_err() {
+                break;
+            }
+        }
+    }
+}
+
+impl Conn {
+    /// The window of `pages` pages of the device that `link` belongs to.
+    pub(crate) fn new(
+        fc: *mut bindings::fuse_conn,
+        device: Arc<dax::Device>,
+        link: Arc<Slot>,
+        pages: u64,
+    ) -> Result<Arc<Self>> {
+        let window = Window::new(pages)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- new_spinlock!(Shared { window, waiters: 0 }, "fuse_conn_dax::state"),
+                queue <- Opaque::ffi_init(|queue| {
+                    // SAFETY: `queue` is valid for writes, the name and the key are static.
+                    unsafe {
+                        bindings::__init_waitqueue_head(
+                            queue,
+                            c"fuse_conn_dax::queue".as_char_ptr(),
+                            kernel::static_lock_class!().as_ptr(),
+                        )
+                    }
+                }),
+                work <- new_delayed_work!("fuse_conn_dax::work"),
+                fc,
+                device,
+                link,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The `dax_device` of the window.
+    #[inline]
+    pub(crate) fn device(&self) -> *mut bindings::dax_device {
+        self.device.as_raw()
+    }
+
+    /// What connects the device with this.
+    pub(crate) fn link(&self) -> &Slot {
+        &self.link
+    }
+
+    /// Runs `f` with nobody else at the window, and wakes those who wait for what it changed.
+    #[inline]
+    pub(crate) fn update<R>(&self, f: impl FnOnce(&mut Manager) -> R) -> R {
+        let mut shared = self.state.lock();
+        let before = shared.window.changes();
+        let result = f(&mut shared.window);
+        let wake = shared.waiters > 0 && shared.window.changes() != before;
+        drop(shared);
+        if wake {
+            self.wake();
+        }
+        result
+    }
+
+    #[cold]
+    fn wake(&self) {
+        // SAFETY: The queue is initialised.
+        unsafe {
+            bindings::__wake_up(
+                self.queue.get(),
+                bindings::TASK_NORMAL,
+                0,
+                core::ptr::null_mut(),
+            )
+        };
+    }
+
+    /// Runs `f` until it gives something, and sleeps in between; unless `killable`, whatever
+    /// signals come.
+    fn sleep<R>(
+        &self,
+        killable: bool,
+        mut f: impl FnMut(&mut Manager) -> Option<R>,
+    ) -> Result<R, Killed> {
+        let state = if killable {
+            bindings::TASK_KILLABLE
+        } else {
+            bindings::TASK_UNINTERRUPTIBLE
+        };
+        loop {
+            let mut shared = self.state.lock();
+            let before = shared.window.changes();
+            if let Some(result) = f(&mut shared.window) {
+                let wake = shared.waiters > 0 && shared.window.changes() != before;
+                drop(shared);
+                if wake {
+                    self.wake();
+                }
+                return Ok(result);
+            }
+            // SAFETY: Any task may ask this of itself.
+            if killable && unsafe { bindings::rdax_fatal_signal_pending() } {
+                return Err(Killed);
+            }
+            let entry = Opaque::<bindings::wait_queue_entry>::uninit();
+            // SAFETY: The entry stays on this stack until `finish_wait()`.
+            unsafe {
+                bindings::init_wait(entry.get());
+                // CAST: The states are small numbers.
+                bindings::prepare_to_wait(self.queue.get(), entry.get(), state as c_int);
+            }
+            shared.waiters += 1;
+            drop(shared);
+            // SAFETY: No lock of ours is held; the entry is as above.
+            unsafe {
+                bindings::schedule();
+                bindings::finish_wait(self.queue.get(), entry.get());
+            }
+            let mut shared = self.state.lock();
+            shared.waiters = shared.waiters.saturating_sub(1);
+        }
+    }
+
+    /// Waits, whatever signals come, until `f` gives something.
+    pub(crate) fn wait_always<R>(&self, mut f: impl FnMut(&mut Manager) -> Option<R>) -> R {
+        loop {
+            if let Ok(result) = self.sleep(false, &mut f) {
+                return result;
+            }
+        }
+    }
+
+    /// Ends a use of a range.
+    #[inline]
+    pub(crate) fn release(&self, id: RangeId) {
+        self.update(|window| window.release(id));
+    }
+
+    /// No more requests and no more work: the connection goes away.
+    pub(crate) fn shut_down(self: ArcBorrow<'_, Self>) {
+        self.update(|window| window.close(ENOTCONN.to_errno()));
+        // SAFETY: The work was initialised by `new()`; a `delayed_work` begins with its `work`.
+        let pending = unsafe {
+            let work = DelayedWork::raw_as_work(&raw const self.work);
+            bindings::cancel_delayed_work_sync(work.cast())
+        };
+        if pending {
+            // SAFETY: The queue owned a reference, which is nobody's now.
+            drop(unsafe { Arc::from_raw(core::ptr::from_ref(&*self)) });
+        }
+    }
+
+    /// Has the server remove soon what is stale.
+    pub(crate) fn remove_soon(self: ArcBorrow<'_, Self>) {
+        let this: Arc<Self> = self.into();
+        self.update(|window| {
+            // Inside of the lock, so that none is queued after the window was closed.
+            if window.stale() > 0 && !window.is_closed() {
+                let _ = workqueue::system_long().enqueue_delayed(this, REMOVE_DELAY_JIFFIES);
+            }
+        });
+    }
+
+    /// Takes all ranges of an inode that is evicted.
+    pub(crate) fn forget(self: ArcBorrow<'_, Self>, file: &FileRef) {
+        self.wait_always(|window| window.forget(file).then_some(()));
+        self.remove_soon();
+    }
+
+    /// The device goes away: nobody uses its memory any more when this returns, except for those
+    /// who have references to pages.
+    pub(crate) fn evacuate(self: ArcBorrow<'_, Self>) {
+        self.update(|window| window.close(ENOTCONN.to_errno()));
+        // A range whose pages are referenced is tried no more than once more.
+        let mut tries = self.update(|window| window.mapped()).saturating_mul(2);
+        while tries > 0 {
+            tries -= 1;
+            match self.update(|window| window.take_any()) {
+                Some(area) => {
+                    acquire::reclaim(&self, area);
+                }
+                None if self.update(|window| window.mapped()) == 0 => break,
+                // In use, which ends soon.
+                None => {
+                    let _ = self.pause();
+                }
+            }
+        }
+    }
+
+    /// `pages` pages of the window, from `first` on, failed: their users are killed.
+    pub(crate) fn fail(self: ArcBorrow<'_, Self>, first: u32, pages: u32, flags: c_int) -> Result {
+        let mut result = Ok(());
+        for page in first..first.saturating_add(pages) {
+            let Some(victim) = self.update(|window| window.fail(RangeId(page))) else {
+                continue;
+            };
+            let within = u64::from(page.saturating_sub(victim.id.0));
+            // SAFETY: The inode stays until `unpin()`.
+            let killed = unsafe {
+                bindings::rdax_kill_procs(
+                    (*victim.file.inode()).i_mapping,
+                    // CAST: Offsets in pages fit on 64-bit machines.
+                    (victim.page.0.saturating_add(within)) as usize,
+                    1,
+                    flags,
+                )
+            };
+            if killed != 0 {
+                result = Err(Error::from_errno(killed));
+            }
+            if let Some(area) = self.update(|window| window.unpin(victim.id)) {
+                acquire::reclaim(&self, area);
+            }
+            pr_warn!(
+                "memory of the DAX window failed at {:#x}: {} KiB are out of service\n",
+                RangeId(page).offset(),
+                order_bytes(victim.order) >> 10,
+            );
+        }
+        self.remove_soon();
+        result
+    }
+
+    /// Gets the range with a page of `file`; see [`acquire::acquire`].
+    pub(crate) fn acquire(self: ArcBorrow<'_, Self>, file: &FileRef, want: Want) -> Result<RangeId> {
+        acquire::acquire(&self, file, want).map_err(Error::from_errno)
+    }
+}
+
+impl Platform<FileRef> for ArcBorrow<'_, Conn> {
+    fn update<R>(&self, f: impl FnOnce(&mut Manager) -> R) -> R {
+        Conn::update(self, f)
+    }
+
+    fn wait<R>(&self, f: impl FnMut(&mut Manager) -> Option<R>) -> Result<R, Killed> {
+        self.sleep(true, f)
+    }
+
+    fn pause(&self) -> Result<(), Killed> {
+        // SAFETY: May sleep here; the result of the second may be asked by any task of itself.
+        unsafe {
+            bindings::schedule_timeout_killable(PAUSE_JIFFIES);
+            if bindings::rdax_fatal_signal_pending() {
+                return Err(Killed);
+            }
+        }
+        Ok(())
+    }
+
+    fn send_setup(&self, file: &FileRef, setup: Setup) -> Result<(), i32> {
+        request::setup((*self).into(), file, setup).map_err(|error| error.to_errno())
+    }
+
+    fn send_removes(&self) -> Result<(), i32> {
+        request::remove((*self).into(), self.fc).map_err(|error| error.to_errno())
+    }
+
+    fn drop_pages(&self, file: &FileRef, page: FilePage, order: u8) -> bool {
+        let start = page.byte();
+        let last = start.saturating_add(order_bytes(order) - 1);
+        // SAFETY: The inode stays while its range is being reclaimed. Without a callback the
+        // function does not wait for references.
+        let error = unsafe {
+            // CAST: Offsets in files are not negative.
+            bindings::dax_break_layout(file.inode(), start as i64, last as i64, None)
+        };
+        error == 0
+    }
+}

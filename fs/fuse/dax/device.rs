@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The window as a device has it: where it is, access to it, and what becomes of it.
+//!
+//! C functions: `virtio_fs_setup_dax()` and what comes before it in `fs/fuse/virtio_fs.c`
+
+use super::{
+    conn::Conn,
+    window::region::{
+        self,
+        Region, //
+    },
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    dax::{
+        self,
+        units::{
+            Pfn,
+            Pgoff, //
+        },
+        Access,
+        Mode, //
+    },
+    device::{
+        Bound,
+        Device, //
+    },
+    devres,
+    iov::IovIterSource,
+    memremap::{
+        self,
+        PageMap, //
+    },
+    new_mutex,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex,
+        SetOnce, //
+    },
+};
+
+/// Which connection uses a device's window: at most one, since all mounts of a device share it.
+#[pin_data]
+pub(crate) struct Slot {
+    #[pin]
+    conn: Mutex<Option<Arc<Conn>>>,
+    /// The frame of the window's first page.
+    first: Pfn,
+}
+
+impl Slot {
+    fn conn(&self) -> Option<Arc<Conn>> {
+        self.conn.lock().clone()
+    }
+
+    /// The connection goes away.
+    pub(crate) fn disconnect(&self) {
+        // Not dropped under the lock.
+        let _conn = self.conn.lock().take();
+    }
+}
+
+/// What hears of failures of the window's memory.
+struct FailureHandler(Arc<Slot>);
+
+impl memremap::Operations for FailureHandler {
+    fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
+        let conn = self.0.conn().ok_or(EOPNOTSUPP)?;
+        let first = pfn.0.checked_sub(self.0.first.0).ok_or(EINVAL)?;
+        conn.as_arc_borrow()
+            .fail(first.try_into()?, pages.try_into()?, mf_flags)
+    }
+}
+
+/// Access to the memory of a window.
+struct WindowMemory {
+    slot: Arc<Slot>,
+    kaddr: NonNull<u8>,
+    pages: usize,
+    /// The `dax_device` itself, once it is there.
+    device: SetOnce<Arc<dax::Device>>,
+}
+
+// SAFETY: The address stays valid as long as the device is bound, and is only handed on.
+unsafe impl Send for WindowMemory {}
+// SAFETY: As above.
+unsafe impl Sync for WindowMemory {}
+
+impl dax::Operations for WindowMemory {
+    const RECOVERY_UNIT: usize = PAGE_SIZE;
+
+    fn direct_access(&self, pgoff: Pgoff, pages: usize, _mode: Mode) -> Result<Access> {
+        let left = self.pages.checked_sub(pgoff.0).filter(|left| *left > 0);
+        let left = left.ok_or(ERANGE)?;
+        // None of these wraps: the page is in the window.
+        let offset = pgoff.0 << PAGE_SHIFT;
+        Ok(Access {
+            pages: pages.min(left),
+            // SAFETY: The page is part of the mapping that begins there.
+            kaddr: unsafe { self.kaddr.add(offset) },
+            pfn: Pfn(self.slot.first.0 + pgoff.0),
+        })
+    }
+
+    fn zero_page_range(&self, pgoff: Pgoff, pages: usize) -> Result {
+        let found = self.direct_access(pgoff, pages, Mode::ACCESS)?;
+        if found.pages < pages {
+            return Err(ERANGE);
+        }
+        // SAFETY: The pages were found, and stay while the device's read section lasts. Others may
+        // access them at the same time, as with all shared memory.
+        unsafe { found.kaddr.as_ptr().write_bytes(0, pages << PAGE_SHIFT) };
+        Ok(())
+    }
+
+    /// The memory is the host's: a range with poison is not used any more, and there is nothing
+    /// to repair.
+    fn recovery_write(
+        &self,
+        _pgoff: Pgoff,
+        _offset: usize,
+        _bytes: usize,
+        _iter: &mut IovIterSource<'_>,
+    ) -> usize {
+        0
+    }
+
+    fn good_bytes(&self, _pgoff: Pgoff, _offset: usize, bytes: usize) -> usize {
+        bytes
+    }
+}
+
+/// What ends when the device is unbound, before its memory is unmapped.
+struct Guard {
+    slot: Arc<Slot>,
+    registration: Option<dax::Registration<WindowMemory>>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // First those who use it, because killing the device waits for them.
+        if let Some(conn) = self.slot.conn() {
+            conn.as_arc_borrow().evacuate();
+        }
+        drop(self.registration.take());
+    }
+}
+
+/// Makes the window of `fc`, which is the connection of the device that `dax_dev` belongs to.
+///
+/// # Safety
+///
+/// `dax_dev` must be a device of [`fuse_dax_setup_window`] that is not unbound meanwhile; `fc` must
+/// be as [`Conn`] says.
+pub(crate) unsafe fn connect(
+    fc: *mut bindings::fuse_conn,
+    dax_dev: *mut bindings::dax_device,
+) -> Result<Arc<Conn>> {
+    // SAFETY: The function's contract.
+    let memory = unsafe { dax::Registration::<WindowMemory>::data_of(dax_dev) }.ok_or(ENXIO)?;
+    let device = memory.device.as_ref().ok_or(ENXIO)?.clone();
+    let conn = Conn::new(fc, device, memory.slot.clone(), memory.pages as u64)?;
+    let mut slot = memory.slot.conn.lock();
+    if slot.is_some() {
+        return Err(EBUSY);
+    }
+    *slot = Some(conn.clone());
+    drop(slot);
+    Ok(conn)
+}
+
+/// The memory that a device has on its bus, if that is a bus on which it says so by BARs.
+///
+/// # Safety
+///
+/// `vdev` must be bound.
+unsafe fn bars(vdev: *mut bindings::virtio_device) -> Option<[Region; BARS]> {
+    let mut bars = [Region { start: 0, len: 0 }; BARS];
+    for (number, bar) in bars.iter_mut().enumerate() {
+        let (mut start, mut len) = (0, 0);
+        // SAFETY: The function's contract.
+        let kind = unsafe {
+            // CAST: Less than six.
+            bindings::rdax_virtio_bar(vdev, number as c_int, &raw mut start, &raw mut len)
+        };
+        match kind {
+            1 => *bar = Region { start, len },
+            0 => {}
+            _ => return None,
+        }
+    }
+    Some(bars)
+}
+
+const BARS: usize = bindings::PCI_STD_NUM_BARS as usize;
+
+/// Finds the window of a device, and makes a `dax_device` for it; [`None`] if there is none that
+/// can be used.
+///
+/// # Safety
+///
+/// `vdev` must be bound.
+unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<Arc<dax::Device>>> {
+    // SAFETY: The function's contract.
+    let dev: &Device<Bound> = unsafe { Device::from_raw(&raw mut (*vdev).dev) };
+    let mut found = bindings::virtio_shm_region { addr: 0, len: 0 };
+    // SAFETY: The function's contract.
+    let exists = unsafe {
+        bindings::virtio_get_shm_region(
+            vdev,
+            &raw mut found,
+            // CAST: A number of eight bits by the protocol.
+            bindings::VIRTIO_FS_SHMCAP_ID_CACHE as u8,
+        )
+    };
+    if !exists {
+        dev_notice!(dev, "no DAX window\n");
+        return Ok(None);
+    }
+    let window = Region {
+        start: found.addr,
+        len: found.len,
+    };
+    // SAFETY: The function's contract, and nothing.
+    let (bars, bits) = unsafe { (bars(vdev), bindings::rdax_phys_bits()) };
+    let bars = bars.as_ref().map(|bars| bars.as_slice());
+    let window = match region::usable(window, bars, bits) {
+        Ok(window) => window,
+        Err(wrong) => {
+            // The files are there all the same.
+            dev_err!(
+                dev,
+                "no DAX: the window, {:#x} bytes at {:#x}, {}\n",
+                found.len,
+                found.addr,
+                wrong.why()
+            );
+            return Ok(None);
+        }
+    };
+    let last = window.start + (window.len - 1);
+
+    // SAFETY: A device has its name until it is unbound.
+    let reserved = unsafe {
+        let name = bindings::dev_name(&raw const (*vdev).dev);
+        memremap::request_region(dev, window.start, window.len, name)
+    };
+    if !reserved {
+        dev_warn!(dev, "could not reserve region [mem {:#x}-{:#x}]\n", window.start, last);
+        return Err(EBUSY);
+    }
+
+    let slot = Arc::pin_init(
+        pin_init!(Slot {
+            conn <- new_mutex!(None, "virtio_fs_window::conn"),
+            // CAST: Frame numbers fit on 64-bit machines.
+            first: Pfn((window.start >> PAGE_SHIFT) as usize),
+        }),
+        GFP_KERNEL,
+    )?;
+    let mut pgmap = PageMap::new(FailureHandler(slot.clone()))?;
+    pgmap.as_mut().set_range(window.start, last);
+    let mapped = pgmap.map(dev)?;
+    let memory = Arc::new(
+        WindowMemory {
+            slot: slot.clone(),
+            kaddr: mapped.addr(),
+            // CAST: As above.
+            pages: (window.len >> PAGE_SHIFT) as usize,
+            device: SetOnce::new(),
+        },
+        GFP_KERNEL,
+    )?;
+    let registration = match dax::Registration::new(memory.clone(), dax::Capabilities::default()) {
+        Ok(registration) => registration,
+        // A machine whose caches do not allow it has the files all the same.
+        Err(EOPNOTSUPP) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let device = registration.device().clone();
+    memory.device.populate(device.clone());
+    let guard = Guard {
+        slot,
+        registration: Some(registration),
+    };
+    devres::register(dev, guard, GFP_KERNEL)?;
+    dev_notice!(dev, "DAX window of {} MiB at {:#x}\n", window.len >> 20, window.start);
+    Ok(Some(device))
+}
+
+/// Finds the window of a device while that is probed. What this makes ends when it is unbound.
+///
+/// # Safety
+///
+/// virtio-fs calls this for a device that is being bound.
+#[export]
+pub(crate) unsafe extern "C" fn fuse_dax_setup_window(
+    vdev: *mut bindings::virtio_device,
+    dax_dev: *mut *mut bindings::dax_device,
+) -> c_int {
+    // SAFETY: The function's contract. The `dax_device` is kept by what is registered with the
+    // device.
+    match unsafe { setup(vdev) } {
+        Ok(device) => {
+            if let Some(device) = device {
+                // SAFETY: The function's contract.
+                unsafe { *dax_dev = device.as_raw() };
+            }
+            0
+        }
+        Err(error) => error.to_errno(),
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Read and write.
+//!
+//! C functions: `fuse_dax_read_iter()`, `fuse_dax_write_iter()`
+
+use super::iomap;
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// How much of the caller's memory is brought in at a time.
+const FAULT_IN: usize = 1 << 20;
+
+/// After so many attempts without progress the caller's memory is given up.
+const TRIES: u32 = 64;
+
+/// What C calls an error where it expects a size.
+fn to_size(error: Error) -> isize {
+    error.to_errno() as isize
+}
+
+/// Copies between the caller's memory and the file.
+///
+/// The copy does not wait for the caller's memory while it uses a range of the window: that memory
+/// may be a file of this window itself, and if all tasks had one range and waited for another,
+/// none would go on. So page faults are off meanwhile; a copy that stops at one goes on when the
+/// memory is there.
+///
+/// # Safety
+///
+/// The VFS gave both arguments to read or write; the inode's lock is held as `dax_iomap_rw()` asks.
+unsafe fn copy(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter, write: bool) -> isize {
+    // SAFETY: The function's contract.
+    let inode = unsafe { (*(*iocb).ki_filp).f_inode };
+    let mut done: isize = 0;
+    let mut tries = 0;
+    loop {
+        // SAFETY: The function's contract; the table is static.
+        let (copied, left) = unsafe {
+            bindings::pagefault_disable();
+            let copied =
+                bindings::dax_iomap_rw(iocb, iter, &raw const bindings::rdax_fuse_iomap_ops);
+            bindings::pagefault_enable();
+            (copied, bindings::iov_iter_count(iter))
+        };
+        // Or an error that is not for want of memory, or the end of the file.
+        let stopped = copied > 0 || copied == to_size(EFAULT);
+        done = done.saturating_add(copied.max(0));
+        let result = if done > 0 { done } else { copied };
+        // SAFETY: The function's contract.
+        if left == 0 || !stopped || unsafe { !bindings::user_backed_iter(iter) } {
+            return result;
+        }
+        // SAFETY: The function's contract.
+        let at_end = unsafe {
+            u64::try_from((*iocb).ki_pos).is_ok_and(|pos| pos >= iomap::size(inode))
+        };
+        tries = if copied > 0 { 0 } else { tries + 1 };
+        if at_end || tries > TRIES {
+            return result;
+        }
+        let bytes = left.min(FAULT_IN);
+        // SAFETY: The function's contract; nothing that faults wait for is held.
+        let missing = unsafe {
+            if bindings::rdax_fatal_signal_pending() {
+                return if done > 0 { done } else { to_size(EINTR) };
+            }
+            if write {
+                bindings::fault_in_iov_iter_readable(iter, bytes)
+            } else {
+                bindings::fault_in_iov_iter_writeable(iter, bytes)
+            }
+        };
+        if missing >= bytes {
+            return result;
+        }
+    }
+}
+
+/// # Safety
+///
+/// FUSE calls this for a file with DAX.
+#[export]
+pub(crate) unsafe extern "C" fn fuse_dax_read_iter(
+    iocb: *mut bindings::kiocb,
+    to: *mut bindings::iov_iter,
+) -> isize {
+    // SAFETY: The function's contract.
+    unsafe {
+        let inode = (*(*iocb).ki_filp).f_inode;
+        if (*iocb).ki_flags & bindings::IOCB_NOWAIT == 0 {
+            bindings::inode_lock_shared(inode);
+        } else if bindings::inode_trylock_shared(inode) == 0 {
+            return to_size(EAGAIN);
+        }
+        let copied = copy(iocb, to, false);
+        bindings::inode_unlock_shared(inode);
+        copied
+    }
+}
+
+/// Whether a write would make the file longer.
+///
+/// # Safety
+///
+/// As for [`copy`], with the inode's lock held exclusively.
+unsafe fn extends(iocb: *mut bindings::kiocb, from: *mut bindings::iov_iter) -> bool {
+    // SAFETY: The function's contract.
+    let (pos, count, size) = unsafe {
+        (
+            (*iocb).ki_pos,
+            bindings::iov_iter_count(from),
+            iomap::size((*(*iocb).ki_filp).f_inode),
+        )
+    };
+    u64::try_from(pos).is_ok_and(|pos| pos >= size || pos.saturating_add(count as u64) > size)
+}
+
+/// # Safety
+///
+/// As for [`copy`], with the inode's lock held exclusively.
+unsafe fn write_locked(iocb: *mut bindings::kiocb, from: *mut bindings::iov_iter) -> isize {
+    // SAFETY: The function's contract.
+    unsafe {
+        let checked = bindings::generic_write_checks(iocb, from);
+        if checked <= 0 {
+            return checked;
+        }
+        let error = bindings::file_remove_privs((*iocb).ki_filp);
+        if error != 0 {
+            return error as isize;
+        }
+        // The server has to make the file longer and put data there in one step, which a copy into
+        // the window is not.
+        if extends(iocb, from) {
+            bindings::rdax_fuse_direct_write(iocb, from)
+        } else {
+            copy(iocb, from, true)
+        }
+    }
+}
+
+/// # Safety
+///
+/// FUSE calls this for a file with DAX.
+#[export]
+pub(crate) unsafe extern "C" fn fuse_dax_write_iter(
+    iocb: *mut bindings::kiocb,
+    from: *mut bindings::iov_iter,
+) -> isize {
+    // SAFETY: The function's contract.
+    unsafe {
+        let inode = (*(*iocb).ki_filp).f_inode;
+        if (*iocb).ki_flags & bindings::IOCB_NOWAIT == 0 {
+            bindings::inode_lock(inode);
+        } else if bindings::inode_trylock(inode) == 0 {
+            return to_size(EAGAIN);
+        }
+        let written = write_locked(iocb, from);
+        bindings::inode_unlock(inode);
+        if written > 0 {
+            bindings::generic_write_sync(iocb, written)
+        } else {
+            written
+        }
+    }
+}

@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The manager of the window: what part of which file is where in it.
+//!
+//! All of it is one state, [`Window`], of which one task at a time calls a method, under a lock of
+//! the caller's. No method sleeps, and none does more than go through the ranges of one 2 MiB block.
+//! What has to be done outside of the lock a method returns ([`Step`]), and how that goes on in
+//! `acquire.rs` is the protocol.
+//!
+//! This is plain `no_std` Rust without calls to C, here and in `window/`: KUnit runs it in the
+//! kernel and `tools/testing/host` runs it under proptest and loom.
+
+#[path = "window/acquire.rs"]
+pub(crate) mod acquire;
+#[path = "window/ahead.rs"]
+pub(crate) mod ahead;
+#[path = "window/evict.rs"]
+pub(crate) mod evict;
+#[path = "window/free.rs"]
+pub(crate) mod free;
+#[path = "window/index.rs"]
+pub(crate) mod index;
+#[path = "window/region.rs"]
+pub(crate) mod region;
+#[path = "window/table.rs"]
+pub(crate) mod table;
+#[path = "window/units.rs"]
+pub(crate) mod units;
+
+use ahead::Run;
+use free::{
+    Found,
+    Free, //
+};
+use index::Index;
+use kernel::prelude::*;
+use table::{
+    List,
+    Queued,
+    Room,
+    Siblings,
+    State,
+    Table, //
+};
+use units::{
+    order_holding,
+    FilePage,
+    RangeId,
+    BLOCK_PAGES,
+    ORDERS,
+    PAGE_SHIFT,
+    TOP_ORDER, //
+};
+
+/// A file of which parts may be in the window.
+///
+/// Values are handles: copies mean the same file. What they give access to is only used inside
+/// [`Window`]'s methods, that is under its lock, and is valid while a range has the file.
+pub(crate) trait File: Clone {
+    /// A number that no other file has at the same time.
+    fn id(&self) -> usize;
+    /// Whether both are the same file.
+    fn is(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+    /// The ranges of the file.
+    fn ranges(&self) -> List;
+    /// Sets [`File::ranges`].
+    fn set_ranges(&self, ranges: List);
+    /// How the file is being read.
+    fn run(&self) -> Run;
+    /// Sets [`File::run`].
+    fn set_run(&self, run: Run);
+}
+
+/// What the server is to be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setup {
+    /// Where in the window.
+    pub(crate) id: RangeId,
+    /// From which page of the file on.
+    pub(crate) page: FilePage,
+    /// How much.
+    pub(crate) order: u8,
+    /// For writing too.
+    pub(crate) writable: bool,
+    /// It is mapped already, and in use, for reading.
+    pub(crate) upgrade: bool,
+}
+
+/// Ranges that are to be taken from their files: those in an aligned area that are `Reclaiming`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Area {
+    pub(crate) start: RangeId,
+    pub(crate) order: u8,
+}
+
+/// What has to be done next for a task that wants a page of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing: the range is mapped and will stay until [`Window::release`]. `ahead` says that its
+    /// use is a reason to map more ahead.
+    Held { id: RangeId, ahead: bool },
+    /// Wait for [`Window::poll`] to say something of this range.
+    Join(RangeId),
+    /// Ask the server, then as for [`Step::Join`].
+    Start(Setup),
+    /// Take these ranges from their files, see [`Window::reclaim_next`]; then ask again.
+    Reclaim(Area),
+    /// Have the server remove stale ranges, see [`Window::take_stale`]; then ask again.
+    Remove,
+    /// Allocate [`Room`] and give it to [`Window::give_room`]; then ask again.
+    NeedsRoom(RangeId),
+    /// Wait until [`Window::changes`] is not this any more; then ask again.
+    Wait(u64),
+    /// Fail with this, a negative error number.
+    Fail(i32),
+}
+
+/// What became of a range that a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Poll {
+    /// Nothing yet.
+    Pending,
+    /// It is mapped, and stays until [`Window::release`].
+    Held,
+    /// The server refused, with this negative error number. The range is not the task's any more.
+    Failed(i32),
+    /// It is not what the task needs. The range is not the task's any more.
+    Again,
+}
+
+/// How often things happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// The server was asked to map a range.
+    pub(crate) setups: u64,
+    /// Of these, ahead of use.
+    pub(crate) ahead: u64,
+    /// Of these, to make a range writable.
+    pub(crate) upgrades: u64,
+    /// A range was taken from its file.
+    pub(crate) reclaims: u64,
+    /// A range could not be taken, because its pages were in use by more than page tables.
+    pub(crate) busy: u64,
+    /// The server was asked to remove a range.
+    pub(crate) removes: u64,
+    /// Ranges that are out of service.
+    pub(crate) retired: u64,
+}
+
+/// The window.
+///
+/// # Invariants
+///
+/// - Every page of the window is part of exactly one range.
+/// - A range is in `index` and in its file's list if and only if its record has a file.
+/// - A range is in `lru` if and only if it is `Mapped`.
+pub(crate) struct Window<F: File> {
+    table: Table<F>,
+    index: Index,
+    free: Free,
+    /// Mapped ranges, the one that was used longest ago first.
+    lru: List,
+    mapped: u32,
+    /// How many ranges the server was asked to remove and has not answered.
+    removing: u32,
+    /// The smallest range that the server can map.
+    smallest: u8,
+    /// What new requests fail with.
+    closed: Option<i32>,
+    /// Counts what somebody might wait for.
+    changes: u64,
+    pub(crate) counters: Counters,
+}
+
+impl<F: File> Window<F> {
+    /// A window of `pages` pages; what is beyond the last whole block is not used. Sleeps.
+    pub(crate) fn new(pages: u64) -> Result<Self> {
+        let blocks = u32::try_from(pages / u64::from(BLOCK_PAGES)).map_err(|_| EINVAL)?;
+        // `RangeId` has to be able to name every page.
+        if blocks == 0 || blocks > u32::MAX / BLOCK_PAGES - 1 {
+            return Err(EINVAL);
+        }
+        let mut table = Table::new(blocks)?;
+        Ok(Self {
+            index: Index::new(blocks)?,
+            free: Free::new(&mut table),
+            table,
+            lru: List::EMPTY,
+            mapped: 0,
+            removing: 0,
+            smallest: 0,
+            closed: None,
+            changes: 0,
+            counters: Counters::default(),
+        })
+    }
+
+    /// Takes over the server's alignment, as a power of two of bytes; false when it is too large.
+    ///
+    /// For before the first use.
+    pub(crate) fn set_alignment(&mut self, shift: u32) -> bool {
+        let order = shift.saturating_sub(PAGE_SHIFT);
+        match u8::try_from(order) {
+            Ok(order) if order <= TOP_ORDER => {
+                self.smallest = order;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Counts what somebody might wait for.
+    #[inline]
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    #[inline]
+    fn changed(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// How many ranges are mapped.
+    pub(crate) fn mapped(&self) -> u32 {
+        self.mapped
+    }
+
+    /// Blocks of the window.
+    pub(crate) fn blocks(&self) -> u32 {
+        self.table.blocks()
+    }
+
+    /// The range's size and the first page of the file that is there.
+    #[inline]
+    pub(crate) fn extent(&self, id: RangeId) -> (FilePage, u8) {
+        let record = self.table.get(id);
+        (record.page, record.order)
+    }
+
+    /// Lets nobody in any more: requests fail with `error`, a negative error number.
+    pub(crate) fn close(&mut self, error: i32) {
+        self.closed = Some(error);
+        self.changed();
+    }
+
+    /// Whether [`Window::close`] was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// The range that has `page` of `file`, if it can be used at once.
+    ///
+    /// Unlike [`Window::request`] this changes nothing if it cannot.
+    #[inline]
+    pub(crate) fn try_hold(&mut self, file: &F, page: FilePage, write: bool) -> Option<RangeId> {
+        let id = self.index.lookup(&self.table, file, page)?;
+        let record = self.table.get_mut(id);
+        if record.state != State::Mapped
+            || record.poisoned
+            || record.mark
+            || (write && !record.writable)
+            || self.closed.is_some()
+        {
+            return None;
+        }
+        record.users += 1;
+        self.touch(id);
+        Some(id)
+    }
+
+    /// What to do for a task that wants `page` of `file`, which has `file_pages` pages.
+    pub(crate) fn request(
+        &mut self,
+        file: &F,
+        page: FilePage,
+        file_pages: u64,
+        write: bool,
+    ) -> Step {
+        if let Some(error) = self.closed {
+            return Step::Fail(error);
+        }
+        match self.index.lookup(&self.table, file, page) {
+            Some(id) => self.request_known(id, write),
+            None => match self.allocate(file, page, file_pages) {
+                Ok((id, page)) => Step::Start(self.begin_setup(file, id, page, write, 1)),
+                Err(step) => step,
+            },
+        }
+    }
+
+    fn request_known(&mut self, id: RangeId, write: bool) -> Step {
+        let changes = self.changes;
+        let record = self.table.get_mut(id);
+        match record.state {
+            State::Setup => {
+                record.users += 1;
+                Step::Join(id)
+            }
+            State::Mapped if record.poisoned => {
+                if self.may_reclaim(id) {
+                    self.begin_reclaim(id);
+                    let order = self.table.get(id).order;
+                    return Step::Reclaim(Area { start: id, order });
+                }
+                Step::Wait(changes)
+            }
+            State::Mapped if write && !record.writable => {
+                record.users += 1;
+                if core::mem::replace(&mut record.upgrading, true) {
+                    return Step::Join(id);
+                }
+                record.error = 0;
+                let setup = Setup {
+                    id,
+                    page: record.page,
+                    order: record.order,
+                    writable: true,
+                    upgrade: true,
+                };
+                self.counters.setups += 1;
+                self.counters.upgrades += 1;
+                Step::Start(setup)
+            }
+            State::Mapped => {
+                record.users += 1;
+                let ahead = core::mem::replace(&mut record.mark, false);
+                self.touch(id);
+                Step::Held { id, ahead }
+            }
+            _ => Step::Wait(changes),
+        }
+    }
+
+    /// How large a range for `page` of `file` should be.
+    ///
+    /// As large as what the file has from an aligned page on, so that small files take small ranges;
+    /// but where the file already has ranges beside it, no larger than what is left between them.
+    fn order_for(&self, file: &F, page: FilePage, file_pages: u64, largest: u8) -> u8 {
+        let block = page.align_down(TOP_ORDER);
+        let mut order = order_holding(file_pages.saturating_sub(block.0)).min(largest);
+        while order > self.smallest {
+            let start = page.align_down(order);
+            let overlaps = self.index.find(&self.table, file, page.block(), |id| {
+                let other = self.table.get(id);
+                (other.page.align_down(order) == start
+                    || start.align_down(other.order) == other.page)
+                    .then_some(())
+            });
+            if overlaps.is_none() {
+                break;
+            }
+            order -= 1;
+        }
+        order.max(self.smallest)
+    }
+
+    /// Takes a range out of what is free for `page` of `file`; or says what has to be done first.
+    fn allocate(
+        &mut self,
+        file: &F,
+        page: FilePage,
+        file_pages: u64,
+    ) -> Result<(RangeId, FilePage), Step> {
+        let Some(largest) = self.free.largest_order(self.smallest) else {
+            return Err(Step::Fail(EIO.to_errno()));
+        };
+        let order = self.order_for(file, page, file_pages, largest);
+        match self.free.take(&mut self.table, order) {
+            Found::Range(id) => return Ok((id, page.align_down(order))),
+            Found::NeedsRoom(id) => return Err(Step::NeedsRoom(id)),
+            Found::Nothing => {}
+        }
+        if self.free.stale_count() > 0 {
+            return Err(Step::Remove);
+        }
+        if self.removing > 0 {
+            return Err(Step::Wait(self.changes));
+        }
+        match self.plan_reclaim(order) {
+            Some(area) => Err(Step::Reclaim(area)),
+            None => Err(Step::Wait(self.changes)),
+        }
+    }
+
+    /// Gives `id`, which is in no list, to `file`.
+    fn begin_setup(
+        &mut self,
+        file: &F,
+        id: RangeId,
+        page: FilePage,
+        writable: bool,
+        users: u32,
+    ) -> Setup {
+        let record = self.table.get_mut(id);
+        record.state = State::Setup;
+        record.writable = writable;
+        record.upgrading = false;
+        record.mark = false;
+        record.error = 0;
+        record.users = users;
+        record.file = Some(file.clone());
+        record.page = page;
+        let order = record.order;
+        self.index.insert(&mut self.table, id);
+        let mut ranges = file.ranges();
+        ranges.push_back::<Siblings, F>(&mut self.table, id);
+        file.set_ranges(ranges);
+        self.counters.setups += 1;
+        Setup {
+            id,
+            page,
+            order,
+            writable,
+            upgrade: false,
+        }
+    }
+
+    /// Takes `id` from its file, as far as finding it goes.
+    fn unlink_file(&mut self, id: RangeId) {
+        self.index.remove(&mut self.table, id);
+        if let Some(file) = self.table.get_mut(id).file.take() {
+            let mut ranges = file.ranges();
+            ranges.remove::<Siblings, F>(&mut self.table, id);
+            file.set_ranges(ranges);
+        }
+    }
+
+    /// Makes `id`, a mapped range, the one that was used last.
+    #[inline]
+    fn touch(&mut self, id: RangeId) {
+        if self.lru.last != id {
+            self.lru.remove::<Queued, F>(&mut self.table, id);
+            self.lru.push_back::<Queued, F>(&mut self.table, id);
+        }
+    }
+
+    fn enter_lru(&mut self, id: RangeId) {
+        self.table.get_mut(id).state = State::Mapped;
+        self.lru.push_back::<Queued, F>(&mut self.table, id);
+        self.mapped += 1;
+    }
+
+    fn leave_lru(&mut self, id: RangeId) {
+        self.lru.remove::<Queued, F>(&mut self.table, id);
+        self.mapped = self.mapped.saturating_sub(1);
+    }
+
+    /// The server answered: `Err` is a negative error number.
+    ///
+    /// An answer to what was not asked changes nothing.
+    pub(crate) fn setup_done(&mut self, id: RangeId, upgrade: bool, result: Result<(), i32>) {
+        let record = self.table.get_mut(id);
+        let error = match result {
+            Ok(()) => 0,
+            // Zero would mean that all is well.
+            Err(error) => error.min(-1),
+        };
+        match record.state {
+            State::Mapped if upgrade && record.upgrading => {
+                record.upgrading = false;
+                record.writable |= error == 0;
+                record.error = error;
+            }
+            State::Setup if record.error == 0 => {
+                if error == 0 && record.file.is_some() {
+                    self.enter_lru(id);
+                } else {
+                    // The file is gone, or has no such range. What the server has there is unknown.
+                    record.error = if error == 0 { EIO.to_errno() } else { error };
+                    let users = record.users;
+                    self.unlink_file(id);
+                    if users == 0 {
+                        self.free.put_stale(&mut self.table, id);
+                    }
+                }
+            }
+            _ => return,
+        }
+        self.changed();
+    }
+
+    /// What became of a range that the caller uses since [`Step::Join`] or [`Step::Start`].
+    pub(crate) fn poll(&mut self, id: RangeId, write: bool) -> Poll {
+        let record = self.table.get(id);
+        let poll = match record.state {
+            State::Setup if record.error == 0 => return Poll::Pending,
+            State::Setup => Poll::Failed(record.error),
+            State::Mapped if record.poisoned => Poll::Again,
+            State::Mapped if !write || record.writable => return Poll::Held,
+            State::Mapped if record.upgrading => return Poll::Pending,
+            State::Mapped if record.error != 0 => Poll::Failed(record.error),
+            _ => Poll::Again,
+        };
+        self.release(id);
+        poll
+    }
+
+    /// Ends a use.
+    #[inline]
+    pub(crate) fn release(&mut self, id: RangeId) {
+        let record = self.table.get_mut(id);
+        record.users = record.users.saturating_sub(1);
+        if record.users == 0 {
+            if record.state == State::Setup && record.error != 0 {
+                self.free.put_stale(&mut self.table, id);
+            }
+            self.changed();
+        }
+    }
+
+    /// Hands over records; what comes back was not needed.
+    pub(crate) fn give_room(&mut self, id: RangeId, room: Room<F>) -> Option<Room<F>> {
+        self.table.give_room(id, room)
+    }
+
+    /// How many ranges the server should be asked to remove.
+    pub(crate) fn stale(&self) -> u32 {
+        self.free.stale_count()
+    }
+
+    /// Takes a range that the server is to be asked to remove; [`Window::removed`] has to follow.
+    pub(crate) fn take_stale(&mut self) -> Option<(RangeId, u8)> {
+        let id = self.free.take_stale(&mut self.table)?;
+        let record = self.table.get_mut(id);
+        record.state = State::Removing;
+        let order = record.order;
+        self.removing += 1;
+        self.counters.removes += 1;
+        Some((id, order))
+    }
+
+    /// The server answered, or never will.
+    ///
+    /// Whatever it said, the range is free: a mapping that is still there is replaced by the next.
+    pub(crate) fn removed(&mut self, id: RangeId) {
+        let record = self.table.get(id);
+        if record.state != State::Removing {
+            return;
+        }
+        let (order, poisoned) = (record.order, record.poisoned);
+        self.removing = self.removing.saturating_sub(1);
+        if poisoned {
+            self.free.retire(&mut self.table, id);
+            self.counters.retired += 1;
+        } else {
+            self.free.put_clean(&mut self.table, id, order);
+        }
+        self.changed();
+    }
+
+    /// Panics, in tests, if an invariant does not hold.
+    #[cfg(any(test, CONFIG_FUSE_DAX_RUST_KUNIT_TEST))]
+    #[allow(dead_code)]
+    pub(crate) fn check(&self) -> bool {
+        let mut mapped = 0;
+        for block in 0..self.table.blocks() {
+            let end = (block + 1) << TOP_ORDER;
+            let mut at = RangeId(block << TOP_ORDER);
+            while at.0 < end {
+                let record = self.table.get(at);
+                let aligned = at.align_down(record.order) == at && record.order <= TOP_ORDER;
+                let found = record.file.as_ref().is_none_or(|file| {
+                    self.index.lookup(&self.table, file, record.page) == Some(at)
+                });
+                let owned = match record.state {
+                    State::Mapped | State::Reclaiming => record.file.is_some(),
+                    State::Setup => true,
+                    State::Inside => return false,
+                    _ => record.file.is_none() && record.users == 0,
+                };
+                if !aligned || !found || !owned {
+                    return false;
+                }
+                mapped += u32::from(record.state == State::Mapped);
+                at = RangeId(at.0 + (1 << record.order));
+            }
+        }
+        let mut listed = 0;
+        let mut at = self.lru.first;
+        while let Some(id) = at.some() {
+            if self.table.get(id).state != State::Mapped || listed > mapped {
+                return false;
+            }
+            listed += 1;
+            at = List::next::<Queued, F>(&self.table, id).unwrap_or(RangeId::NONE);
+        }
+        mapped == self.mapped && listed == mapped
+    }
+}
+
+const _: () = assert!(ORDERS == TOP_ORDER as usize + 1);

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a task comes by the range that has a page of a file.
+//!
+//! The task asks the window what to do, does it without the lock, and asks again. Each answer but
+//! [`Step::Wait`] and [`Step::Join`] has the task do something that others may be waiting for, so
+//! that there is always one that goes on:
+//!
+//! - A range that is mapped serves the task that had it mapped at least once, because it is in that
+//!   task's use before the server is asked. So with a single range, however many tasks there are,
+//!   each answer of the server is one page fault or copy done.
+//! - A task that uses a range waits for no other range: it gives back the first before it asks for
+//!   the second. So no two tasks wait for each other's.
+//! - What waits is woken by every change, and a fatal signal ends each wait of a task.
+//! - A range whose pages cannot be taken, because of references to them (direct I/O, RDMA) that may
+//!   last, goes to the end of the queue; when that was so a number of times in a row, the task
+//!   sleeps a little, since nobody tells when references go.
+
+use super::{
+    table::Room,
+    units::{
+        FilePage,
+        RangeId, //
+    },
+    Area,
+    File,
+    Poll,
+    Setup,
+    Step,
+    Window, //
+};
+use kernel::prelude::*;
+
+/// After so many ranges in a row that could not be taken, a task sleeps.
+const BUSY_TRIES: u32 = 16;
+
+/// A fatal signal came while waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Killed;
+
+/// The lock around a [`Window`], and what has to be done without it.
+pub(crate) trait Platform<F: File> {
+    /// Runs `f` with nobody else at the window; then wakes those in [`Platform::wait`] if
+    /// [`Window::changes`] has changed.
+    fn update<R>(&self, f: impl FnOnce(&mut Window<F>) -> R) -> R;
+
+    /// Runs `f`, with nobody else at the window, until it gives a result or a fatal signal comes.
+    /// Sleeps in between; `f` must change nothing that others wait for unless it gives a result.
+    fn wait<R>(&self, f: impl FnMut(&mut Window<F>) -> Option<R>) -> Result<R, Killed>;
+
+    /// Sleeps for a moment.
+    fn pause(&self) -> Result<(), Killed>;
+
+    /// Sends a request; [`Window::setup_done`] follows at any time, or has come already. On an
+    /// error, a negative error number, it will not follow.
+    fn send_setup(&self, file: &F, setup: Setup) -> Result<(), i32>;
+
+    /// Has the server remove some stale ranges: takes them by [`Window::take_stale`] and sends
+    /// requests; [`Window::removed`] follows for each. On an error, a negative error number, none
+    /// was taken.
+    fn send_removes(&self) -> Result<(), i32>;
+
+    /// Takes the pages of a range from page tables and caches of its file, whose inode stays until
+    /// [`Window::reclaimed`]. False if somebody has references to some. Does not wait for the
+    /// server, nor for memory.
+    fn drop_pages(&self, file: &F, page: FilePage, order: u8) -> bool;
+
+    /// Allocates room; sleeps.
+    fn room(&self) -> Result<Room<F>> {
+        Room::new()
+    }
+}
+
+/// What a task wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// Which page of the file.
+    pub(crate) page: FilePage,
+    /// How many pages the file has.
+    pub(crate) file_pages: u64,
+    /// For writing.
+    pub(crate) write: bool,
+}
+
+/// Gets the range that has a page of `file`, for use until [`Window::release`].
+///
+/// The error is a negative error number: the server's, `EINTR` after a fatal signal, `ENOMEM`, or
+/// what the window was closed with. Sleeps. The caller must not use another range of the window.
+pub(crate) fn acquire<F: File>(
+    platform: &impl Platform<F>,
+    file: &F,
+    want: Want,
+) -> Result<RangeId, i32> {
+    let killed = |Killed| EINTR.to_errno();
+    let mut busy = 0;
+    loop {
+        let step =
+            platform.update(|window| window.request(file, want.page, want.file_pages, want.write));
+        let polled = match step {
+            Step::Held { id, ahead } => {
+                if ahead {
+                    map_ahead(platform, file, want, false);
+                }
+                return Ok(id);
+            }
+            Step::Join(id) => join(platform, id, want.write),
+            Step::Start(setup) => {
+                start(platform, file, setup);
+                if !setup.upgrade {
+                    map_ahead(platform, file, want, true);
+                }
+                join(platform, setup.id, want.write)
+            }
+            Step::Reclaim(area) => {
+                busy = if reclaim(platform, area) { 0 } else { busy + 1 };
+                if busy > BUSY_TRIES {
+                    platform.pause().map_err(killed)?;
+                    busy = 0;
+                }
+                continue;
+            }
+            Step::Remove => {
+                platform.send_removes()?;
+                continue;
+            }
+            Step::NeedsRoom(id) => {
+                let room = platform.room().map_err(|error| error.to_errno())?;
+                // What is not needed is freed here, without the lock.
+                let _unneeded = platform.update(|window| window.give_room(id, room));
+                continue;
+            }
+            Step::Wait(seen) => {
+                platform
+                    .wait(|window| (window.changes() != seen).then_some(()))
+                    .map_err(killed)?;
+                continue;
+            }
+            Step::Fail(error) => return Err(error),
+        };
+        match polled.map_err(killed)? {
+            Some(result) => return result,
+            None => continue,
+        }
+    }
+}
+
+/// Waits for the answer about a range that the task uses; [`None`] when it is not what is needed.
+fn join<F: File>(
+    platform: &impl Platform<F>,
+    id: RangeId,
+    write: bool,
+) -> Result<Option<Result<RangeId, i32>>, Killed> {
+    let polled = platform.wait(|window| match window.poll(id, write) {
+        Poll::Pending => None,
+        poll => Some(poll),
+    });
+    match polled {
+        Ok(Poll::Held) => Ok(Some(Ok(id))),
+        Ok(Poll::Failed(error)) => Ok(Some(Err(error))),
+        Ok(_) => Ok(None),
+        Err(Killed) => {
+            // The request goes on. What comes of it is for others.
+            platform.update(|window| window.release(id));
+            Err(Killed)
+        }
+    }
+}
+
+/// Sends a request; if that fails, that is the answer.
+fn start<F: File>(platform: &impl Platform<F>, file: &F, setup: Setup) {
+    if let Err(error) = platform.send_setup(file, setup) {
+        platform.update(|window| window.setup_done(setup.id, setup.upgrade, Err(error)));
+    }
+}
+
+/// Takes the ranges of an area from their files; false if some could not be taken.
+pub(crate) fn reclaim<F: File>(platform: &impl Platform<F>, area: Area) -> bool {
+    while let Some(victim) = platform.update(|window| window.reclaim_next(area)) {
+        let taken = platform.drop_pages(&victim.file, victim.page, victim.order);
+        platform.update(|window| window.reclaimed(area, victim.id, taken));
+        if !taken {
+            return false;
+        }
+    }
+    true
+}
+
+/// Asks for what will probably be wanted next; waits for nothing but to be let send.
+fn map_ahead<F: File>(platform: &impl Platform<F>, file: &F, want: Want, missed: bool) {
+    let depth = platform.update(|window| window.depth_ahead(file, want.page, missed));
+    let mut first = true;
+    // Each block may need another to be taken first.
+    let mut left = depth.saturating_mul(2);
+    let mut started = 0;
+    while started < depth && left > 0 {
+        left -= 1;
+        let step = platform
+            .update(|window| window.request_ahead(file, want.file_pages, want.write, first));
+        match step {
+            Step::Start(setup) => {
+                start(platform, file, setup);
+                started += 1;
+                first = false;
+            }
+            Step::Reclaim(area) if reclaim(platform, area) => {}
+            _ => break,
+        }
+    }
+}

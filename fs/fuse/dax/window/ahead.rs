@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping ahead of a task that goes through a file from front to back.
+//!
+//! A second miss right after the block of the first says that a task does so: blocks after it are
+//! asked for while the task is still busy with this one. The first of them gets a mark, and the use
+//! of it is the sign to ask for more, twice as many as before. Files are read once through with
+//! exactly as many requests as without; one that is left half-way costs at most the depth.
+
+use super::{
+    units::{
+        FilePage,
+        BLOCK_PAGES,
+        TOP_ORDER, //
+    },
+    File,
+    Setup,
+    Step,
+    Window, //
+};
+
+/// The most blocks that are mapped ahead.
+const MAX_DEPTH: u32 = 8;
+
+/// Misses in a row after which blocks are mapped ahead.
+const STREAK: u8 = 2;
+
+/// How a file is being read, block by block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The block after the last one that was asked for.
+    next: u64,
+    /// How many misses came in a row.
+    streak: u8,
+    /// How many blocks were last mapped ahead.
+    depth: u8,
+}
+
+impl Run {
+    /// `block` was not there.
+    fn missed(&mut self, block: u64) {
+        if block == self.next {
+            self.streak = self.streak.saturating_add(1);
+        } else {
+            *self = Run {
+                streak: 1,
+                ..Run::default()
+            };
+        }
+        self.next = block.saturating_add(1);
+    }
+
+    /// How many blocks to map ahead now.
+    fn deepen(&mut self, most: u32) -> u32 {
+        if self.streak < STREAK {
+            return 0;
+        }
+        let depth = u32::from(self.depth).saturating_mul(2).clamp(1, MAX_DEPTH);
+        let depth = depth.min(most);
+        // CAST: At most `MAX_DEPTH`.
+        self.depth = depth as u8;
+        depth
+    }
+}
+
+impl<F: File> Window<F> {
+    /// `page` of `file` was not mapped, or had a mark: how many blocks should be mapped ahead.
+    pub(crate) fn depth_ahead(&mut self, file: &F, page: FilePage, missed: bool) -> u32 {
+        let mut run = file.run();
+        if missed {
+            run.missed(page.block());
+        }
+        // What is mapped ahead must not push out what is about to be used.
+        let depth = run.deepen(self.blocks() / 4);
+        file.set_run(run);
+        depth
+    }
+
+    /// What to do to map the next block ahead: [`Step::Start`], which nobody has to wait for,
+    /// [`Step::Reclaim`], after which this is asked again, or anything else, which ends it.
+    ///
+    /// `first` is for the block that is to get the mark.
+    pub(crate) fn request_ahead(
+        &mut self,
+        file: &F,
+        file_pages: u64,
+        write: bool,
+        first: bool,
+    ) -> Step {
+        let mut run = file.run();
+        let page = FilePage(run.next.saturating_mul(u64::from(BLOCK_PAGES)));
+        let whole = page.0.saturating_add(u64::from(BLOCK_PAGES)) <= file_pages;
+        if !whole || self.closed.is_some() {
+            return Step::Wait(self.changes);
+        }
+        if self.index.find(&self.table, file, page.block(), Some).is_some() {
+            // Somebody was faster; leave the rest to him.
+            return Step::Wait(self.changes);
+        }
+        match self.allocate(file, page, file_pages) {
+            Ok((id, page)) => {
+                run.next = run.next.saturating_add(1);
+                file.set_run(run);
+                let setup: Setup = self.begin_setup(file, id, page, write, 0);
+                let record = self.table.get_mut(id);
+                record.mark = first && record.order == TOP_ORDER;
+                self.counters.ahead += 1;
+                Step::Start(setup)
+            }
+            Err(step) => step,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How files lose ranges: to others who need the room, because the file goes, or because memory
+//! failed.
+
+use super::{
+    table::{
+        List,
+        Queued,
+        Siblings,
+        State, //
+    },
+    units::{
+        FilePage,
+        RangeId,
+        //
+    },
+    Area,
+    File,
+    Window, //
+};
+
+/// How many of the ranges that were used longest ago are looked at for one that can be taken.
+/// Those that are in use are at the other end, so that the first will nearly always do.
+const CANDIDATES: u32 = 64;
+
+/// A range that is to be taken from its file.
+pub(crate) struct Victim<F> {
+    pub(crate) id: RangeId,
+    pub(crate) file: F,
+    /// The first page of the file that is there.
+    pub(crate) page: FilePage,
+    pub(crate) order: u8,
+}
+
+impl<F: File> Window<F> {
+    /// Whether `id`, a mapped range, is used by nobody but through page tables.
+    pub(super) fn may_reclaim(&self, id: RangeId) -> bool {
+        let record = self.table.get(id);
+        record.state == State::Mapped
+            && record.users == 0
+            && record.pins == 0
+            && !record.upgrading
+    }
+
+    pub(super) fn begin_reclaim(&mut self, id: RangeId) {
+        self.leave_lru(id);
+        self.table.get_mut(id).state = State::Reclaiming;
+    }
+
+    /// Finds what to take so that there is a range of `order`, and marks it.
+    ///
+    /// The range that was used longest ago, if it is large enough; otherwise all that is around it.
+    /// A larger area is taken as a whole or not at all.
+    pub(super) fn plan_reclaim(&mut self, order: u8) -> Option<Area> {
+        let mut at = self.lru.first.some();
+        let mut looked = RangeId::NONE;
+        for _ in 0..CANDIDATES {
+            let id = at?;
+            at = List::next::<Queued, F>(&self.table, id);
+            if !self.may_reclaim(id) {
+                continue;
+            }
+            let own = self.table.get(id).order;
+            if own >= order {
+                self.begin_reclaim(id);
+                return Some(Area {
+                    start: id,
+                    order: own,
+                });
+            }
+            let start = id.align_down(order);
+            if start == looked || !self.may_reclaim_area(start, order) {
+                looked = start;
+                continue;
+            }
+            self.mark_area(start, order);
+            return Some(Area { start, order });
+        }
+        None
+    }
+
+    /// Whether all of an area is free or can be taken.
+    fn may_reclaim_area(&self, start: RangeId, order: u8) -> bool {
+        let mut at = start;
+        while start.pages(order).contains(&at.0) {
+            let record = self.table.get(at);
+            match record.state {
+                State::Mapped if self.may_reclaim(at) => {}
+                State::Clean | State::Stale => {}
+                _ => return false,
+            }
+            at = RangeId(at.0.saturating_add(1 << record.order));
+        }
+        true
+    }
+
+    fn mark_area(&mut self, start: RangeId, order: u8) {
+        let mut at = start;
+        while start.pages(order).contains(&at.0) {
+            let next = RangeId(at.0.saturating_add(1 << self.table.get(at).order));
+            if self.table.get(at).state == State::Mapped {
+                self.begin_reclaim(at);
+            }
+            at = next;
+        }
+    }
+
+    /// What of an area is still to be taken; [`Window::reclaimed`] has to follow for each.
+    ///
+    /// Only the task that was told to take the area asks.
+    pub(crate) fn reclaim_next(&self, area: Area) -> Option<Victim<F>> {
+        let mut at = area.start;
+        while area.start.pages(area.order).contains(&at.0) {
+            let record = self.table.get(at);
+            if record.state == State::Reclaiming {
+                return Some(Victim {
+                    id: at,
+                    file: record.file.clone()?,
+                    page: record.page,
+                    order: record.order,
+                });
+            }
+            at = RangeId(at.0.saturating_add(1 << record.order));
+        }
+        None
+    }
+
+    /// A range's pages were taken from its file; or not, because somebody has references to them.
+    /// Then the rest of the area would be taken in vain, and is left as it is.
+    pub(crate) fn reclaimed(&mut self, area: Area, id: RangeId, taken: bool) {
+        if self.table.get(id).state != State::Reclaiming {
+            return;
+        }
+        if taken {
+            self.unlink_file(id);
+            self.free.put_stale(&mut self.table, id);
+            self.counters.reclaims += 1;
+        } else {
+            self.counters.busy += 1;
+            while let Some(victim) = self.reclaim_next(area) {
+                self.enter_lru(victim.id);
+            }
+        }
+        self.changed();
+    }
+
+    /// Any range that can be taken.
+    pub(crate) fn take_any(&mut self) -> Option<Area> {
+        self.plan_reclaim(0)
+    }
+
+    /// Takes all that `file` has, because its inode goes away; false when that has to be asked for
+    /// again after a change, since somebody is looking at the inode.
+    ///
+    /// The server is not asked for anything: whoever needs the room will.
+    pub(crate) fn forget(&mut self, file: &F) -> bool {
+        let mut at = file.ranges().first;
+        while let Some(id) = at.some() {
+            let record = self.table.get(id);
+            if record.state == State::Reclaiming || record.pins > 0 {
+                return false;
+            }
+            at = List::next::<Siblings, F>(&self.table, id).unwrap_or(RangeId::NONE);
+        }
+        while let Some(id) = file.ranges().first.some() {
+            let record = self.table.get(id);
+            let (state, upgrading) = (record.state, record.upgrading);
+            self.unlink_file(id);
+            if state != State::Mapped {
+                // The server has not answered. When it does, nobody needs it any more.
+                continue;
+            }
+            self.leave_lru(id);
+            if upgrading {
+                let record = self.table.get_mut(id);
+                record.state = State::Setup;
+                record.error = 0;
+            } else {
+                self.table.get_mut(id).users = 0;
+                self.free.put_stale(&mut self.table, id);
+            }
+        }
+        self.changed();
+        true
+    }
+
+    /// A page of the window failed: no more use of the range that it is in.
+    ///
+    /// If a file has it mapped, that is returned, and the inode stays until [`Window::unpin`].
+    pub(crate) fn fail(&mut self, page: RangeId) -> Option<Victim<F>> {
+        let id = self.table.head_of(page).some()?;
+        let record = self.table.get_mut(id);
+        record.poisoned |= !matches!(record.state, State::Clean | State::Stale | State::Retired);
+        match record.state {
+            State::Clean | State::Stale => {
+                self.free.retire_free(&mut self.table, id);
+                self.counters.retired += 1;
+                self.changed();
+                None
+            }
+            State::Mapped => {
+                let (page, order) = (record.page, record.order);
+                let file = record.file.clone()?;
+                record.pins += 1;
+                self.changed();
+                Some(Victim {
+                    id,
+                    file,
+                    page,
+                    order,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends what [`Window::fail`] began. The area, if any, is to be reclaimed by the caller.
+    pub(crate) fn unpin(&mut self, id: RangeId) -> Option<Area> {
+        let record = self.table.get_mut(id);
+        record.pins = record.pins.saturating_sub(1);
+        let order = record.order;
+        self.changed();
+        if !self.may_reclaim(id) {
+            return None;
+        }
+        self.begin_reclaim(id);
+        Some(Area { start: id, order })
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The parts of the window that no file has.
+//!
+//! Clean ranges are kept by the buddy rule: two halves that are both clean become one. Stale ones
+//! keep their size until the server has removed what is there.
+
+use super::{
+    table::{
+        List,
+        Queued,
+        State,
+        Table, //
+    },
+    units::{
+        RangeId,
+        BLOCK_PAGES,
+        ORDERS,
+        TOP_ORDER, //
+    },
+};
+
+/// What may be had of a size.
+pub(crate) enum Found {
+    /// This range, which is in no list any more.
+    Range(RangeId),
+    /// The block of this range has to be cut, for which its pages need records.
+    NeedsRoom(RangeId),
+    /// Nothing.
+    Nothing,
+}
+
+pub(crate) struct Free {
+    clean: [List; ORDERS],
+    stale: [List; ORDERS],
+    /// Poisoned ranges that the server has yet to be told of.
+    bad: List,
+    /// How many ranges are stale or bad.
+    stale_count: u32,
+    /// Pages that are not retired.
+    in_service: u32,
+    /// Blocks without a retired page.
+    whole_blocks: u32,
+}
+
+impl Free {
+    /// All of `table` is clean.
+    pub(crate) fn new<F>(table: &mut Table<F>) -> Self {
+        let mut free = Self {
+            clean: [List::EMPTY; ORDERS],
+            stale: [List::EMPTY; ORDERS],
+            bad: List::EMPTY,
+            stale_count: 0,
+            in_service: 0,
+            whole_blocks: 0,
+        };
+        for block in 0..table.blocks() {
+            free.put_clean(table, RangeId(block << TOP_ORDER), TOP_ORDER);
+            free.in_service = free.in_service.saturating_add(BLOCK_PAGES);
+            free.whole_blocks += 1;
+        }
+        free
+    }
+
+    /// How many ranges the server may be asked to remove.
+    pub(crate) fn stale_count(&self) -> u32 {
+        self.stale_count
+    }
+
+    /// The largest order that there can ever be, if there is any.
+    pub(crate) fn largest_order(&self, smallest: u8) -> Option<u8> {
+        match (self.whole_blocks, self.in_service) {
+            (_, 0) => None,
+            // What is left of the blocks may be in pieces.
+            (0, _) => Some(smallest),
+            _ => Some(TOP_ORDER),
+        }
+    }
+
+    /// Takes a range of `order`: of exactly that size if there is one, or cut from a larger one.
+    pub(crate) fn take<F>(&mut self, table: &mut Table<F>, order: u8) -> Found {
+        let at = usize::from(order);
+        if let Some(id) = self.clean.get(at).and_then(|list| list.first.some()) {
+            self.unlink(table, id);
+            return Found::Range(id);
+        }
+        if let Some(id) = self.stale.get(at).and_then(|list| list.first.some()) {
+            self.unlink(table, id);
+            return Found::Range(id);
+        }
+        for larger in order.saturating_add(1)..=TOP_ORDER {
+            let list = self.clean.get(usize::from(larger));
+            let Some(id) = list.and_then(|list| list.first.some()) else {
+                continue;
+            };
+            if !table.has_room(id) {
+                return Found::NeedsRoom(id);
+            }
+            self.unlink(table, id);
+            for half in (order..larger).rev() {
+                self.put_list(table, id.buddy(half), half, State::Clean);
+            }
+            table.get_mut(id).order = order;
+            return Found::Range(id);
+        }
+        Found::Nothing
+    }
+
+    fn list(&mut self, state: State, poisoned: bool, order: u8) -> Option<&mut List> {
+        match (state, poisoned) {
+            (State::Clean, _) => self.clean.get_mut(usize::from(order)),
+            (_, true) => Some(&mut self.bad),
+            (_, false) => self.stale.get_mut(usize::from(order)),
+        }
+    }
+
+    fn put_list<F>(&mut self, table: &mut Table<F>, id: RangeId, order: u8, state: State) {
+        let record = table.get_mut(id);
+        record.state = state;
+        record.order = order;
+        let poisoned = record.poisoned;
+        if let Some(list) = self.list(state, poisoned, order) {
+            list.push_back::<Queued, F>(table, id);
+        }
+        if state == State::Stale {
+            self.stale_count += 1;
+        }
+    }
+
+    /// Takes `id`, which is clean or stale, out of its list.
+    fn unlink<F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        let record = table.get(id);
+        let (state, poisoned, order) = (record.state, record.poisoned, record.order);
+        if let Some(list) = self.list(state, poisoned, order) {
+            list.remove::<Queued, F>(table, id);
+        }
+        if state == State::Stale {
+            self.stale_count = self.stale_count.saturating_sub(1);
+        }
+    }
+
+    /// Makes `id` clean, and one with what is clean beside it.
+    pub(crate) fn put_clean<F>(&mut self, table: &mut Table<F>, id: RangeId, order: u8) {
+        let (mut id, mut order) = (id, order);
+        while order < TOP_ORDER {
+            let buddy = id.buddy(order);
+            let other = table.get(buddy);
+            if other.state != State::Clean || other.order != order {
+                break;
+            }
+            self.unlink(table, buddy);
+            table.get_mut(id).state = State::Inside;
+            table.get_mut(buddy).state = State::Inside;
+            id = id.min(buddy);
+            order += 1;
+        }
+        self.put_list(table, id, order, State::Clean);
+    }
+
+    /// Makes `id` stale.
+    pub(crate) fn put_stale<F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        let order = table.get(id).order;
+        self.put_list(table, id, order, State::Stale);
+    }
+
+    /// Takes a stale range, to have the server remove it; bad ones come first.
+    pub(crate) fn take_stale<F>(&mut self, table: &mut Table<F>) -> Option<RangeId> {
+        let lists = core::iter::once(&self.bad).chain(&self.stale);
+        let id = lists.filter_map(|list| list.first.some()).next()?;
+        self.unlink(table, id);
+        Some(id)
+    }
+
+    /// Takes `id` out of service; it is in no list.
+    pub(crate) fn retire<F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        let order = table.get(id).order;
+        let block = RangeId(id.block() << TOP_ORDER);
+        if !self.block_has_retired(table, block) {
+            self.whole_blocks = self.whole_blocks.saturating_sub(1);
+        }
+        table.get_mut(id).state = State::Retired;
+        self.in_service = self.in_service.saturating_sub(1 << order);
+    }
+
+    /// Takes `id`, which is clean or stale, out of service.
+    pub(crate) fn retire_free<F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        self.unlink(table, id);
+        self.retire(table, id);
+    }
+
+    fn block_has_retired<F>(&self, table: &Table<F>, block: RangeId) -> bool {
+        let mut at = block;
+        while at.block() == block.block() {
+            let record = table.get(at);
+            if record.state == State::Retired {
+                return true;
+            }
+            at = RangeId(at.0.saturating_add(1 << record.order));
+        }
+        false
+    }
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The records of all ranges, and lists of them.
+//!
+//! A range is a naturally aligned power of two of pages. Its record is found by its first page;
+//! the other pages' records say [`State::Inside`]. The records of a 2 MiB block that was never cut
+//! are not even allocated but for the first, so that a window of large ranges costs next to
+//! nothing.
+
+use super::units::{
+    RangeId,
+    BLOCK_PAGES, //
+};
+use kernel::prelude::*;
+
+/// Where a range is in its life.
+///
+/// ```text
+///         +------------------------------ removed ------------------------------+
+///         v                                                                     |
+///       Clean --> Setup --> Mapped --> Reclaiming --> Stale --> Removing -------+
+///                  ^  |        |                      ^ |                       |
+///                  |  +--------|------ failed --------+ |                  (poisoned)
+///                  |           +------ file gone -------+                       v
+///                  +------------------ used again ------+                    Retired
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Not the first page of a range.
+    Inside,
+    /// Free; the server has nothing there.
+    Clean,
+    /// Free, but the server may still have something there. Mapping a range of the same place and
+    /// size replaces that; anything else has to remove it first.
+    Stale,
+    /// The server was asked to map it, or it said no and those who wait have not all heard yet.
+    Setup,
+    /// Part of a file is there.
+    Mapped,
+    /// Mapped, but its pages are being taken from the file's users. Nobody new may use it.
+    Reclaiming,
+    /// The server was asked to remove what it has there.
+    Removing,
+    /// Out of service.
+    Retired,
+}
+
+/// A neighbourhood in a list.
+#[derive(Clone, Copy)]
+pub(crate) struct Link {
+    prev: RangeId,
+    next: RangeId,
+}
+
+impl Link {
+    const NONE: Self = Self {
+        prev: RangeId::NONE,
+        next: RangeId::NONE,
+    };
+}
+
+/// What is known of a range.
+pub(crate) struct Record<F> {
+    pub(crate) state: State,
+    pub(crate) order: u8,
+    /// The server maps it for writing.
+    pub(crate) writable: bool,
+    /// The server was asked to map it for writing, while it is in use for reading.
+    pub(crate) upgrading: bool,
+    /// Some of its memory failed: no more use, and never again.
+    pub(crate) poisoned: bool,
+    /// It was mapped ahead of its use, and its use says to map further ahead.
+    pub(crate) mark: bool,
+    /// Why the server refused, a negative error number; 0 when it did not.
+    pub(crate) error: i32,
+    /// How many use it, or wait for it to be mapped.
+    pub(crate) users: u32,
+    /// How many look at its file's inode, which must not go away meanwhile.
+    pub(crate) pins: u32,
+    /// Whose it is.
+    pub(crate) file: Option<F>,
+    /// The first page of the file that is there.
+    pub(crate) page: super::units::FilePage,
+    /// In the list that its state says.
+    pub(crate) queue: Link,
+    /// In the list of its file.
+    pub(crate) sibling: Link,
+    /// The next in its chain of the index.
+    pub(crate) chain: RangeId,
+}
+
+impl<F> Record<F> {
+    fn inside() -> Self {
+        Self {
+            state: State::Inside,
+            order: 0,
+            writable: false,
+            upgrading: false,
+            poisoned: false,
+            mark: false,
+            error: 0,
+            users: 0,
+            pins: 0,
+            file: None,
+            page: super::units::FilePage(0),
+            queue: Link::NONE,
+            sibling: Link::NONE,
+            chain: RangeId::NONE,
+        }
+    }
+}
+
+/// Room for the records of the pages of a block that was not cut before.
+pub(crate) struct Room<F>(KVVec<Record<F>>);
+
+impl<F> Room<F> {
+    /// Allocates it; sleeps.
+    pub(crate) fn new() -> Result<Self> {
+        let pages = BLOCK_PAGES as usize - 1;
+        let mut records = KVVec::with_capacity(pages, GFP_KERNEL)?;
+        for _ in 0..pages {
+            records.push(Record::inside(), GFP_KERNEL)?;
+        }
+        Ok(Self(records))
+    }
+}
+
+struct Block<F> {
+    first: Record<F>,
+    rest: Option<Room<F>>,
+}
+
+/// All records of a window.
+pub(crate) struct Table<F> {
+    blocks: KVVec<Block<F>>,
+    /// Stands for what does not exist, so that no number of a range can be a reason to panic.
+    nobody: Record<F>,
+}
+
+impl<F> Table<F> {
+    /// Records for `blocks` blocks, each an `Inside` of nothing yet; sleeps.
+    pub(crate) fn new(blocks: u32) -> Result<Self> {
+        let mut table = KVVec::with_capacity(blocks as usize, GFP_KERNEL)?;
+        for _ in 0..blocks {
+            let block = Block {
+                first: Record::inside(),
+                rest: None,
+            };
+            table.push(block, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            blocks: table,
+            nobody: Record::inside(),
+        })
+    }
+
+    /// How many blocks.
+    pub(crate) fn blocks(&self) -> u32 {
+        // CAST: Made from such a number.
+        self.blocks.len() as u32
+    }
+
+    /// The record of the page `id`.
+    #[inline]
+    pub(crate) fn get(&self, id: RangeId) -> &Record<F> {
+        let inside = id.0 % BLOCK_PAGES;
+        let found = self
+            .blocks
+            .get(id.block() as usize)
+            .and_then(|block| match (inside, &block.rest) {
+                (0, _) => Some(&block.first),
+                (_, Some(room)) => room.0.get(inside as usize - 1),
+                (_, None) => None,
+            });
+        found.unwrap_or(&self.nobody)
+    }
+
+    /// The record of the page `id`, to be changed.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: RangeId) -> &mut Record<F> {
+        let inside = id.0 % BLOCK_PAGES;
+        let found = self
+            .blocks
+            .get_mut(id.block() as usize)
+            .and_then(|block| match (inside, &mut block.rest) {
+                (0, _) => Some(&mut block.first),
+                (_, Some(room)) => room.0.get_mut(inside as usize - 1),
+                (_, None) => None,
+            });
+        found.unwrap_or(&mut self.nobody)
+    }
+
+    /// Whether the pages of the block of `id` have records.
+    pub(crate) fn has_room(&self, id: RangeId) -> bool {
+        self.blocks
+            .get(id.block() as usize)
+            .is_some_and(|block| block.rest.is_some())
+    }
+
+    /// Has the pages of the block of `id` get records; gives back what is not needed.
+    pub(crate) fn give_room(&mut self, id: RangeId, room: Room<F>) -> Option<Room<F>> {
+        match self.blocks.get_mut(id.block() as usize) {
+            Some(block) if block.rest.is_none() => {
+                block.rest = Some(room);
+                None
+            }
+            _ => Some(room),
+        }
+    }
+
+    /// The range that `page` is in: a block has at most one of each order that could hold it.
+    pub(crate) fn head_of(&self, page: RangeId) -> RangeId {
+        for order in 0..super::units::ORDERS as u8 {
+            let start = page.align_down(order);
+            let record = self.get(start);
+            if record.state != State::Inside && start.pages(record.order).contains(&page.0) {
+                return start;
+            }
+        }
+        RangeId::NONE
+    }
+}
+
+/// Which of a record's links a list goes along.
+pub(crate) trait Along {
+    /// The link of `record`.
+    fn link<F>(record: &Record<F>) -> &Link;
+    /// The link of `record`, to be changed.
+    fn link_mut<F>(record: &mut Record<F>) -> &mut Link;
+}
+
+/// The lists that ranges of one state are in.
+pub(crate) struct Queued;
+
+impl Along for Queued {
+    #[inline]
+    fn link<F>(record: &Record<F>) -> &Link {
+        &record.queue
+    }
+    #[inline]
+    fn link_mut<F>(record: &mut Record<F>) -> &mut Link {
+        &mut record.queue
+    }
+}
+
+/// The lists of what belongs to one file.
+pub(crate) struct Siblings;
+
+impl Along for Siblings {
+    #[inline]
+    fn link<F>(record: &Record<F>) -> &Link {
+        &record.sibling
+    }
+    #[inline]
+    fn link_mut<F>(record: &mut Record<F>) -> &mut Link {
+        &mut record.sibling
+    }
+}
+
+/// The ends of a list.
+#[derive(Clone, Copy)]
+pub(crate) struct List {
+    pub(crate) first: RangeId,
+    pub(crate) last: RangeId,
+}
+
+impl List {
+    /// A list of nothing.
+    pub(crate) const EMPTY: Self = Self {
+        first: RangeId::NONE,
+        last: RangeId::NONE,
+    };
+
+    /// Puts `id`, which is in no such list, at the end.
+    #[inline]
+    pub(crate) fn push_back<L: Along, F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        let last = self.last;
+        *L::link_mut(table.get_mut(id)) = Link {
+            prev: last,
+            next: RangeId::NONE,
+        };
+        match last.some() {
+            Some(last) => L::link_mut(table.get_mut(last)).next = id,
+            None => self.first = id,
+        }
+        self.last = id;
+    }
+
+    /// Takes `id`, which is in this list, out.
+    #[inline]
+    pub(crate) fn remove<L: Along, F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        let link = core::mem::replace(L::link_mut(table.get_mut(id)), Link::NONE);
+        match link.prev.some() {
+            Some(prev) => L::link_mut(table.get_mut(prev)).next = link.next,
+            None => self.first = link.next,
+        }
+        match link.next.some() {
+            Some(next) => L::link_mut(table.get_mut(next)).prev = link.prev,
+            None => self.last = link.prev,
+        }
+    }
+
+    /// What comes after `id`.
+    #[inline]
+    pub(crate) fn next<L: Along, F>(table: &Table<F>, id: RangeId) -> Option<RangeId> {
+        L::link(table.get(id)).next.some()
+    }
+}
