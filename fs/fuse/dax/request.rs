@@ -9,6 +9,7 @@ use super::{
     conn::Conn,
     file::FileRef,
     window::{
+        answer::result_of,
         units::{
             order_bytes,
             RangeId, //
@@ -26,19 +27,6 @@ use kernel::{
 
 /// The most ranges that one request removes: what fits a page, as in C.
 const BATCH: usize = 256;
-
-/// The last of the error numbers that a server may give; anything else is made up.
-const MIN_ERROR: c_int = -4095;
-
-/// What an answer says.
-fn result_of(error: c_int) -> Result<(), i32> {
-    match error {
-        0 => Ok(()),
-        MIN_ERROR..0 => Err(error),
-        // C takes a positive number for success, and uses memory that nothing is mapped to.
-        _ => Err(EIO.to_errno()),
-    }
-}
 
 fn input<T>(value: &T) -> bindings::fuse_in_arg {
     bindings::fuse_in_arg {

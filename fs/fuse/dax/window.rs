@@ -14,6 +14,8 @@
 pub(crate) mod acquire;
 #[path = "window/ahead.rs"]
 pub(crate) mod ahead;
+#[path = "window/answer.rs"]
+pub(crate) mod answer;
 #[path = "window/evict.rs"]
 pub(crate) mod evict;
 #[path = "window/free.rs"]

@@ -12,8 +12,7 @@ use super::{
     },
     units::{
         FilePage,
-        RangeId,
-        //
+        RangeId, //
     },
     Area,
     File,

@@ -13,27 +13,29 @@
 
 // Without the tests nothing calls them.
 #[cfg_attr(not(test), allow(dead_code))]
-#[path = "../../../../drivers/dax/dax_core/holders.rs"]
-mod holders;
-#[cfg_attr(not(test), allow(dead_code))]
-#[path = "../../../../drivers/nvdimm/pmem_rust/poison_map.rs"]
-mod poison_map;
-#[cfg_attr(not(test), allow(dead_code))]
-#[path = "../../../../fs/xfs/notify/ranges.rs"]
-mod xfs_ranges;
-
-#[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../drivers/nvdimm/pmem_rust/agent.rs"]
 mod agent;
 #[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../fs/dax/fs_dax/compare.rs"]
 mod compare;
 #[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../drivers/dax/dax_core/holders.rs"]
+mod holders;
+#[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../mm/memory_failure_dax/ranges.rs"]
 mod memory_failure_ranges;
 #[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../mm/memory_failure_dax/sort.rs"]
 mod memory_failure_sort;
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../drivers/nvdimm/pmem_rust/poison_map.rs"]
+mod poison_map;
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../fs/fuse/dax/window.rs"]
+mod window;
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../fs/xfs/notify/ranges.rs"]
+mod xfs_ranges;
 
 #[cfg(test)]
 mod agent_tests;
@@ -56,5 +58,13 @@ mod memory_failure_ranges_tests;
 mod poison_map_tests;
 #[cfg(test)]
 mod units_tests;
+#[cfg(all(test, not(miri)))]
+mod window_loom;
+#[cfg(test)]
+mod window_tests;
+#[cfg(test)]
+mod window_threads_tests;
+#[cfg(test)]
+mod window_world;
 #[cfg(test)]
 mod xfs_ranges_tests;

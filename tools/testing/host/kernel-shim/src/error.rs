@@ -6,9 +6,19 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(i32);
 
+impl Error {
+    /// Returns the kernel error code.
+    pub fn to_errno(self) -> i32 {
+        self.0
+    }
+}
+
 /// The error codes that the shim returns, and those that the sources under test or the tests use.
 pub mod code {
     use super::Error;
+
+    /// Interrupted system call.
+    pub const EINTR: Error = Error(-4);
 
     /// I/O error.
     pub const EIO: Error = Error(-5);

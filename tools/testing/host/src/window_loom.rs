@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The protocol of the window's waiting under loom: every order in which few tasks can take the
+//! lock and wait for each other, for the server, and for an eviction.
+//!
+//! Loom fails a model in which tasks wait for each other for good, or in which what one task reads
+//! another writes without an order between them. The memory of a range is such a piece: whoever has
+//! a range reads it, and who takes it from its file writes it.
+
+use crate::{
+    window::{
+        acquire::{
+            acquire,
+            reclaim,
+            Killed,
+            Platform,
+            Want, //
+        },
+        units::{
+            FilePage,
+            BLOCK_PAGES, //
+        },
+        Setup,
+        Window, //
+    },
+    window_world::TestFile,
+};
+use loom::{
+    cell::UnsafeCell,
+    model::Builder,
+    sync::{
+        Condvar,
+        Mutex, //
+    },
+    thread, //
+};
+use std::sync::Arc;
+
+const BLOCK: u64 = BLOCK_PAGES as u64;
+
+/// Goes through `model` in every order in which tasks are stopped twice where they could go on.
+fn check(model: fn()) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.check(model);
+}
+
+struct Loom {
+    window: Mutex<Window<TestFile>>,
+    changed: Condvar,
+    /// Requests that the server has not seen.
+    jobs: Mutex<Vec<Setup>>,
+    /// The memory of the only range.
+    memory: UnsafeCell<u64>,
+    killed: bool,
+}
+
+// SAFETY: Loom watches over `memory`, which is what the models are about.
+unsafe impl Sync for Loom {}
+// SAFETY: As above.
+unsafe impl Send for Loom {}
+
+impl Loom {
+    fn new(killed: bool) -> Arc<Self> {
+        Arc::new(Self {
+            window: Mutex::new(Window::new(BLOCK).unwrap()),
+            changed: Condvar::new(),
+            jobs: Mutex::new(Vec::new()),
+            memory: UnsafeCell::new(0),
+            killed,
+        })
+    }
+
+    /// Uses a page of a file once.
+    fn touch(&self, file: &TestFile, block: u64) -> Result<(), i32> {
+        let want = Want {
+            page: FilePage(block * BLOCK),
+            file_pages: 2 * BLOCK,
+            write: false,
+        };
+        let id = acquire(self, file, want)?;
+        self.memory.with(|memory| {
+            // SAFETY: Loom says if this is not so.
+            let _ = unsafe { *memory };
+        });
+        self.update(|window| window.release(id));
+        Ok(())
+    }
+
+    /// The server answers `count` requests.
+    fn serve(&self, count: usize) {
+        for _ in 0..count {
+            loop {
+                let job = self.jobs.lock().unwrap().pop();
+                if let Some(setup) = job {
+                    self.update(|window| window.setup_done(setup.id, setup.upgrade, Ok(())));
+                    break;
+                }
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+impl Platform<TestFile> for Loom {
+    fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
+        let result = f(&mut self.window.lock().unwrap());
+        self.changed.notify_all();
+        result
+    }
+
+    fn wait<R>(
+        &self,
+        mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>,
+    ) -> Result<R, Killed> {
+        let mut window = self.window.lock().unwrap();
+        loop {
+            let before = window.changes();
+            if let Some(result) = f(&mut window) {
+                if window.changes() != before {
+                    self.changed.notify_all();
+                }
+                return Ok(result);
+            }
+            if self.killed {
+                return Err(Killed);
+            }
+            window = self.changed.wait(window).unwrap();
+        }
+    }
+
+    fn pause(&self) -> Result<(), Killed> {
+        panic!("nothing is busy");
+    }
+
+    fn send_setup(&self, _file: &TestFile, setup: Setup) -> Result<(), i32> {
+        self.jobs.lock().unwrap().push(setup);
+        Ok(())
+    }
+
+    fn send_removes(&self) -> Result<(), i32> {
+        while let Some((id, _)) = self.update(|window| window.take_stale()) {
+            self.update(|window| window.removed(id));
+        }
+        Ok(())
+    }
+
+    fn drop_pages(&self, _file: &TestFile, _page: FilePage, _order: u8) -> bool {
+        self.memory.with_mut(|memory| {
+            // SAFETY: Loom says if this is not so.
+            unsafe { *memory += 1 };
+        });
+        true
+    }
+}
+
+/// Two tasks want two parts of a file, and there is room for one: each is served.
+#[test]
+fn two_tasks_one_range() {
+    check(|| {
+        let loom = Loom::new(false);
+        let file = TestFile::new(1);
+        let server = {
+            let loom = loom.clone();
+            thread::spawn(move || loom.serve(2))
+        };
+        let other = {
+            let (loom, file) = (loom.clone(), file.clone());
+            thread::spawn(move || loom.touch(&file, 1).unwrap())
+        };
+        loom.touch(&file, 0).unwrap();
+        other.join().unwrap();
+        server.join().unwrap();
+    });
+}
+
+/// Two tasks want the same: one request serves both.
+#[test]
+fn two_tasks_one_request() {
+    check(|| {
+        let loom = Loom::new(false);
+        let file = TestFile::new(1);
+        let server = {
+            let loom = loom.clone();
+            thread::spawn(move || loom.serve(1))
+        };
+        let other = {
+            let (loom, file) = (loom.clone(), file.clone());
+            thread::spawn(move || loom.touch(&file, 0).unwrap())
+        };
+        loom.touch(&file, 0).unwrap();
+        other.join().unwrap();
+        server.join().unwrap();
+        assert!(loom.jobs.lock().unwrap().is_empty());
+    });
+}
+
+/// A file goes while somebody takes its range: it is not gone before that is done.
+#[test]
+fn eviction_waits_for_reclaim() {
+    check(|| {
+        let loom = Loom::new(false);
+        let (file, other) = (TestFile::new(1), TestFile::new(2));
+        let server = {
+            let loom = loom.clone();
+            thread::spawn(move || loom.serve(2))
+        };
+        loom.touch(&file, 0).unwrap();
+        let task = {
+            let (loom, other) = (loom.clone(), other.clone());
+            thread::spawn(move || loom.touch(&other, 0).unwrap())
+        };
+        loom.wait(|window| window.forget(&file).then_some(()))
+            .unwrap();
+        // From here on nobody may be at what was the file's.
+        task.join().unwrap();
+        server.join().unwrap();
+        assert!(loom.window.lock().unwrap().check());
+    });
+}
+
+/// A page fails while others use and take the range: no order leaves it in service.
+#[test]
+fn a_failure_takes_the_range_out() {
+    check(|| {
+        let loom = Loom::new(false);
+        let file = TestFile::new(1);
+        let server = {
+            let loom = loom.clone();
+            thread::spawn(move || loom.serve(1))
+        };
+        let task = {
+            let (loom, file) = (loom.clone(), file.clone());
+            // Served, or refused because there is no window any more.
+            thread::spawn(move || match loom.touch(&file, 0) {
+                Ok(()) => {}
+                Err(error) => assert_eq!(error, -5),
+            })
+        };
+        server.join().unwrap();
+        let failed = loom.update(|window| window.fail(crate::window::units::RangeId(3)));
+        if let Some(victim) = failed {
+            if let Some(area) = loom.update(|window| window.unpin(victim.id)) {
+                assert!(reclaim(&*loom, area));
+            }
+        }
+        task.join().unwrap();
+        assert_eq!(loom.touch(&file, 0), Err(-5));
+    });
+}
+
+/// The waits of a task that was killed end, and what it asked for is of use to others.
+#[test]
+fn a_killed_task_leaves_nothing_behind() {
+    check(|| {
+        let loom = Loom::new(true);
+        let file = TestFile::new(1);
+        let server = {
+            let loom = loom.clone();
+            thread::spawn(move || loom.serve(1))
+        };
+        let first = loom.touch(&file, 0);
+        assert!(matches!(first, Ok(()) | Err(-4)));
+        server.join().unwrap();
+        loom.touch(&file, 0).unwrap();
+    });
+}

@@ -1,0 +1,598 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `fs/fuse/dax/window.rs` against a model: a server that knows what is where.
+
+use crate::{
+    config::config,
+    window::{
+        acquire::{
+            acquire,
+            Killed,
+            Platform,
+            Want, //
+        },
+        answer::result_of,
+        region::{
+            usable,
+            Region,
+            Wrong, //
+        },
+        units::{
+            order_holding,
+            FilePage,
+            RangeId,
+            BLOCK_PAGES,
+            TOP_ORDER, //
+        },
+        Poll,
+        Setup,
+        Step,
+        Window, //
+    },
+    window_world::{
+        Server,
+        TestFile, //
+    },
+};
+use proptest::prelude::*;
+use std::cell::{
+    Cell,
+    RefCell, //
+};
+
+const BLOCK: u64 = BLOCK_PAGES as u64;
+
+/// A request that was not answered.
+enum Sent {
+    Setup(usize, Setup),
+    Remove(RangeId, u8),
+}
+
+/// A use of a range.
+struct Use {
+    id: RangeId,
+    file: usize,
+    page: FilePage,
+    write: bool,
+    /// Whether the range was there.
+    held: bool,
+}
+
+struct World {
+    window: Window<TestFile>,
+    files: Vec<TestFile>,
+    /// How many pages each has.
+    sizes: Vec<u64>,
+    server: Server,
+    sent: Vec<Sent>,
+    uses: Vec<Use>,
+    /// Pages that failed.
+    failed: Vec<u32>,
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A task wants a page: file, place in the file in thousandths, write.
+    Want(usize, u64, bool),
+    /// The server answers one of the requests, with this.
+    Answer(usize, i32),
+    /// A task ends a use.
+    Release(usize),
+    /// An inode is evicted.
+    Forget(usize),
+    /// A page of the window fails, in thousandths.
+    Fail(u64),
+    /// Something is to be removed.
+    Remove(usize),
+    /// A file gets another size.
+    Resize(usize, u64),
+    /// Somebody has references to pages of the next victim.
+    Busy(usize, u64),
+}
+
+fn event(files: usize) -> impl Strategy<Value = Event> {
+    prop_oneof![
+        12 => (0..files, 0..1000u64, any::<bool>()).prop_map(|(f, p, w)| Event::Want(f, p, w)),
+        8 => (any::<usize>(), prop_oneof![9 => Just(0), 1 => any::<i32>()])
+            .prop_map(|(n, e)| Event::Answer(n, e)),
+        8 => any::<usize>().prop_map(Event::Release),
+        1 => (0..files).prop_map(Event::Forget),
+        1 => (0..1000u64).prop_map(Event::Fail),
+        1 => (0..4usize).prop_map(Event::Remove),
+        1 => (0..files, 1..4 * BLOCK).prop_map(|(f, s)| Event::Resize(f, s)),
+        1 => (0..files, 0..1000u64).prop_map(|(f, p)| Event::Busy(f, p)),
+    ]
+}
+
+impl World {
+    fn new(blocks: u64, sizes: Vec<u64>, alignment: u32) -> Self {
+        let mut window = Window::new(blocks * BLOCK).unwrap();
+        assert!(window.set_alignment(alignment));
+        Self {
+            window,
+            files: (0..sizes.len()).map(TestFile::new).collect(),
+            sizes,
+            server: Server::new((blocks * BLOCK) as usize),
+            sent: Vec::new(),
+            uses: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    fn page(&self, file: usize, place: u64) -> FilePage {
+        FilePage(self.sizes[file] * place / 1000)
+    }
+
+    /// The server does what it is asked for in the order in which it is asked.
+    fn send_setup(&mut self, file: usize, setup: Setup) {
+        self.server.setup(file, &setup);
+        self.sent.push(Sent::Setup(file, setup));
+    }
+
+    fn send_removes(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some((id, order)) = self.window.take_stale() else {
+                break;
+            };
+            self.server.remove(id, order);
+            self.sent.push(Sent::Remove(id, order));
+        }
+    }
+
+    /// Goes as far as a task can go without waiting.
+    fn want(&mut self, file: usize, page: FilePage, write: bool, busy: bool) {
+        let pages = self.sizes[file];
+        let mut refused = false;
+        for _ in 0..64 {
+            let step = self
+                .window
+                .request(&self.files[file].clone(), page, pages, write);
+            match step {
+                Step::Held { id, .. } => {
+                    self.use_range(id, file, page, write, true);
+                    return;
+                }
+                Step::Join(id) => {
+                    self.use_range(id, file, page, write, false);
+                    return;
+                }
+                Step::Start(setup) => {
+                    self.use_range(setup.id, file, page, write, false);
+                    self.send_setup(file, setup);
+                    let depth = self.window.depth_ahead(&self.files[file].clone(), page, true);
+                    for number in 0..depth {
+                        let file_ref = self.files[file].clone();
+                        let step =
+                            self.window.request_ahead(&file_ref, pages, write, number == 0);
+                        match step {
+                            Step::Start(setup) => self.send_setup(file, setup),
+                            Step::Reclaim(area) => self.reclaim(area, false),
+                            _ => break,
+                        }
+                    }
+                    return;
+                }
+                Step::Reclaim(area) => {
+                    self.reclaim(area, busy && !refused);
+                    refused = true;
+                }
+                Step::Remove => self.send_removes(256),
+                Step::NeedsRoom(id) => {
+                    let room = crate::window::table::Room::new().unwrap();
+                    assert!(self.window.give_room(id, room).is_none());
+                }
+                Step::Wait(_) | Step::Fail(_) => return,
+            }
+            assert!(self.window.check());
+        }
+        panic!("a task that need not wait gets on");
+    }
+
+    fn reclaim(&mut self, area: crate::window::Area, refuse: bool) {
+        while let Some(victim) = self.window.reclaim_next(area) {
+            // Nobody may be at the range: what it has may change from now on.
+            assert!(!self.uses.iter().any(|it| it.id == victim.id && it.held));
+            self.window.reclaimed(area, victim.id, !refuse);
+            assert!(self.window.check());
+        }
+    }
+
+    fn use_range(&mut self, id: RangeId, file: usize, page: FilePage, write: bool, held: bool) {
+        self.uses.push(Use {
+            id,
+            file,
+            page,
+            write,
+            held,
+        });
+    }
+
+    fn poll(&mut self) {
+        let mut at = 0;
+        while at < self.uses.len() {
+            let it = &mut self.uses[at];
+            if it.held {
+                at += 1;
+                continue;
+            }
+            match self.window.poll(it.id, it.write) {
+                Poll::Pending => at += 1,
+                Poll::Held => {
+                    it.held = true;
+                    at += 1;
+                }
+                Poll::Failed(error) => {
+                    assert!((-4095..0).contains(&error));
+                    self.uses.remove(at);
+                }
+                Poll::Again => {
+                    self.uses.remove(at);
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, event: &Event) {
+        match *event {
+            Event::Want(file, place, write) => {
+                let page = self.page(file, place);
+                self.want(file, page, write, false);
+            }
+            Event::Busy(file, place) => {
+                let page = self.page(file, place);
+                self.want(file, page, false, true);
+            }
+            Event::Answer(number, error) if !self.sent.is_empty() => {
+                match self.sent.remove(number % self.sent.len()) {
+                    Sent::Setup(_, setup) => {
+                        self.window
+                            .setup_done(setup.id, setup.upgrade, result_of(error));
+                    }
+                    Sent::Remove(id, _) => self.window.removed(id),
+                }
+            }
+            Event::Release(number) if !self.uses.is_empty() => {
+                let it = self.uses.remove(number % self.uses.len());
+                self.window.release(it.id);
+            }
+            Event::Forget(file) if !self.uses.iter().any(|it| it.file == file) => {
+                assert!(self.window.forget(&self.files[file].clone()));
+            }
+            Event::Fail(place) => {
+                let page = (self.server.pages.len() as u64 * place / 1000) as u32;
+                self.failed.push(page);
+                if let Some(victim) = self.window.fail(RangeId(page)) {
+                    assert!(victim.id.pages(victim.order).contains(&page));
+                    // Eviction has to wait.
+                    assert!(!self.window.forget(&victim.file));
+                    if let Some(area) = self.window.unpin(victim.id) {
+                        self.reclaim(area, false);
+                    }
+                }
+            }
+            Event::Remove(most) => self.send_removes(most),
+            Event::Resize(file, size) => self.sizes[file] = size,
+            _ => {}
+        }
+        self.poll();
+        assert!(self.window.check(), "after {event:?}");
+        for it in self.uses.iter().filter(|it| it.held) {
+            let (page, order) = self.window.extent(it.id);
+            assert_eq!(it.page.align_down(order), page);
+            self.server.check(it.id, order, it.file, page, it.write);
+        }
+    }
+
+    /// Everything that is waited for comes to an end: then there must be room for whoever asks.
+    fn settle(&mut self) {
+        while !self.uses.is_empty() || !self.sent.is_empty() {
+            while let Some(it) = self.uses.pop() {
+                self.window.release(it.id);
+            }
+            while !self.sent.is_empty() {
+                self.run(&Event::Answer(0, 0));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// What is in use is what the server has there, whatever happens.
+    #[test]
+    fn what_is_held_is_mapped(
+        blocks in 1..5u64,
+        sizes in prop::collection::vec(prop_oneof![1..64u64, 1..6 * BLOCK], 1..6),
+        alignment in prop_oneof![4 => Just(12u32), 1 => Just(16), 1 => Just(21), 1 => Just(0)],
+        events in prop::collection::vec(event(5), 1..80),
+    ) {
+        let files = sizes.len();
+        let mut world = World::new(blocks, sizes, alignment);
+        for event in &events {
+            let event = match event.clone() {
+                Event::Want(file, place, write) => Event::Want(file % files, place, write),
+                Event::Forget(file) => Event::Forget(file % files),
+                Event::Resize(file, size) => Event::Resize(file % files, size),
+                Event::Busy(file, place) => Event::Busy(file % files, place),
+                event => event,
+            };
+            world.run(&event);
+        }
+        // And in the end everybody gets what he wants, unless all of the window has failed.
+        world.settle();
+        for file in 0..files {
+            world.want(file, FilePage(0), true, false);
+            while world.uses.is_empty() && !world.sent.is_empty() {
+                world.run(&Event::Answer(0, 0));
+                world.want(file, FilePage(0), true, false);
+            }
+            let whole = (world.server.pages.len() / BLOCK_PAGES as usize) as u64;
+            if world.failed.is_empty() {
+                prop_assert!(!world.uses.is_empty(), "file {file} in a window of {whole} blocks");
+            }
+            world.settle();
+        }
+        for file in 0..files {
+            prop_assert!(world.window.forget(&world.files[file].clone()));
+        }
+        prop_assert_eq!(world.window.mapped(), 0);
+    }
+
+    /// No number of a server's is taken for what it is not.
+    #[test]
+    fn errors_are_negative(error in any::<i32>()) {
+        match result_of(error) {
+            Ok(()) => prop_assert_eq!(error, 0),
+            Err(number) => prop_assert!((-4095..0).contains(&number)),
+        }
+    }
+
+    /// A window is used only if it is all in one piece of the device's memory.
+    #[test]
+    fn windows_are_inside_of_bars(start: u64, len: u64, bar_start: u64, bar_len: u64, bits in 36..65u32) {
+        let bar = Region { start: bar_start, len: bar_len };
+        if let Ok(window) = usable(Region { start, len }, Some(&[bar]), bits) {
+            prop_assert_eq!(window.start, start);
+            prop_assert!(window.len <= len && window.len > 0);
+            prop_assert!(window.start >= bar_start);
+            prop_assert!(window.start + window.len <= bar_start + bar_len);
+            prop_assert_eq!((window.start | window.len) % (2 << 20), 0);
+        }
+    }
+}
+
+#[test]
+fn windows_that_cannot_be_are_refused() {
+    let block = 2 << 20;
+    let bar = Region {
+        start: 16 * block,
+        len: 16 * block,
+    };
+    let check = |start, len, expected| {
+        let found = usable(Region { start, len }, Some(&[bar]), 46);
+        assert_eq!(found.map(|window| window.len), expected, "{start:#x} {len:#x}");
+    };
+    check(16 * block, 16 * block, Ok(16 * block));
+    check(17 * block, block + 4096, Ok(block));
+    check(16 * block, 16 * block + 1, Err(Wrong::Outside));
+    check(15 * block, 2 * block, Err(Wrong::Outside));
+    check(16 * block + 4096, block, Err(Wrong::Unaligned));
+    check(16 * block, block - 1, Err(Wrong::Small));
+    check(16 * block, 0, Err(Wrong::Small));
+    check(u64::MAX - block + 1, block, Err(Wrong::Wraps));
+    check(1 << 46, block, Err(Wrong::Wraps));
+    // Without BARs, anything that can be addressed.
+    let window = Region {
+        start: 1 << 40,
+        len: block,
+    };
+    assert_eq!(usable(window, None, 46), Ok(window));
+    assert_eq!(usable(window, None, 64), Ok(window));
+}
+
+#[test]
+fn orders() {
+    assert_eq!(order_holding(0), 0);
+    assert_eq!(order_holding(1), 0);
+    assert_eq!(order_holding(2), 1);
+    assert_eq!(order_holding(3), 2);
+    assert_eq!(order_holding(BLOCK), TOP_ORDER);
+    assert_eq!(order_holding(u64::MAX), TOP_ORDER);
+}
+
+/// A platform whose server answers at once, for one task.
+struct Instant {
+    window: RefCell<Window<TestFile>>,
+    server: RefCell<Server>,
+    removes: Cell<u64>,
+    dropped: RefCell<Vec<(usize, u64)>>,
+}
+
+impl Instant {
+    fn new(blocks: u64) -> Self {
+        Self {
+            window: RefCell::new(Window::new(blocks * BLOCK).unwrap()),
+            server: RefCell::new(Server::new((blocks * BLOCK) as usize)),
+            removes: Cell::new(0),
+            dropped: RefCell::new(Vec::new()),
+        }
+    }
+
+    fn touch(&self, file: &TestFile, page: u64, file_pages: u64, write: bool) {
+        let want = Want {
+            page: FilePage(page),
+            file_pages,
+            write,
+        };
+        let id = acquire(self, file, want).unwrap();
+        self.update(|window| window.release(id));
+    }
+
+    fn setups(&self) -> u64 {
+        self.server.borrow().setups
+    }
+}
+
+impl Platform<TestFile> for Instant {
+    fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
+        f(&mut self.window.borrow_mut())
+    }
+
+    fn wait<R>(
+        &self,
+        mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>,
+    ) -> Result<R, Killed> {
+        Ok(f(&mut self.window.borrow_mut()).expect("there is nobody to wait for"))
+    }
+
+    fn pause(&self) -> Result<(), Killed> {
+        panic!("nothing is busy");
+    }
+
+    fn send_setup(&self, file: &TestFile, setup: Setup) -> Result<(), i32> {
+        use crate::window::File;
+        self.server.borrow_mut().setup(file.id(), &setup);
+        self.window
+            .borrow_mut()
+            .setup_done(setup.id, setup.upgrade, Ok(()));
+        Ok(())
+    }
+
+    fn send_removes(&self) -> Result<(), i32> {
+        self.removes.set(self.removes.get() + 1);
+        for _ in 0..256 {
+            let Some((id, order)) = self.window.borrow_mut().take_stale() else {
+                break;
+            };
+            self.server.borrow_mut().remove(id, order);
+            self.window.borrow_mut().removed(id);
+        }
+        Ok(())
+    }
+
+    fn drop_pages(&self, file: &TestFile, page: FilePage, _order: u8) -> bool {
+        use crate::window::File;
+        self.dropped.borrow_mut().push((file.id(), page.0));
+        true
+    }
+}
+
+#[test]
+fn ten_thousand_small_files_fit_64_mib() {
+    let world = Instant::new(32);
+    let files: Vec<_> = (0..10_000).map(TestFile::new).collect();
+    for _ in 0..3 {
+        for file in &files {
+            world.touch(file, 0, 1, false);
+        }
+    }
+    assert_eq!(world.setups(), 10_000);
+    assert_eq!(world.removes.get(), 0);
+    assert_eq!(world.update(|window| window.mapped()), 10_000);
+    assert!(world.update(|window| window.check()));
+}
+
+#[test]
+fn the_longest_unused_range_goes_first() {
+    let world = Instant::new(4);
+    let file = TestFile::new(1);
+    // Not in a row, which would map ahead.
+    for block in [0, 2, 4, 6] {
+        world.touch(&file, block * BLOCK, 100 * BLOCK, false);
+    }
+    world.touch(&file, 0, 100 * BLOCK, false);
+    world.touch(&file, 4 * BLOCK, 100 * BLOCK, false);
+    world.touch(&file, 8 * BLOCK, 100 * BLOCK, false);
+    world.touch(&file, 10 * BLOCK, 100 * BLOCK, false);
+    assert_eq!(*world.dropped.borrow(), [(1, 2 * BLOCK), (1, 6 * BLOCK)]);
+    // Each miss is one request: nothing is removed, the next mapping replaces it.
+    assert_eq!(world.setups(), 6);
+    assert_eq!(world.removes.get(), 0);
+}
+
+#[test]
+fn a_file_read_through_is_asked_for_once() {
+    for blocks in [1, 2, 4, 64] {
+        let world = Instant::new(blocks);
+        let file = TestFile::new(1);
+        for page in 0..40 * BLOCK {
+            if page % 64 == 0 {
+                world.touch(&file, page, 40 * BLOCK, false);
+            }
+        }
+        assert_eq!(world.setups(), 40);
+        let ahead = world.update(|window| window.counters.ahead);
+        assert_eq!(ahead > 0, blocks >= 4);
+    }
+}
+
+#[test]
+fn a_single_touch_maps_nothing_ahead() {
+    let world = Instant::new(64);
+    let file = TestFile::new(1);
+    world.touch(&file, 0, 40 * BLOCK, false);
+    world.touch(&file, 20 * BLOCK, 40 * BLOCK, false);
+    assert_eq!(world.setups(), 2);
+}
+
+#[test]
+fn a_write_upgrades_once() {
+    let world = Instant::new(2);
+    let file = TestFile::new(1);
+    world.touch(&file, 0, BLOCK, false);
+    world.touch(&file, 3, BLOCK, true);
+    world.touch(&file, 5, BLOCK, true);
+    world.touch(&file, 5, BLOCK, false);
+    assert_eq!(world.setups(), 2);
+    assert_eq!(world.update(|window| window.counters.upgrades), 1);
+}
+
+#[test]
+fn small_ranges_make_room_for_a_large_one() {
+    let world = Instant::new(1);
+    let files: Vec<_> = (0..512).map(TestFile::new).collect();
+    for file in &files {
+        world.touch(file, 0, 1, false);
+    }
+    let large = TestFile::new(1000);
+    world.touch(&large, 0, BLOCK, false);
+    // All at once: two requests for 512 ranges.
+    assert_eq!(world.removes.get(), 2);
+    assert_eq!(world.setups(), 513);
+    world.touch(&files[7], 0, 1, false);
+    assert_eq!(world.update(|window| window.mapped()), 1);
+    assert!(world.update(|window| window.check()));
+}
+
+#[test]
+fn a_growing_file_keeps_its_ranges() {
+    let world = Instant::new(4);
+    let file = TestFile::new(1);
+    for pages in 1..=BLOCK {
+        world.touch(&file, pages - 1, pages, false);
+        for page in 0..pages {
+            world.touch(&file, page, pages, false);
+        }
+    }
+    // Each doubling is one more.
+    assert_eq!(world.setups(), 10);
+}
+
+#[test]
+fn a_window_that_failed_is_said_so() {
+    let world = Instant::new(1);
+    let file = TestFile::new(1);
+    world.touch(&file, 0, BLOCK, false);
+    let victim = world.update(|window| window.fail(RangeId(17))).unwrap();
+    assert_eq!(victim.page, FilePage(0));
+    let area = world.update(|window| window.unpin(victim.id)).unwrap();
+    assert!(crate::window::acquire::reclaim(&world, area));
+    let want = Want {
+        page: FilePage(0),
+        file_pages: BLOCK,
+        write: false,
+    };
+    assert_eq!(acquire(&world, &file, want), Err(-5));
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files and a server for the window's tests.
+
+use crate::window::{
+    ahead::Run,
+    table::List,
+    units::{
+        order_bytes,
+        FilePage,
+        RangeId,
+        PAGE_SHIFT, //
+    },
+    File,
+    Setup, //
+};
+use std::sync::{
+    Arc,
+    Mutex, //
+};
+
+/// What an inode keeps.
+struct Kept {
+    ranges: List,
+    run: Run,
+}
+
+/// A file of a test.
+#[derive(Clone)]
+pub(crate) struct TestFile(Arc<(usize, Mutex<Kept>)>);
+
+impl TestFile {
+    pub(crate) fn new(number: usize) -> Self {
+        let kept = Kept {
+            ranges: List::EMPTY,
+            run: Run::default(),
+        };
+        Self(Arc::new((number, Mutex::new(kept))))
+    }
+}
+
+impl File for TestFile {
+    fn id(&self) -> usize {
+        self.0 .0
+    }
+
+    fn ranges(&self) -> List {
+        self.0 .1.lock().unwrap().ranges
+    }
+
+    fn set_ranges(&self, ranges: List) {
+        self.0 .1.lock().unwrap().ranges = ranges;
+    }
+
+    fn run(&self) -> Run {
+        self.0 .1.lock().unwrap().run
+    }
+
+    fn set_run(&self, run: Run) {
+        self.0 .1.lock().unwrap().run = run;
+    }
+}
+
+/// A page that the server has mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mapped {
+    pub(crate) file: usize,
+    pub(crate) page: FilePage,
+    pub(crate) writable: bool,
+}
+
+/// What the server has mapped at each page of the window, and how often it was asked.
+pub(crate) struct Server {
+    pub(crate) pages: Vec<Option<Mapped>>,
+    /// Where mappings begin, and how long they are: QEMU can only replace and remove whole ones.
+    starts: Vec<(u32, u32)>,
+    pub(crate) setups: u64,
+}
+
+impl Server {
+    pub(crate) fn new(pages: usize) -> Self {
+        Self {
+            pages: vec![None; pages],
+            starts: Vec::new(),
+            setups: 0,
+        }
+    }
+
+    /// Maps a range. It may replace one mapping of the same place and size, but cut none.
+    pub(crate) fn setup(&mut self, file: usize, setup: &Setup) {
+        self.setups += 1;
+        let pages = setup.id.pages(setup.order);
+        for (start, len) in &self.starts {
+            let apart = *start >= pages.end || start + len <= pages.start;
+            let same = *start == pages.start && *len == pages.end - pages.start;
+            assert!(apart || same, "{setup:?} cuts a mapping at {start}+{len}");
+        }
+        self.starts.retain(|(start, _)| *start != pages.start);
+        self.starts.push((pages.start, pages.end - pages.start));
+        for (number, page) in pages.enumerate() {
+            self.pages[page as usize] = Some(Mapped {
+                file,
+                page: FilePage(setup.page.0 + number as u64),
+                writable: setup.writable,
+            });
+        }
+    }
+
+    /// Removes a range.
+    pub(crate) fn remove(&mut self, id: RangeId, order: u8) {
+        let pages = id.pages(order);
+        self.starts.retain(|(start, _)| !pages.contains(start));
+        for page in pages {
+            self.pages[page as usize] = None;
+        }
+    }
+
+    /// Panics unless a range that is in use is mapped as it should be.
+    pub(crate) fn check(&self, id: RangeId, order: u8, file: usize, page: FilePage, write: bool) {
+        let len = order_bytes(order) >> PAGE_SHIFT;
+        for number in 0..len as usize {
+            let found = self.pages[id.0 as usize + number].expect("what is in use is mapped");
+            assert_eq!(found.file, file);
+            assert_eq!(found.page.0, page.0 + number as u64);
+            assert!(found.writable || !write);
+        }
+    }
+}
