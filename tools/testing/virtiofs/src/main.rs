@@ -12,6 +12,7 @@ mod fault;
 mod grow;
 mod ops;
 mod reply;
+mod request;
 mod server;
 mod stats;
 mod window;
@@ -65,9 +66,15 @@ struct Options {
     /// Files of at least so many bytes ask for DAX (for dax=inode)
     #[arg(long, default_value = "0")]
     dax_min: u64,
+    /// auto: who opens a file forgets what was in his cache; always: he need not
+    #[arg(long, default_value = "auto", value_parser = ["auto", "always"])]
+    cache: String,
     /// Milliseconds that the guest may take names and attributes for true
     #[arg(long, default_value = "1000")]
     timeout: u64,
+    /// Seconds after which the guest gives up a request, and the connection (without it: never)
+    #[arg(long)]
+    request_timeout: Option<u16>,
     /// No more mappings at once: QEMU aborts at about 510
     #[arg(long, default_value = "480")]
     max_maps: usize,
@@ -197,6 +204,8 @@ fn run(options: Options) -> Result<(), Failure> {
     let manners = Manners {
         map_alignment: options.map_alignment,
         dax_min: Some(options.dax_min),
+        request_timeout: options.request_timeout,
+        keep_cache: options.cache == "always",
     };
     let server = FileServer::new(
         &options.dir,

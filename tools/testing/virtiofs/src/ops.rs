@@ -61,9 +61,12 @@ pub const COUNT: usize = 64;
 
 pub const GETATTR: u32 = 3;
 pub const SETATTR: u32 = 4;
-#[cfg(test)]
+pub const OPEN: u32 = 14;
 pub const READ: u32 = 15;
+pub const WRITE: u32 = 16;
 pub const INIT: u32 = 26;
+pub const CREATE: u32 = 35;
+pub const DESTROY: u32 = 38;
 pub const SETUPMAPPING: u32 = 48;
 
 /// The name of an operation; `OP` and its number if it has none here.

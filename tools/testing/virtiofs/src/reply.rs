@@ -13,11 +13,14 @@ const UNIQUE: usize = 8;
 
 /// Fields of `struct fuse_init_in`, after the header of 40 bytes.
 const IN_FLAGS: usize = 40 + 12;
+const IN_FLAGS2: usize = 40 + 16;
 /// Fields of `struct fuse_init_out`.
 const MAX_WRITE: usize = HEADER + 20;
 const FLAGS: usize = HEADER + 12;
 const MAX_PAGES: usize = HEADER + 28;
 const MAP_ALIGNMENT: usize = HEADER + 30;
+const FLAGS2: usize = HEADER + 32;
+const REQUEST_TIMEOUT: usize = HEADER + 40;
 
 const FUSE_ASYNC_READ: u32 = 1 << 0;
 const FUSE_BIG_WRITES: u32 = 1 << 5;
@@ -25,6 +28,8 @@ const FUSE_PARALLEL_DIROPS: u32 = 1 << 18;
 const FUSE_MAX_PAGES: u32 = 1 << 22;
 const FUSE_MAP_ALIGNMENT: u32 = 1 << 26;
 const FUSE_INIT_EXT: u32 = 1 << 30;
+/// In the second word.
+const FUSE_REQUEST_TIMEOUT: u32 = 1 << 10;
 
 /// `struct fuse_attr_out`: the attributes begin 16 bytes after the header.
 const ATTR_SIZE: usize = HEADER + 16 + 8;
@@ -39,6 +44,10 @@ pub struct Manners {
     pub map_alignment: Option<u16>,
     /// Files of at least that many bytes ask for DAX.
     pub dax_min: Option<u64>,
+    /// Seconds after which the guest gives up, and the connection with it.
+    pub request_timeout: Option<u16>,
+    /// Who opens a file may keep what he knows of it.
+    pub keep_cache: bool,
 }
 
 fn get<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -103,6 +112,15 @@ impl Manners {
             put(reply, MAP_ALIGNMENT, log2.to_le_bytes());
         }
         put(reply, FLAGS, flags.to_le_bytes());
+        let asked2 = get(request, IN_FLAGS2).map_or(0, u32::from_le_bytes);
+        if let Some(seconds) = self
+            .request_timeout
+            .filter(|_| asked2 & FUSE_REQUEST_TIMEOUT != 0)
+        {
+            let flags2 = get(reply, FLAGS2).map_or(0, u32::from_le_bytes);
+            put(reply, FLAGS2, (flags2 | FUSE_REQUEST_TIMEOUT).to_le_bytes());
+            put(reply, REQUEST_TIMEOUT, seconds.to_le_bytes());
+        }
     }
 
     /// LOOKUP says by itself which files ask for DAX, these do not.
@@ -159,6 +177,7 @@ mod tests {
     fn init(manners: Manners, asked: u32) -> Vec<u8> {
         let mut request = vec![0; 40 + 64];
         put(&mut request, IN_FLAGS, asked.to_le_bytes());
+        put(&mut request, IN_FLAGS2, FUSE_REQUEST_TIMEOUT.to_le_bytes());
         let mut reply = failure(7, 0);
         reply.resize(HEADER + 64, 0);
         manners.complete(ops::INIT, &request, &mut reply);
@@ -170,18 +189,23 @@ mod tests {
         let manners = Manners {
             map_alignment: Some(12),
             dax_min: None,
+            request_timeout: Some(20),
+            keep_cache: false,
         };
         let reply = init(manners, FUSE_INIT_EXT | FUSE_MAP_ALIGNMENT | FUSE_MAX_PAGES);
         assert_eq!(
             word(&reply, FLAGS),
             FUSE_INIT_EXT | FUSE_MAP_ALIGNMENT | FUSE_MAX_PAGES
         );
-        assert_eq!(word(&reply, MAX_PAGES), 12 << 16 | 256);
+        assert_eq!(word(&reply, MAX_PAGES), (12 << 16) | 256);
         assert_eq!(word(&reply, MAX_WRITE), 1 << 20);
         assert_eq!(word(&init(manners, 0), FLAGS), 0);
         assert_eq!(word(&init(manners, 0), MAX_PAGES), 0);
+        assert_eq!(word(&reply, FLAGS2), FUSE_REQUEST_TIMEOUT);
+        assert_eq!(word(&reply, REQUEST_TIMEOUT), 20);
         let silent = init(Manners::default(), FUSE_MAP_ALIGNMENT);
         assert_eq!(word(&silent, FLAGS), 0);
+        assert_eq!(word(&silent, FLAGS2), 0);
     }
 
     #[test]
@@ -189,6 +213,8 @@ mod tests {
         let manners = Manners {
             map_alignment: None,
             dax_min: Some(100),
+            request_timeout: None,
+            keep_cache: false,
         };
         for (size, mode, dax) in [
             (100, libc::S_IFREG, true),
@@ -237,6 +263,8 @@ mod tests {
         let manners = Manners {
             map_alignment: Some(12),
             dax_min: Some(0),
+            request_timeout: None,
+            keep_cache: false,
         };
         for op in [ops::INIT, ops::GETATTR] {
             for len in 0..40 {

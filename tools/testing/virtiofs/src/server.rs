@@ -29,6 +29,7 @@ use crate::fault::Kind;
 use crate::ops;
 use crate::reply;
 use crate::reply::Manners;
+use crate::request;
 use crate::stats::add;
 use crate::stats::Stats;
 use crate::window::Cache;
@@ -36,8 +37,6 @@ use crate::window::Window;
 
 /// The largest reply: 1 MiB of data, and what goes with it.
 const REPLY: usize = (1 << 20) + 0x2000;
-/// `struct fuse_in_header`.
-const IN_HEADER: usize = 40;
 
 /// What the VMM's queue gets for a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,10 +75,6 @@ fn memory_file() -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
-fn field<const N: usize>(request: &[u8], at: usize) -> Option<[u8; N]> {
-    request.get(at..at + N)?.try_into().ok()
-}
-
 impl FileServer {
     pub fn new(
         dir: &Path,
@@ -95,7 +90,10 @@ impl FileServer {
             .to_owned();
         let fs = PassthroughFs::<()>::new(Config {
             root_dir,
-            cache_policy: CachePolicy::Auto,
+            cache_policy: match manners.keep_cache {
+                true => CachePolicy::Always,
+                false => CachePolicy::Auto,
+            },
             attr_timeout: timeout,
             entry_timeout: timeout,
             dax_file_size: manners.dax_min,
@@ -120,6 +118,7 @@ impl FileServer {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let Scratch { reply, buffer } = &mut *scratch;
         reply.seek(SeekFrom::Start(0))?;
+        request::without_direct_io(op, request);
         let original = request.to_vec();
         let reader =
             Reader::<()>::from_fuse_buffer(FuseBuf::new(request)).map_err(io::Error::other)?;
@@ -142,16 +141,20 @@ impl FileServer {
             // Not understood at all: the guest must not wait for ever.
             bytes = reply::failure(unique, -libc::EIO);
         }
+        if op == ops::DESTROY {
+            // Who unmounts leaves the mappings to the server.
+            let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(why) = window.remove_all() {
+                log::debug!("the window could not be cleared: {why}");
+            }
+        }
         self.manners.complete(op, &original, &mut bytes);
         Ok(bytes)
     }
 
     /// Answers one request, faults included.
     pub fn answer(&self, request: &mut [u8]) -> Answer {
-        let (Some(op), Some(unique)) = (
-            field(request, 4).map(u32::from_le_bytes),
-            field(request, 8).map(u64::from_le_bytes),
-        ) else {
+        let Some((op, unique)) = request::header(request) else {
             log::warn!("a request of {} bytes: it has no header", request.len());
             return Answer::Reply(Vec::new());
         };
@@ -192,11 +195,7 @@ impl FileServer {
 
     /// Takes back what a SETUPMAPPING mapped.
     fn drop_mapping(&self, request: &[u8]) {
-        // struct fuse_setupmapping_in: fh, foffset, len, flags, moffset.
-        let (Some(len), Some(moffset)) = (
-            field(request, IN_HEADER + 16).map(u64::from_le_bytes),
-            field(request, IN_HEADER + 32).map(u64::from_le_bytes),
-        ) else {
+        let Some((moffset, len)) = request::mapping(request) else {
             return;
         };
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);

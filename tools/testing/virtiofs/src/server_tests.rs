@@ -27,6 +27,8 @@ impl Bed {
         let manners = Manners {
             map_alignment: Some(12),
             dax_min: Some(0),
+            request_timeout: None,
+            keep_cache: false,
         };
         let server = FileServer::new(
             dir.path(),
@@ -49,7 +51,7 @@ impl Bed {
     fn ask(&mut self, op: u32, node: u64, body: &[u8]) -> Answer {
         self.unique += 1;
         let mut request = Vec::new();
-        request.extend(((IN_HEADER + body.len()) as u32).to_le_bytes());
+        request.extend(((crate::request::HEADER + body.len()) as u32).to_le_bytes());
         request.extend(op.to_le_bytes());
         request.extend(self.unique.to_le_bytes());
         request.extend(node.to_le_bytes());
@@ -74,7 +76,7 @@ impl Bed {
         body[..4].copy_from_slice(&7u32.to_le_bytes());
         body[4..8].copy_from_slice(&39u32.to_le_bytes());
         // FUSE_MAP_ALIGNMENT, FUSE_INIT_EXT; and in the second word FUSE_HAS_INODE_DAX.
-        body[12..16].copy_from_slice(&(1u32 << 26 | 1 << 30).to_le_bytes());
+        body[12..16].copy_from_slice(&((1u32 << 26) | (1 << 30)).to_le_bytes());
         body[16..20].copy_from_slice(&2u32.to_le_bytes());
         let (error, out) = self.get(ops::INIT, 0, &body);
         assert_eq!(error, 0);
@@ -88,7 +90,8 @@ const LOOKUP: u32 = 1;
 #[test]
 fn init_tells_of_inode_dax_and_alignment() {
     let flags = Bed::new(&[]).init();
-    assert_eq!(flags & (1 << 26 | 1 << 30), 1 << 26 | 1 << 30);
+    let both = (1 << 26) | (1 << 30);
+    assert_eq!(flags & both, both);
 }
 
 #[test]

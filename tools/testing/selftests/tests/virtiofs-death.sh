@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# The server dies in the middle of a fault.  (virtio-fs can be aborted neither through fusectl nor
+# by umount -f: what ends a connection is the server's own request timeout.)
+#
+# expect: rust pass, c pass
+# regions: 0
+# alone: yes
+# boot: --virtiofs @SCRATCH@,window=4,cache=always,request-timeout=5 --share @SCRATCH@
+# timeout: 300
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../virtiofs.sh"
+
+MIB=1048576
+noise "$there/file" $((16 * MIB))
+virtiofs_mount
+holder "$here/file"
+equal "before: stored" ok "$(ask put 4096 BEFORE)"
+equal "a fault is ordered" ok "$(virtiofs fault die-setupmapping=1)"
+for i in 1 2 3; do
+	window touch "$here/file" $((i * 4 * MIB)) >"/tmp/touch$i" 2>&1 &
+	tasks[i]=$!
+done
+window read "$here/file" $((6 * MIB)) 4096 >/tmp/read 2>&1 &
+tasks[4]=$!
+sleep 3
+equal "what was mapped before is still there" BEFORE "$(ask get 4096 6)"
+# The guest looks every 15 seconds.
+for i in 1 2 3; do
+	check "fault $i ends" wait_for 60 ended "${tasks[i]}"
+	equal "fault $i: by SIGBUS" SIGBUS "$(tail -n 1 "/tmp/touch$i")"
+done
+check "a read ends" wait_for 60 ended "${tasks[4]}"
+matches "a read: by an error" "E*" "$(cat /tmp/read)"
+equal "and so does the next" ENOTCONN "$(bounded 30 window read "$here/file" 0 4096)"
+check "the server is gone" sh -c "! timeout 5 virtiofs stats >/dev/null 2>&1"
+holder_ends
+check "the kernel lives" dd if=/dev/zero of=/tmp/x bs=1M count=8 status=none
+finish

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Which range goes when all are taken, and what the server is asked for it: what is used stays, and
+# no more is asked than has to be.
+#
+# expect: rust pass, c fail
+# regions: 0
+# boot: --virtiofs @SCRATCH@,window=16,cache=always --share @SCRATCH@
+# timeout: 400
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../virtiofs.sh"
+
+MIB=1048576
+noise "$there/hot" $((2 * MIB))
+noise "$there/cold" $((64 * MIB))
+virtiofs_mount
+
+# What is read all the time is not what goes: eight ranges, one of them hot, 32 cold ones pass by.
+window read "$here/hot" 0 4096 >/dev/null
+virtiofs zero >/dev/null
+for ((i = 0; i < 32; i++)); do
+	window read "$here/cold" $((i * 2 * MIB)) 4096 >/dev/null
+	window read "$here/hot" 4096 4096 >/dev/null
+done
+asked=$(virtiofs count SETUPMAPPING)
+echo "# one hot and 32 cold ranges: $asked SETUPMAPPING"
+defect check "what is used all the time stays ($asked SETUPMAPPING for 32 new ranges)" test "$asked" -le 33
+
+# In order through a file of four windows, by read and by mapping: one request a range is enough.
+for how in read mmap; do
+	again
+	virtiofs zero >/dev/null
+	equal "in order, $how: the data" "$(sum "$there/cold")" "$(bounded 100 window cat $how "$here/cold" | sha256sum | cut -d' ' -f1)"
+	asked=$(virtiofs count SETUPMAPPING) removed=$(virtiofs count REMOVEMAPPING)
+	echo "# in order, $how: $asked SETUPMAPPING, $removed REMOVEMAPPING for 32 ranges"
+	check "in order, $how: no range twice ($asked)" test "$asked" -le 32
+	defect check "in order, $how: ranges are given back in batches ($removed REMOVEMAPPING)" test "$removed" -le 16
+done
+
+# A file that fits is asked for once.
+again
+virtiofs zero >/dev/null
+dd if="$here/hot" of=/dev/null bs=4096 status=none
+dd if=/dev/zero of="$here/hot" bs=4096 conv=notrunc status=none
+asked=$(virtiofs count SETUPMAPPING)
+check "read, then written: one request and its upgrade ($asked)" test "$asked" -le 2
+virtiofs zero >/dev/null
+mapped fill "$here/hot" 0 $((2 * MIB)) 4
+equal "again, and through a mapping: none" 0 "$(virtiofs count SETUPMAPPING)"
+umount "$mnt"
+finish

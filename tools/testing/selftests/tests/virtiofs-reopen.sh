@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# A file is opened while somebody has it mapped, and the server did not say that what is cached
+# may be kept (as virtiofsd does not, unless told so): the kernel's C drops the entries of pages
+# that are mapped, and says so in the log.
+#
+# expect: rust pass, c fail
+# regions: 0
+# alone: yes
+# splat: c
+# timeout: 300
+# boot: --virtiofs @SCRATCH@,window=4,cache=auto --share @SCRATCH@
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../virtiofs.sh"
+
+MIB=1048576
+noise "$there/file" $((8 * MIB))
+virtiofs_mount
+holder "$here/file"
+ask get 4096 1 >/dev/null
+ask get $((2 * MIB + 4096)) 1 >/dev/null
+for i in {1..5}; do
+	cat "$here/file" >/dev/null
+done
+defect equal "no warning" 0 "$(dmesg | grep -c 'WARNING: ')"
+equal "the mapping holds" ok "$(ask put 4096 HELD)"
+equal "and the file has what was stored" HELD "$(tail -c +4097 "$here/file" | head -c 4)"
+equal "as the host has it" HELD "$(tail -c +4097 "$there/file" | head -c 4)"
+equal "all of it is right" "$(sum "$there/file")" "$(bounded 60 window cat mmap "$here/file" | sha256sum | cut -d' ' -f1)"
+holder_ends
+defect equal "and no warning at all" 0 "$(dmesg | grep -c 'WARNING: ')"
+umount "$mnt"
+finish

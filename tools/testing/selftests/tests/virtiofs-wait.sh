@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Every range of the window is in use: somebody has pages of each pinned.  Who then needs a range
+# waits, and can be killed; when ranges are free again, he who waits goes on.
+#
+# expect: rust pass, c fail
+# regions: 0
+# alone: yes
+# boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
+# timeout: 300
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../virtiofs.sh"
+
+MIB=1048576
+noise "$there/pinned" $((4 * MIB))
+noise "$there/wanted" $((4 * MIB))
+virtiofs_mount
+stat "$here/wanted" >/dev/null
+
+# waiter NAME COMMAND...: it runs in the background, and should be waiting by now.
+waiter() {
+	"${@:2}" >/tmp/waiter 2>&1 &
+	waiter=$!
+	sleep 2
+	check "$1: it waits" kill -0 $waiter
+}
+
+# The kernel's C sleeps in a fault until there is a range, whatever comes.
+killed_fault() {
+	kill -KILL $waiter
+	defect check "$1: kill -9 ends it" wait_for 10 ended $waiter
+}
+killed_call() {
+	kill -KILL $waiter
+	check "$1: kill -9 ends it" wait_for 10 ended $waiter
+}
+
+holder "$here/pinned"
+equal "a page of the first range is pinned" ok "$(ask pin 4096)"
+equal "a page of the second range is pinned" ok "$(ask pin $((3 * MIB)))"
+
+waiter "a fault" window touch "$here/wanted" 0
+killed_fault "a fault"
+waiter "a store" window store "$here/wanted" $((2 * MIB))
+killed_fault "a store"
+waiter "a read" window read "$here/wanted" 0 4096
+killed_call "a read"
+waiter "a write" dd if=/dev/zero of="$here/wanted" bs=4096 count=1 conv=notrunc status=none
+killed_call "a write"
+waiter "a fault that has patience" window touch "$here/wanted" 0
+equal "the pages are let go" ok "$(ask unpin)"
+check "a fault that has patience: it ends" wait_for 30 ended $waiter
+equal "a fault that has patience: has its page" loaded "$(cat /tmp/waiter)"
+equal "the data is right" "$(sum "$there/wanted")" "$(bounded 30 window cat mmap "$here/wanted" | sha256sum | cut -d' ' -f1)"
+equal "and that of the pinned file" "$(sum "$there/pinned")" "$(bounded 30 window cat mmap "$here/pinned" | sha256sum | cut -d' ' -f1)"
+holder_ends
+check "it is unmounted" bounded 30 umount "$mnt"
+finish

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# For tests of virtio-fs: source it after lib.sh.  The boot words of such a test are
+#
+#   # boot: --virtiofs @SCRATCH@,window=MIB --share @SCRATCH@
+#   # regions: 0
+#
+# so that one directory of the host is seen through the window and, through 9p, as the host
+# sees it.
+
+mnt=/mnt/vfs
+mkdir -p "$mnt" /mnt/vfs2
+# The directory of this test: here in the guest's file system, there as the host has it.
+name=$(basename "$0" .sh)
+here=$mnt/$name there=/mnt/share/$name
+mkdir -p "$there"
+
+# virtiofs_mount [MODE [TAG [WHERE]]]: always, dax, $mnt.
+virtiofs_mount() {
+	mount -t virtiofs -o "dax=${1:-always}" "${2:-dax}" "${3:-$mnt}" || bail "mount -o dax=${1:-always} ${2:-dax}"
+}
+
+# again [MODE]: unmount and mount; nothing of before is known.
+again() {
+	umount "$mnt" || bail "umount"
+	virtiofs_mount "$@"
+}
+
+# sum FILE: of the host's file.  sum_by HOW FILE: of the guest's, read that way.
+sum() {
+	sha256sum <"$1" | cut -d' ' -f1
+}
+sum_by() {
+	window cat "$1" "$2" | sha256sum | cut -d' ' -f1
+}
+
+# noise FILE BYTES: a file of that size whose every page is another.
+noise() {
+	head -c "$2" /dev/urandom >"$1"
+}
+
+# holder FILE [LEN]: a task that maps the file; `ask` has it do something and prints its answer.
+holder() {
+	coproc HOLDER { exec window hold "$@"; }
+	holder_pid=$HOLDER_PID
+	local words=''
+	read -r -t 60 words <&"${HOLDER[0]}"
+	[ "$words" = ready ] || bail "window hold $1: $words"
+}
+ask() {
+	local words='no answer'
+	echo "$*" >&"${HOLDER[1]}"
+	read -r -t 60 words <&"${HOLDER[0]}" || words="no answer"
+	echo "$words"
+}
+holder_ends() {
+	exec {HOLDER[1]}>&-
+	wait "$holder_pid"
+}
+
+# Nobody reads for ever: tests that find a hang say so, and the guest ends.
+bounded() {
+	timeout -k 5 -s KILL "$@"
+}
