@@ -13,6 +13,7 @@ mnt=/mnt/vfs
 mkdir -p "$mnt" /mnt/vfs2
 # The directory of this test: here in the guest's file system, there as the host has it.
 name=$(basename "$0" .sh)
+# shellcheck disable=SC2034
 here=$mnt/$name there=/mnt/share/$name
 mkdir -p "$there"
 
@@ -21,10 +22,10 @@ virtiofs_mount() {
 	mount -t virtiofs -o "dax=${1:-always}" "${2:-dax}" "${3:-$mnt}" || bail "mount -o dax=${1:-always} ${2:-dax}"
 }
 
-# again [MODE]: unmount and mount; nothing of before is known.
+# again MODE: unmount and mount; nothing of before is known.
 again() {
 	umount "$mnt" || bail "umount"
-	virtiofs_mount "$@"
+	virtiofs_mount "$1"
 }
 
 # sum FILE: of the host's file.  sum_by HOW FILE: of the guest's, read that way.
@@ -43,19 +44,21 @@ noise() {
 # holder FILE [LEN]: a task that maps the file; `ask` has it do something and prints its answer.
 holder() {
 	coproc HOLDER { exec window hold "$@"; }
-	holder_pid=$HOLDER_PID
+	# The shell forgets these when the task ends.
+	# shellcheck disable=SC2153
+	holder_pid=$HOLDER_PID holder_out=${HOLDER[0]} holder_in=${HOLDER[1]}
 	local words=''
-	read -r -t 60 words <&"${HOLDER[0]}"
+	read -r -t 60 words <&"$holder_out"
 	[ "$words" = ready ] || bail "window hold $1: $words"
 }
 ask() {
 	local words='no answer'
-	echo "$*" >&"${HOLDER[1]}"
-	read -r -t 60 words <&"${HOLDER[0]}" || words="no answer"
+	echo "$*" >&"$holder_in"
+	read -r -t 60 words <&"$holder_out" || words="no answer"
 	echo "$words"
 }
 holder_ends() {
-	exec {HOLDER[1]}>&-
+	exec {holder_in}>&-
 	wait "$holder_pid"
 }
 

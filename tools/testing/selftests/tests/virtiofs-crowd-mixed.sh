@@ -3,13 +3,14 @@
 #
 # A hundred tasks that load, store, pread and pwrite a file of eight ranges, through a window of
 # two.  The kernel's C gives one range to two users when a reader finds that the worker was faster
-# in taking a range back (inode_inline_reclaim_one_dmap() returns it all the same), and oopses.
+# in taking a range back (inode_inline_reclaim_one_dmap() returns it all the same), and oopses, or
+# waits for ever.
 #
-# expect: rust pass, c crash
+# expect: rust pass, c lost
 # regions: 0
 # alone: yes
 # boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
-# timeout: 400
+# timeout: 240
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
@@ -17,10 +18,10 @@
 poison fill "$there/file" 0 4096 5
 virtiofs_mount
 rounds=2
-[ "$kernel" = rust ] || rounds=20
+[ "$kernel" = rust ] || rounds=6
 for ((round = 1; round <= rounds; round++)); do
 	virtiofs zero >/dev/null
-	equal "round $round: 100 tasks at once" same "$(bounded 300 window crowd "$here/file" 100 20 5 mixed 2>&1 | sort -u | paste -sd,)"
+	equal "round $round: 100 tasks at once" same "$(bounded 200 window crowd "$here/file" 100 20 5 mixed 2>&1 | sort -u | paste -sd,)"
 	equal "round $round: the file is as it was" same "$(poison verify "$there/file" 0 4096 5)"
 	echo "# $(virtiofs count SETUPMAPPING) SETUPMAPPING, $(virtiofs count REMOVEMAPPING) REMOVEMAPPING for 2000 accesses"
 done

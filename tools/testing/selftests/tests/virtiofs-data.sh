@@ -46,7 +46,7 @@ equal "and by read()" same "$(poison verify "$here/mapped" 0 4096 3)"
 equal "and by the host" same "$(poison verify "$there/mapped" 0 4096 3)"
 check "O_DIRECT writes" dd if="$there/$((8 * MIB))" of="$here/direct" bs=1M oflag=direct status=none
 equal "O_DIRECT writes: what they wrote" "$(sum "$there/$((8 * MIB))")" "$(sum "$there/direct")"
-again
+again always
 equal "all is there after a remount" same "$(mapped verify "$here/mapped" 0 $((16 * MIB)) 3)"
 rm -f "$here/direct"
 

@@ -2,7 +2,9 @@
 # shellcheck shell=bash
 #
 # The server dies in the middle of a fault.  (virtio-fs can be aborted neither through fusectl nor
-# by umount -f: what ends a connection is the server's own request timeout.)
+# by umount -f: what ends a connection is the server's own request timeout.  Then close() of
+# what is open waits for ever, since virtio_fs.c queues FLUSH for the dead server all the same: so
+# the tasks are asked what they saw, not whether they are gone.)
 #
 # expect: rust pass, c pass
 # regions: 0
@@ -21,21 +23,19 @@ equal "before: stored" ok "$(ask put 4096 BEFORE)"
 equal "a fault is ordered" ok "$(virtiofs fault die-setupmapping=1)"
 for i in 1 2 3; do
 	window touch "$here/file" $((i * 4 * MIB)) >"/tmp/touch$i" 2>&1 &
-	tasks[i]=$!
 done
 window read "$here/file" $((6 * MIB)) 4096 >/tmp/read 2>&1 &
-tasks[4]=$!
 sleep 3
 equal "what was mapped before is still there" BEFORE "$(ask get 4096 6)"
 # The guest looks every 15 seconds.
 for i in 1 2 3; do
-	check "fault $i ends" wait_for 60 ended "${tasks[i]}"
-	equal "fault $i: by SIGBUS" SIGBUS "$(tail -n 1 "/tmp/touch$i")"
+	check "fault $i ends" wait_for 60 test -s "/tmp/touch$i"
+	# Who came too late could not even open it.
+	matches "fault $i: by an error" "@(SIGBUS|E*)" "$(tail -n 1 "/tmp/touch$i")"
 done
-check "a read ends" wait_for 60 ended "${tasks[4]}"
+check "a read ends" wait_for 60 test -s /tmp/read
 matches "a read: by an error" "E*" "$(cat /tmp/read)"
 equal "and so does the next" ENOTCONN "$(bounded 30 window read "$here/file" 0 4096)"
 check "the server is gone" sh -c "! timeout 5 virtiofs stats >/dev/null 2>&1"
-holder_ends
 check "the kernel lives" dd if=/dev/zero of=/tmp/x bs=1M count=8 status=none
 finish

@@ -31,8 +31,7 @@ check "io_uring" job io_uring
 
 # Others, on files of their own: each ends with what it knows to be there.
 others() {
-	local i
-	for i in 1 2 3 4 5 6; do
+	for _ in 1 2 3 4 5 6; do
 		head -c 5000000 "$there/psync" >"$here/$1"
 		window touch "$here/$1" 4500000 >/dev/null
 		truncate -s 3000000 "$here/$1"

@@ -21,7 +21,7 @@ virtiofs_mount
 # ordered FAULT: nothing is mapped, and that goes wrong from now on.
 ordered() {
 	virtiofs reset >/dev/null
-	again
+	again always
 	stat "$here/file" >/dev/null
 	local answer
 	answer=$(virtiofs fault "$1")
@@ -57,7 +57,7 @@ ordered "fail-setupmapping=1:7"
 equal "a nonsense error: by pread" EIO "$(bounded 30 window read "$here/file" 0 4096)"
 well_or_not() {
 	virtiofs reset >/dev/null
-	again
+	again always
 	equal "$1: after a remount the file is well" "$want" "$(bounded 60 window cat mmap "$here/file" | sha256sum | cut -d' ' -f1)"
 }
 well_or_not "a nonsense error"

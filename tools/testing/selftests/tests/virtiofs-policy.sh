@@ -30,7 +30,7 @@ defect check "what is used all the time stays ($asked SETUPMAPPING for 32 new ra
 
 # In order through a file of four windows, by read and by mapping: one request a range is enough.
 for how in read mmap; do
-	again
+	again always
 	virtiofs zero >/dev/null
 	equal "in order, $how: the data" "$(sum "$there/cold")" "$(bounded 100 window cat $how "$here/cold" | sha256sum | cut -d' ' -f1)"
 	asked=$(virtiofs count SETUPMAPPING) removed=$(virtiofs count REMOVEMAPPING)
@@ -40,7 +40,7 @@ for how in read mmap; do
 done
 
 # A file that fits is asked for once.
-again
+again always
 virtiofs zero >/dev/null
 dd if="$here/hot" of=/dev/null bs=4096 status=none
 dd if=/dev/zero of="$here/hot" bs=4096 conv=notrunc status=none

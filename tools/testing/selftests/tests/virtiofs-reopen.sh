@@ -10,7 +10,7 @@
 # alone: yes
 # splat: c
 # timeout: 300
-# boot: --virtiofs @SCRATCH@,window=4,cache=auto --share @SCRATCH@
+# boot: --virtiofs @SCRATCH@,window=32,cache=auto --share @SCRATCH@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
@@ -21,7 +21,7 @@ virtiofs_mount
 holder "$here/file"
 ask get 4096 1 >/dev/null
 ask get $((2 * MIB + 4096)) 1 >/dev/null
-for i in {1..5}; do
+for _ in {1..5}; do
 	cat "$here/file" >/dev/null
 done
 defect equal "no warning" 0 "$(dmesg | grep -c 'WARNING: ')"

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# The guest has given up a request, and the connection with it, when the reply comes after all.
+# The kernel's C has freed the request by then.
+#
+# expect: rust pass
+# regions: 0
+# alone: yes
+# boot: --virtiofs @SCRATCH@,window=4,cache=always,request-timeout=2 --share @SCRATCH@
+# timeout: 300
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../virtiofs.sh"
+
+MIB=1048576
+noise "$there/file" $((16 * MIB))
+virtiofs_mount
+stat "$here/file" >/dev/null
+# Longer than the guest waits before it looks (15 s), and looks again.
+equal "a delay is ordered" ok "$(virtiofs fault delay-setupmapping=1:45000)"
+window touch "$here/file" 0 >/tmp/fault 2>&1 &
+window read "$here/file" $((4 * MIB)) 4096 >/tmp/read 2>&1 &
+check "a fault is given up" wait_for 44 test -s /tmp/fault
+equal "by SIGBUS" SIGBUS "$(tail -n 1 /tmp/fault)"
+check "and so is a read" wait_for 10 test -s /tmp/read
+matches "by an error" "E*" "$(cat /tmp/read)"
+# The daemon answers now, and says so.
+# Called by check.
+# shellcheck disable=SC2317
+came() {
+	[ "$(virtiofs count shmem_map)" -ge 1 ]
+}
+check "the reply comes" wait_for 60 came
+sleep 2
+# Memory that was freed is used by others now.
+for _ in {1..200}; do cat /proc/self/status >/dev/null; done
+equal "nobody was harmed" 0 "$(dmesg | grep -cE 'BUG: |WARNING: |KASAN|corrupt')"
+finish
