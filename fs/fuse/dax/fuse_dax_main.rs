@@ -45,6 +45,7 @@ mod file;
 mod io;
 mod iomap;
 mod request;
+#[cfg(CONFIG_FUSE_DAX_RUST_KUNIT_TEST)]
 mod tests;
 mod window;
 

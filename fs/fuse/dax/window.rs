@@ -90,11 +90,14 @@ pub(crate) struct Setup {
     pub(crate) upgrade: bool,
 }
 
-/// Ranges that are to be taken from their files: those in an aligned area that are `Reclaiming`.
+/// Ranges that are to be taken from their files: those in an aligned area that are `Reclaiming`
+/// with this ticket. A range of the area that was taken may long be somebody else's, and be taken
+/// from him by a third, while the rest is still to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Area {
     pub(crate) start: RangeId,
     pub(crate) order: u8,
+    ticket: u64,
 }
 
 /// What has to be done next for a task that wants a page of a file.
@@ -173,6 +176,8 @@ pub(crate) struct Window<F: File> {
     closed: Option<i32>,
     /// Counts what somebody might wait for.
     changes: u64,
+    /// Counts areas.
+    tickets: u64,
     pub(crate) counters: Counters,
 }
 
@@ -195,6 +200,7 @@ impl<F: File> Window<F> {
             smallest: 0,
             closed: None,
             changes: 0,
+            tickets: 0,
             counters: Counters::default(),
         })
     }
@@ -302,9 +308,7 @@ impl<F: File> Window<F> {
             }
             State::Mapped if record.poisoned => {
                 if self.may_reclaim(id) {
-                    self.begin_reclaim(id);
-                    let order = self.table.get(id).order;
-                    return Step::Reclaim(Area { start: id, order });
+                    return Step::Reclaim(self.reclaim_one(id));
                 }
                 Step::Wait(changes)
             }

@@ -42,9 +42,27 @@ impl<F: File> Window<F> {
             && !record.upgrading
     }
 
-    pub(super) fn begin_reclaim(&mut self, id: RangeId) {
+    fn begin_reclaim(&mut self, id: RangeId, ticket: u64) {
         self.leave_lru(id);
-        self.table.get_mut(id).state = State::Reclaiming;
+        let record = self.table.get_mut(id);
+        record.state = State::Reclaiming;
+        record.ticket = ticket;
+    }
+
+    fn next_ticket(&mut self) -> u64 {
+        self.tickets = self.tickets.wrapping_add(1);
+        self.tickets
+    }
+
+    /// Marks `id`, which may be reclaimed.
+    pub(super) fn reclaim_one(&mut self, id: RangeId) -> Area {
+        let ticket = self.next_ticket();
+        self.begin_reclaim(id, ticket);
+        Area {
+            start: id,
+            order: self.table.get(id).order,
+            ticket,
+        }
     }
 
     /// Finds what to take so that there is a range of `order`, and marks it.
@@ -62,19 +80,14 @@ impl<F: File> Window<F> {
             }
             let own = self.table.get(id).order;
             if own >= order {
-                self.begin_reclaim(id);
-                return Some(Area {
-                    start: id,
-                    order: own,
-                });
+                return Some(self.reclaim_one(id));
             }
             let start = id.align_down(order);
             if start == looked || !self.may_reclaim_area(start, order) {
                 looked = start;
                 continue;
             }
-            self.mark_area(start, order);
-            return Some(Area { start, order });
+            return Some(self.reclaim_area(start, order));
         }
         None
     }
@@ -94,14 +107,20 @@ impl<F: File> Window<F> {
         true
     }
 
-    fn mark_area(&mut self, start: RangeId, order: u8) {
+    fn reclaim_area(&mut self, start: RangeId, order: u8) -> Area {
+        let ticket = self.next_ticket();
         let mut at = start;
         while start.pages(order).contains(&at.0) {
             let next = RangeId(at.0.saturating_add(1 << self.table.get(at).order));
             if self.table.get(at).state == State::Mapped {
-                self.begin_reclaim(at);
+                self.begin_reclaim(at, ticket);
             }
             at = next;
+        }
+        Area {
+            start,
+            order,
+            ticket,
         }
     }
 
@@ -112,7 +131,7 @@ impl<F: File> Window<F> {
         let mut at = area.start;
         while area.start.pages(area.order).contains(&at.0) {
             let record = self.table.get(at);
-            if record.state == State::Reclaiming {
+            if record.state == State::Reclaiming && record.ticket == area.ticket {
                 return Some(Victim {
                     id: at,
                     file: record.file.clone()?,
@@ -128,7 +147,8 @@ impl<F: File> Window<F> {
     /// A range's pages were taken from its file; or not, because somebody has references to them.
     /// Then the rest of the area would be taken in vain, and is left as it is.
     pub(crate) fn reclaimed(&mut self, area: Area, id: RangeId, taken: bool) {
-        if self.table.get(id).state != State::Reclaiming {
+        let record = self.table.get(id);
+        if record.state != State::Reclaiming || record.ticket != area.ticket {
             return;
         }
         if taken {
@@ -218,12 +238,7 @@ impl<F: File> Window<F> {
     pub(crate) fn unpin(&mut self, id: RangeId) -> Option<Area> {
         let record = self.table.get_mut(id);
         record.pins = record.pins.saturating_sub(1);
-        let order = record.order;
         self.changed();
-        if !self.may_reclaim(id) {
-            return None;
-        }
-        self.begin_reclaim(id);
-        Some(Area { start: id, order })
+        self.may_reclaim(id).then(|| self.reclaim_one(id))
     }
 }

@@ -75,6 +75,8 @@ pub(crate) struct Record<F> {
     pub(crate) error: i32,
     /// How many use it, or wait for it to be mapped.
     pub(crate) users: u32,
+    /// Who is taking it from its file, while somebody is: see `Area`.
+    pub(crate) ticket: u64,
     /// How many look at its file's inode, which must not go away meanwhile.
     pub(crate) pins: u32,
     /// Whose it is.
@@ -100,6 +102,7 @@ impl<F> Record<F> {
             mark: false,
             error: 0,
             users: 0,
+            ticket: 0,
             pins: 0,
             file: None,
             page: super::units::FilePage(0),

@@ -12,6 +12,7 @@ use crate::{
             Want, //
         },
         answer::result_of,
+        evict::Victim,
         region::{
             usable,
             Region,
@@ -24,6 +25,7 @@ use crate::{
             BLOCK_PAGES,
             TOP_ORDER, //
         },
+        Area,
         Poll,
         Setup,
         Step,
@@ -68,6 +70,8 @@ struct World {
     uses: Vec<Use>,
     /// Pages that failed.
     failed: Vec<u32>,
+    /// What tasks are taking from files, and the range that each is at.
+    taking: Vec<(Area, Option<Victim<TestFile>>)>,
 }
 
 /// What happens.
@@ -87,8 +91,8 @@ enum Event {
     Remove(usize),
     /// A file gets another size.
     Resize(usize, u64),
-    /// Somebody has references to pages of the next victim.
-    Busy(usize, u64),
+    /// A task that takes ranges gets on; false if somebody has references to the pages.
+    Take(usize, bool),
 }
 
 fn event(files: usize) -> impl Strategy<Value = Event> {
@@ -101,7 +105,7 @@ fn event(files: usize) -> impl Strategy<Value = Event> {
         1 => (0..1000u64).prop_map(Event::Fail),
         1 => (0..4usize).prop_map(Event::Remove),
         1 => (0..files, 1..4 * BLOCK).prop_map(|(f, s)| Event::Resize(f, s)),
-        1 => (0..files, 0..1000u64).prop_map(|(f, p)| Event::Busy(f, p)),
+        12 => (any::<usize>(), prop::bool::weighted(0.9)).prop_map(|(n, t)| Event::Take(n, t)),
     ]
 }
 
@@ -117,6 +121,7 @@ impl World {
             sent: Vec::new(),
             uses: Vec::new(),
             failed: Vec::new(),
+            taking: Vec::new(),
         }
     }
 
@@ -141,9 +146,8 @@ impl World {
     }
 
     /// Goes as far as a task can go without waiting.
-    fn want(&mut self, file: usize, page: FilePage, write: bool, busy: bool) {
+    fn want(&mut self, file: usize, page: FilePage, write: bool) {
         let pages = self.sizes[file];
-        let mut refused = false;
         for _ in 0..64 {
             let step = self
                 .window
@@ -167,15 +171,15 @@ impl World {
                             self.window.request_ahead(&file_ref, pages, write, number == 0);
                         match step {
                             Step::Start(setup) => self.send_setup(file, setup),
-                            Step::Reclaim(area) => self.reclaim(area, false),
+                            Step::Reclaim(area) => self.taking.push((area, None)),
                             _ => break,
                         }
                     }
                     return;
                 }
                 Step::Reclaim(area) => {
-                    self.reclaim(area, busy && !refused);
-                    refused = true;
+                    self.taking.push((area, None));
+                    return;
                 }
                 Step::Remove => self.send_removes(256),
                 Step::NeedsRoom(id) => {
@@ -189,12 +193,31 @@ impl World {
         panic!("a task that need not wait gets on");
     }
 
-    fn reclaim(&mut self, area: crate::window::Area, refuse: bool) {
-        while let Some(victim) = self.window.reclaim_next(area) {
-            // Nobody may be at the range: what it has may change from now on.
-            assert!(!self.uses.iter().any(|it| it.id == victim.id && it.held));
-            self.window.reclaimed(area, victim.id, !refuse);
-            assert!(self.window.check());
+    /// A task that takes ranges does its next step.
+    fn take(&mut self, number: usize, taken: bool) {
+        let (area, at) = &mut self.taking[number];
+        let area = *area;
+        match at.take() {
+            Some(victim) => {
+                // Nobody else had it meanwhile.
+                assert_eq!(self.window.extent(victim.id), (victim.page, victim.order));
+                assert!(!self.uses.iter().any(|it| it.id == victim.id && it.held));
+                self.window.reclaimed(area, victim.id, taken);
+            }
+            None => match self.window.reclaim_next(area) {
+                Some(victim) => {
+                    let twice = self.taking.iter().any(|(_, at)| {
+                        at.as_ref().is_some_and(|other| other.id == victim.id)
+                    });
+                    assert!(!twice, "two tasks take {:?}", victim.id);
+                    // Its inode stays.
+                    assert!(!self.window.forget(&victim.file.clone()));
+                    self.taking[number].1 = Some(victim);
+                }
+                None => {
+                    self.taking.remove(number);
+                }
+            },
         }
     }
 
@@ -237,11 +260,10 @@ impl World {
         match *event {
             Event::Want(file, place, write) => {
                 let page = self.page(file, place);
-                self.want(file, page, write, false);
+                self.want(file, page, write);
             }
-            Event::Busy(file, place) => {
-                let page = self.page(file, place);
-                self.want(file, page, false, true);
+            Event::Take(number, taken) if !self.taking.is_empty() => {
+                self.take(number % self.taking.len(), taken);
             }
             Event::Answer(number, error) if !self.sent.is_empty() => {
                 match self.sent.remove(number % self.sent.len()) {
@@ -257,7 +279,8 @@ impl World {
                 self.window.release(it.id);
             }
             Event::Forget(file) if !self.uses.iter().any(|it| it.file == file) => {
-                assert!(self.window.forget(&self.files[file].clone()));
+                // Or it has to wait.
+                self.window.forget(&self.files[file].clone());
             }
             Event::Fail(place) => {
                 let page = (self.server.pages.len() as u64 * place / 1000) as u32;
@@ -267,7 +290,7 @@ impl World {
                     // Eviction has to wait.
                     assert!(!self.window.forget(&victim.file));
                     if let Some(area) = self.window.unpin(victim.id) {
-                        self.reclaim(area, false);
+                        self.taking.push((area, None));
                     }
                 }
             }
@@ -286,7 +309,10 @@ impl World {
 
     /// Everything that is waited for comes to an end: then there must be room for whoever asks.
     fn settle(&mut self) {
-        while !self.uses.is_empty() || !self.sent.is_empty() {
+        while !self.uses.is_empty() || !self.sent.is_empty() || !self.taking.is_empty() {
+            while !self.taking.is_empty() {
+                self.take(0, true);
+            }
             while let Some(it) = self.uses.pop() {
                 self.window.release(it.id);
             }
@@ -315,7 +341,6 @@ proptest! {
                 Event::Want(file, place, write) => Event::Want(file % files, place, write),
                 Event::Forget(file) => Event::Forget(file % files),
                 Event::Resize(file, size) => Event::Resize(file % files, size),
-                Event::Busy(file, place) => Event::Busy(file % files, place),
                 event => event,
             };
             world.run(&event);
@@ -323,10 +348,11 @@ proptest! {
         // And in the end everybody gets what he wants, unless all of the window has failed.
         world.settle();
         for file in 0..files {
-            world.want(file, FilePage(0), true, false);
-            while world.uses.is_empty() && !world.sent.is_empty() {
+            world.want(file, FilePage(0), true);
+            while world.uses.is_empty() && !(world.sent.is_empty() && world.taking.is_empty()) {
                 world.run(&Event::Answer(0, 0));
-                world.want(file, FilePage(0), true, false);
+                world.run(&Event::Take(0, true));
+                world.want(file, FilePage(0), true);
             }
             let whole = (world.server.pages.len() / BLOCK_PAGES as usize) as u64;
             if world.failed.is_empty() {
