@@ -25,7 +25,7 @@ equal "the files are there" $FILES "${#files[@]}"
 equal "what is in them" "$(sum /tmp/noise)" "$(bounded 100 cat "${files[@]}" | sha256sum | cut -d' ' -f1)"
 
 virtiofs zero >/dev/null
-coproc HOLDER { exec bounded 120 window peak "${files[@]}"; }
+coproc HOLDER { exec timeout 120 window peak "${files[@]}"; }
 # shellcheck disable=SC2153
 pid=$HOLDER_PID holder_in=${HOLDER[1]}
 read -r -t 100 words <&"${HOLDER[0]}"
