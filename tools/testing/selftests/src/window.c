@@ -71,6 +71,18 @@ static uint64_t word_of(uint64_t index, uint64_t seed)
 	return (index + 1) * 0x9e3779b97f4a7c15ULL ^ seed << 32;
 }
 
+/* The page that has such a word; UINT64_MAX for none of the first million. */
+static uint64_t page_of(uint64_t word, uint64_t seed)
+{
+	uint64_t inverse = 1, index;
+	int i;
+
+	for (i = 0; i < 6; i++)
+		inverse *= 2 - 0x9e3779b97f4a7c15ULL * inverse;
+	index = (word ^ seed << 32) * inverse - 1;
+	return index / (PAGE / 8) < 1000000 ? index / (PAGE / 8) : UINT64_MAX;
+}
+
 static uint64_t random_of(uint64_t *state)
 {
 	*state ^= *state << 13;
@@ -94,7 +106,7 @@ static int write_all(const char *from, size_t len)
 
 static int cat(const char *how, const char *path)
 {
-	static char buffer[1 << 16] __attribute__((aligned(4096)));
+	static _Alignas(4096) char buffer[1 << 16];
 	int fd = open(path, O_RDONLY | (strcmp(how, "direct") ? 0 : O_DIRECT));
 	struct stat st;
 	ssize_t n = 0;
@@ -240,7 +252,7 @@ static int peak(char **paths, int count)
 static int visit(const char *path, uint64_t touches, uint64_t seed, uint64_t task, int mixed)
 {
 	int fd = open(path, mixed ? O_RDWR : O_RDONLY);
-	uint64_t state = (task + 1) * 0x2545f4914f6cdd1dULL, i, page, word, want, got;
+	uint64_t state = (task + 1) * 0x2545f4914f6cdd1dULL, i, page, word, want, got, way;
 	volatile uint64_t *map;
 	struct stat st;
 
@@ -257,7 +269,8 @@ static int visit(const char *path, uint64_t touches, uint64_t seed, uint64_t tas
 		page = random_of(&state) % (st.st_size / PAGE);
 		word = page * (PAGE / 8) + random_of(&state) % (PAGE / 8);
 		want = word_of(word, seed);
-		switch (mixed ? random_of(&state) % 4 : 0) {
+		way = mixed ? random_of(&state) % 4 : 0;
+		switch (way) {
 		case 0:
 			got = map[word];
 			break;
@@ -275,7 +288,9 @@ static int visit(const char *path, uint64_t touches, uint64_t seed, uint64_t tas
 				return say_error();
 		}
 		if (got != want) {
-			printf("task %llu: page %llu differs\n", (unsigned long long)task, (unsigned long long)page);
+			printf("task %llu: page %llu has %llx, of page %lld, by %s\n", (unsigned long long)task,
+			       (unsigned long long)page, (unsigned long long)got,
+			       (long long)page_of(got, seed), way ? "pread" : "load");
 			return 1;
 		}
 	}

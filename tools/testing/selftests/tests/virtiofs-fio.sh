@@ -42,14 +42,15 @@ others() {
 		[ "$(stat -c %s "$here/$1.moved")" = 3000000 ] || return 1
 		rm "$here/$1.moved"
 	done
+	echo well
 }
 others a >/tmp/a 2>&1 &
 a=$!
 others b >/tmp/b 2>&1 &
 b=$!
 check "mmap, beside others" job mmap
-check "others: the first" wait $a
-check "others: the second" wait $b
-cat /tmp/a /tmp/b
+wait $a $b
+equal "others: the first" well "$(cat /tmp/a)"
+equal "others: the second" well "$(cat /tmp/b)"
 check "it is unmounted" bounded 60 umount "$mnt"
 finish
