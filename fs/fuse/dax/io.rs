@@ -7,18 +7,68 @@
 use super::iomap;
 use kernel::{
     bindings,
-    prelude::*, //
+    page::PAGE_SIZE,
+    prelude::*,
+    types::Opaque, //
 };
 
 /// How much of the caller's memory is brought in at a time.
 const FAULT_IN: usize = 1 << 20;
 
-/// After so many attempts without progress the caller's memory is given up.
-const TRIES: u32 = 64;
+/// After so many attempts without progress data goes by way of a page of the kernel's.
+const TRIES: u32 = 3;
 
 /// What C calls an error where it expects a size.
 fn to_size(error: Error) -> isize {
     error.to_errno() as isize
+}
+
+/// Copies up to a page by way of memory that is always there.
+///
+/// The caller's memory may be a file of the same window. If that has room for one of the two only,
+/// this is how both come to be used in turn. No range is used while the caller's memory is.
+///
+/// # Safety
+///
+/// As for [`copy`].
+unsafe fn copy_by_page(
+    iocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+    write: bool,
+) -> Result<isize> {
+    let mut page = KVec::<u8>::zeroed(PAGE_SIZE, GFP_KERNEL)?;
+    let base: *mut c_void = page.as_mut_ptr().cast();
+    // SAFETY: The function's contract; the page and what describes it stay until the end.
+    unsafe {
+        let mut bytes = bindings::iov_iter_count(iter).min(PAGE_SIZE);
+        if write {
+            bytes = bindings::_copy_from_iter(base, bytes, iter);
+            if bytes == 0 {
+                return Err(EFAULT);
+            }
+        }
+        let vec = bindings::kvec {
+            iov_base: base,
+            iov_len: bytes,
+        };
+        // The iterator is all initialised by the function.
+        let inner = Opaque::<bindings::iov_iter>::uninit();
+        bindings::iov_iter_kvec(inner.get(), write.into(), &raw const vec, 1, bytes);
+        let ops = &raw const bindings::rdax_fuse_iomap_ops;
+        let copied = bindings::dax_iomap_rw(iocb, inner.get(), ops);
+        let done = usize::try_from(copied).unwrap_or(0);
+        if write {
+            bindings::iov_iter_revert(iter, bytes - done.min(bytes));
+            return Ok(copied);
+        }
+        let arrived = bindings::_copy_to_iter(base, done, iter);
+        // CAST: Less than a page.
+        (*iocb).ki_pos -= (done - arrived.min(done)) as i64;
+        if done > 0 && arrived == 0 {
+            return Err(EFAULT);
+        }
+        Ok(if done > 0 { arrived as isize } else { copied })
+    }
 }
 
 /// Copies between the caller's memory and the file.
@@ -57,9 +107,23 @@ unsafe fn copy(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter, write:
         let at_end = unsafe {
             u64::try_from((*iocb).ki_pos).is_ok_and(|pos| pos >= iomap::size(inode))
         };
-        tries = if copied > 0 { 0 } else { tries + 1 };
-        if at_end || tries > TRIES {
+        if at_end {
             return result;
+        }
+        tries = if copied > 0 { 0 } else { tries + 1 };
+        if tries > TRIES {
+            // SAFETY: The function's contract.
+            match unsafe { copy_by_page(iocb, iter, write) } {
+                Ok(copied) if copied > 0 => {
+                    done = done.saturating_add(copied);
+                    // One more try without, then another page.
+                    tries = TRIES;
+                    continue;
+                }
+                Ok(copied) => return if done > 0 { done } else { copied },
+                Err(_) if done > 0 => return done,
+                Err(error) => return to_size(error),
+            }
         }
         let bytes = left.min(FAULT_IN);
         // SAFETY: The function's contract; nothing that faults wait for is held.

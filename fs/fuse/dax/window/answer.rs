@@ -9,7 +9,8 @@ const MIN_ERROR: i32 = -4095;
 
 /// Whether the server did what it was asked for; the error is a negative error number.
 ///
-/// C takes a positive number for success, and uses memory that nothing is mapped to.
+/// The transport refuses numbers that are none; whoever forgets to must not have memory used that
+/// nothing is mapped to.
 pub(crate) fn result_of(error: i32) -> Result<(), i32> {
     match error {
         0 => Ok(()),
