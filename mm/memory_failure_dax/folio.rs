@@ -2,8 +2,7 @@
 
 //! Memory that failed and of which nobody says whose it is: its folios know one file.
 //!
-//! A folio that several files share knows none, only that. Then nobody can be found here, and it is
-//! for the file system to say who they are.
+//! A folio that several files share knows none, only that; then they are looked for.
 
 use super::{
     mapping::Mapping,
@@ -11,6 +10,7 @@ use super::{
         FileRange,
         Stretch, //
     },
+    search::end_use_everywhere,
     users::{
         end_use,
         Found, //
@@ -94,6 +94,12 @@ impl<'a> Page<'a> {
         // SAFETY: A folio that has the page has it as long as it is locked; a word of one that does
         // not is no more than a wrong answer, and what is wrong about it is noticed with the lock.
         !unsafe { bindings::mf_folio_mapping(self.folio()) }.is_null()
+    }
+
+    /// Whether the page is that of several files, right now.
+    fn is_shared(&self) -> bool {
+        // SAFETY: As in `is_of_file()`.
+        unsafe { bindings::mf_folio_is_shared(self.folio()) }
     }
 
     /// Locks the file's entry of the page, so that neither the file nor the page's place in it goes.
@@ -267,7 +273,15 @@ pub(crate) fn end_use_of_pages(pages: Pages<'_>, flags: Flags) -> Result {
 }
 
 fn end_use_of_page(page: Page<'_>, flags: Flags) -> Result {
-    let locked = page.lock().ok_or(EBUSY)?;
+    let Some(locked) = page.lock() else {
+        if !page.is_shared() {
+            return Err(EBUSY);
+        }
+        if !page.passes_filter() {
+            return Err(EOPNOTSUPP);
+        }
+        return end_use_everywhere(page.0, flags);
+    };
     if !page.passes_filter() {
         return Err(EOPNOTSUPP);
     }

@@ -201,7 +201,7 @@ impl User<'_> {
         }
         // SAFETY: The walk found something and has not been ended.
         unsafe { bindings::page_vma_mapped_walk_done(&mut walk) };
-        addresses.from_address(walk.address)
+        addresses.beginning_at(walk.address)
     }
 
     /// Whose addresses they are.

@@ -7,12 +7,13 @@
 //!
 //! - `ranges.rs` is the arithmetic of frames, file pages and addresses.
 //! - `mapping.rs` is a file and who maps it, `tasks.rs` the signals, `folio.rs` memory of which no
-//!   file is known.
+//!   file is known, `search.rs` the search for those that share it.
 //! - `users.rs` is what is done, and in which order.
 
 mod folio;
 mod mapping;
 mod ranges;
+mod search;
 mod sort;
 mod tasks;
 mod tests;

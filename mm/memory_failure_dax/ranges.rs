@@ -113,6 +113,13 @@ impl Stretch {
         self.first
     }
 
+    /// Which page of the file has `frame`.
+    pub(crate) fn page_of(&self, frame: Pfn) -> Option<usize> {
+        let distance = frame.0.checked_sub(self.first.0)?;
+        // Cannot wrap: no further than the last page.
+        (distance < self.pages.count()).then(|| self.pages.start + distance)
+    }
+
     /// Each frame, in order.
     pub(crate) fn frames(&self) -> impl Iterator<Item = Pfn> {
         // By the invariant this does not wrap.
@@ -220,7 +227,7 @@ impl Addresses {
     }
 
     /// What is left of it from `address` on.
-    pub(crate) fn from_address(&self, address: usize) -> Option<Self> {
+    pub(crate) fn beginning_at(&self, address: usize) -> Option<Self> {
         Self::from_bounds(self.start.max(address & !(PAGE_SIZE - 1)), self.end)
     }
 

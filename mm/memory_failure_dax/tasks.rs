@@ -5,6 +5,7 @@
 use super::{
     mapping::Space,
     ranges::Addresses,
+    search::LiveSpace,
     sort::sort_by_key,
     Flags, //
 };
@@ -87,7 +88,7 @@ impl<'a> Process<'a> {
         // SAFETY: The type invariant. The name may change meanwhile, but it always ends.
         unsafe {
             for (to, from) in comm.iter_mut().zip((*task).comm.iter()) {
-                *to = *from as u8;
+                *to = *from;
             }
         }
         let name = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
@@ -127,6 +128,22 @@ impl<'a> Process<'a> {
             }
         }
     }
+}
+
+/// Calls `f` for the address space of each process, until it returns false; whether it never did.
+///
+/// `f` must not sleep.
+pub(crate) fn each_address_space(mut f: impl FnMut(LiveSpace) -> bool) -> bool {
+    let guard = rcu::read_lock();
+    for process in processes(&guard) {
+        // SAFETY: The type invariant of `Process`.
+        if let Some(space) = unsafe { LiveSpace::of(process.0.as_ptr()) } {
+            if !f(space) {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// Signals those who lost something and are to be told at once.

@@ -43,6 +43,7 @@ const unsigned long RUST_CONST_HELPER_RDAX_MEMREMAP_PMEM = ARCH_MEMREMAP_PMEM;
 #if IS_ENABLED(CONFIG_MEMORY_FAILURE_DAX_RUST)
 #include <linux/mm.h>
 #include <linux/rmap.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include "../../rdax/mm/memory_failure_dax.h"
 #endif

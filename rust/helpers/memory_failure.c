@@ -36,6 +36,18 @@ __rust_helper pgoff_t rust_helper_mf_folio_index(struct folio *folio)
 	return folio->index;
 }
 
+/* As dax_folio_is_shared() in fs/dax.c. */
+__rust_helper bool rust_helper_mf_folio_is_shared(struct folio *folio)
+{
+	return !folio->mapping && folio->share;
+}
+
+/* A reference to the inode whose DAX mapping @vma is, or NULL. */
+__rust_helper struct inode *rust_helper_mf_dax_inode(struct vm_area_struct *vma)
+{
+	return vma_is_dax(vma) ? igrab(vma->vm_file->f_mapping->host) : NULL;
+}
+
 __rust_helper int rust_helper_mf_folio_ref_count(struct folio *folio)
 {
 	return folio_ref_count(folio);

@@ -102,6 +102,11 @@ proptest! {
             .collect();
         let part: Vec<_> = whole.within(&asked).iter().flat_map(|part| part.frames()).collect();
         prop_assert_eq!(part, model);
+        for (page, frame) in range_of(&whole.pages()).zip(frames) {
+            prop_assert_eq!(whole.page_of(frame).map(|page| page as u128), Some(page));
+        }
+        prop_assert_eq!(first.checked_sub(1).and_then(|before| whole.page_of(Pfn(before))), None);
+        prop_assert_eq!(first.checked_add(len).and_then(|after| whole.page_of(Pfn(after))), None);
     }
 
     #[test]

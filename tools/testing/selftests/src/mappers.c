@@ -6,7 +6,8 @@
  *                                     the page: "ready".  KIND is shared, readonly, private
  *                                     (read), unread (private, not even read), shared-unread,
  *                                     or copied (private, written); with ,early they ask to be
- *                                     told of failures at once.
+ *                                     told of failures at once; with ,sync they map with
+ *                                     MAP_SYNC.
  *
  * Then, a line of input each, asked of all of them:
  *
@@ -95,7 +96,7 @@ static void told(char *words)
 	if (sigtimedwait(&only_sigbus, &info, &now) == SIGBUS)
 		describe(words, &info);
 	else
-		strcpy(words, "none");
+		snprintf(words, WORDS, "none");
 }
 
 static void touch(char *words, unsigned long page, int writing)
@@ -146,7 +147,8 @@ static void map_file(const char *path, unsigned long size, const char *kind)
 		fail("mmap");
 	area = (char *)(((uintptr_t)area + HUGE - 1) & ~(HUGE - 1));
 	mapping = mmap(area, size, PROT_READ | (readonly ? 0 : PROT_WRITE),
-		       (private ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED, fd, 0);
+		       (private ? MAP_PRIVATE : strstr(kind, ",sync") ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED) |
+		       MAP_FIXED, fd, 0);
 	if (mapping == MAP_FAILED)
 		fail("mmap");
 	close(fd);
@@ -164,12 +166,12 @@ static void be_mapper(const char *kind, unsigned long page, const char *path, in
 		(void)*(volatile char *)(mapping + page * PAGE);
 	if (strstr(kind, ",early"))
 		be_early();
-	strcpy(words, strstr(kind, "unread") || is_mapped(page) ? "ready" : "has not got the page");
+	snprintf(words, WORDS, "%s", strstr(kind, "unread") || is_mapped(page) ? "ready" : "has not got the page");
 	do {
 		if (write(out, "", 1) != 1 || read(in, &command, 1) != 1)
 			break;
 		if (command == 'm')
-			strcpy(words, is_mapped(page) ? "mapped" : "none");
+			snprintf(words, WORDS, "%s", is_mapped(page) ? "mapped" : "none");
 		else if (command == 't')
 			told(words);
 		else
@@ -240,12 +242,12 @@ static int mappers(int count, const char *kind, unsigned long page, char **files
 		to[i] = in[1];
 		from[i] = out[0];
 	}
-	strcpy(line, "ready");
+	snprintf(line, sizeof(line), "ready");
 	do {
 		line[strcspn(line, "\n")] = 0;
 		for (int i = 0; i < count; i++) {
 			if (read(from[i], &byte, 1) != 1)
-				strcpy(said[i], "is dead");
+				snprintf(said[i], WORDS, "is dead");
 		}
 		if (strcmp(line, "ready"))
 			sum_up(said, count, *line == 'm');
@@ -260,7 +262,7 @@ static int mappers(int count, const char *kind, unsigned long page, char **files
 		/* One that is dead has closed its end. */
 		for (int i = 0; i < count; i++)
 			if (write(to[i], &byte, 1) != 1)
-				strcpy(said[i], "is dead");
+				snprintf(said[i], WORDS, "is dead");
 	} while (1);
 	for (int i = 0; i < count; i++)
 		close(to[i]);

@@ -29,9 +29,9 @@ for case in mapped open; do
 	fi
 	unbind &
 	unbinder=$!
-	check "$case: the removal ends" wait_for 20 ended $unbinder
+	check "$case: the removal ends" wait_for 20 ended "$unbinder"
 	if [ $case = mapped ]; then
-		check "$case: its user is told" wait_for 10 ended $watcher
+		check "$case: its user is told" wait_for 10 ended "$watcher"
 		equal "$case: by SIGBUS" SIGBUS "$(tail -n 1 /tmp/watcher)"
 	else
 		exec 5<&-

@@ -16,6 +16,8 @@ dump() {
 	local file mode value
 	while read -r mode file; do
 		case $file in
+		# Ours alone.
+		./dax/report_failure) continue ;;
 		./stat | ./inflight | ./diskseq | ./uevent | ./dev | ./events*) value='' ;;
 		*) value=$({ tr '\n' ' ' <"/sys/block/$dev/$file"; } 2>/dev/null) || value=unreadable ;;
 		esac
