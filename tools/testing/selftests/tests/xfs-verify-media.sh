@@ -21,9 +21,9 @@ map=$(fsmap)
 # The end of a group that the file has almost to its end: from 768 KiB before it on 1 MiB.
 for group in {1..29}; do
 	end=$((group * agsize / 512))
-	here=$(awk -v from=$((end - 1536)) -v end=$end '$3 == "inode" && $2 >= from && $1 < end' <<<"$map")
+	here=$(awk -v from=$((end - 1536)) -v end=$end '$5 == "data" && $2 >= from && $1 < end' <<<"$map")
 	# What of the file is in all of it.
-	lost=$(awk -v from=$((end - 1536)) -v end=$((end + 512)) '$3 == "inode" && !/extent map/ && $2 >= from && $1 < end {
+	lost=$(awk -v from=$((end - 1536)) -v end=$((end + 512)) '$5 == "data" && $2 >= from && $1 < end {
 		sum += ($2 < end ? $2 + 1 : end) - ($1 > from ? $1 : from)
 	} END { printf "%d\n", sum * 512 }' <<<"$map")
 	[ -z "$here" ] || break
