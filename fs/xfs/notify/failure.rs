@@ -25,10 +25,10 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many extents are looked up at a time, if there is memory.
-const BATCH: usize = 512;
-/// And if there is none.
-const SPARE_BATCH: usize = 16;
+/// How many extents are put down at first: most pages have one owner.
+const FEW: usize = 16;
+/// And how many at a time when there are more, if there is memory.
+const MANY: usize = 512;
 /// Pages of a file that one call goes through.
 pub(crate) const PAGES_AT_ONCE: u64 = 1 << 14;
 
@@ -76,15 +76,10 @@ fn tell(device: &Device<'_>, part: &Part, hit: ByteRange, mf_flags: i32) -> Resu
         metadata: false,
         error: Ok(()),
     };
-    let mut spare = [Found::default(); SPARE_BATCH];
-    let mut batch = KVec::from_elem(Found::default(), BATCH, GFP_KERNEL | __GFP_NOWARN);
-    let batch = match &mut batch {
-        Ok(batch) => batch.as_mut_slice(),
-        Err(_) => spare.as_mut_slice(),
-    };
+    let mut batch = Batch::new();
     for here in part.area.groups(hit) {
         // What is wrong with one group is no reason not to tell those in the next.
-        let told = teller.group(&here, batch);
+        let told = teller.group(&here, &mut batch);
         teller.note(told);
         rest();
     }
@@ -100,6 +95,37 @@ fn tell(device: &Device<'_>, part: &Part, hit: ByteRange, mf_flags: i32) -> Resu
 struct Found {
     extent: Extent,
     at: u64,
+}
+
+/// Room for extents that are put down.
+struct Batch {
+    few: [Found; FEW],
+    many: KVec<Found>,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self {
+            few: [Found::default(); FEW],
+            many: KVec::new(),
+        }
+    }
+
+    /// There are more: makes room for many, if there is memory.
+    fn grow(&mut self) {
+        if self.many.is_empty() {
+            let many = KVec::from_elem(Found::default(), MANY, GFP_KERNEL | __GFP_NOWARN);
+            self.many = many.unwrap_or_default();
+        }
+    }
+
+    fn room(&mut self) -> &mut [Found] {
+        if self.many.is_empty() {
+            &mut self.few
+        } else {
+            &mut self.many
+        }
+    }
 }
 
 /// How far telling about an area has come.
@@ -124,9 +150,10 @@ impl Teller<'_> {
     /// While the reverse map is locked, extents are only put down. With it locked an inode that is
     /// being freed cannot be waited for, nor an entry of a mapping that a page fault has locked which
     /// allocates. So they may have changed when their owners are told, and each is looked at again.
-    fn group(&mut self, here: &InGroup, batch: &mut [Found]) -> Result {
+    fn group(&mut self, here: &InGroup, batch: &mut Batch) -> Result {
         let mut done: Option<Key> = None;
         loop {
+            let room = batch.room();
             let mut count = 0;
             let mut metadata = false;
             let more = self.device.query(
@@ -139,7 +166,7 @@ impl Teller<'_> {
                         Owner::Metadata => metadata = true,
                         Owner::Staging => (),
                         Owner::Data(_) if done.is_some_and(|done| extent.key() <= done) => (),
-                        Owner::Data(_) => match batch.get_mut(count) {
+                        Owner::Data(_) => match room.get_mut(count) {
                             Some(found) => {
                                 *found = Found { extent, at };
                                 count += 1;
@@ -151,7 +178,7 @@ impl Teller<'_> {
                 },
             );
             self.metadata |= metadata;
-            let found = batch.get(..count).unwrap_or_default();
+            let found = room.get(..count).unwrap_or_default();
             for found in found {
                 let told = self.owner(found, here);
                 self.note(told);
@@ -159,7 +186,7 @@ impl Teller<'_> {
             }
             done = found.last().map(|found| found.extent.key()).or(done);
             match more {
-                Ok(true) => (),
+                Ok(true) => batch.grow(),
                 Ok(false) => return Ok(()),
                 // It is broken, or the file system was shut down before. C tells nobody then.
                 Err(e) => return self.in_core(here).and(Err(e)),

@@ -181,9 +181,8 @@ impl<'a> Device<'a> {
     pub(crate) fn inode(&self, number: u64) -> Result<Option<Inode<'a>>> {
         let mut ip = core::ptr::null_mut();
         // SAFETY: The type invariant.
-        let found =
-            to_result(unsafe { bindings::xfs_dax_iget(self.mount.as_ptr(), number, &mut ip) });
-        match found {
+        let errno = unsafe { bindings::xfs_dax_iget(self.mount.as_ptr(), number, &mut ip) };
+        match to_result(errno) {
             // INVARIANT: The reference is ours.
             Ok(()) => Ok(NonNull::new(ip).map(|ip| Inode {
                 ip,
@@ -293,8 +292,9 @@ impl<'a> Files<'a> {
                 None => core::ptr::null_mut(),
             };
             // SAFETY: The type invariants; `last` is null or an inode with our reference.
-            let next =
-                NonNull::new(unsafe { bindings::xfs_dax_next_inode(self.device.btp.as_ptr(), last) })?;
+            let next = NonNull::new(unsafe {
+                bindings::xfs_dax_next_inode(self.device.btp.as_ptr(), last)
+            })?;
             // INVARIANT: The function gave us a reference.
             let next = self.last.insert(Inode {
                 ip: next,

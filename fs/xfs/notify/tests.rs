@@ -37,7 +37,7 @@ fn bytes(start: u64, len: u64) -> Result<ByteRange> {
 }
 
 #[kunit_tests(xfs_dax_notify_ranges)]
-mod tests {
+mod cases {
     use super::*;
 
     #[test]

@@ -4,17 +4,19 @@
 # What the tests of XFS's failures share: where things are in a file system, how to
 # report a failure of any bytes, and who was told.  After lib.sh; see also its xfs().
 
+# Those of lib.sh, and what the test has from fsmap.
+mnt=${mnt:?lib.sh comes first} map=''
 control=/sys/kernel/debug/dax_holder_test/control
 holders=0 holder_name=''
 pids=()
 
-# holder_open [DISK]: failures are reported to that disk's dax device from now on.
+# holder_open DISK: failures are reported to that disk's dax device from now on.
 holder_open() {
 	holders=$((holders + 1))
 	# The module keeps the names of the tests before.
 	holder_name=h$$x$holders
-	echo "open $holder_name ${1:-$disk}" >"$control" || bail "open ${1:-$disk}"
-	echo "ref $holder_name" >"$control" || bail "${1:-$disk} has no dax device"
+	echo "open $holder_name $1" >"$control" || bail "open $1"
+	echo "ref $holder_name" >"$control" || bail "$1 has no dax device"
 }
 
 # holder_close: a disk that is to be removed must not be open.

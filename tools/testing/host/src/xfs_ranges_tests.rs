@@ -70,7 +70,9 @@ fn failed(
 }
 
 fn bytes_of(range: Option<ByteRange>) -> BTreeSet<u64> {
-    range.map_or(BTreeSet::new(), |range| (range.start()..range.end()).collect())
+    range.map_or(BTreeSet::new(), |range| {
+        (range.start()..range.end()).collect()
+    })
 }
 
 proptest! {

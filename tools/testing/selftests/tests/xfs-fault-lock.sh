@@ -16,7 +16,7 @@
 
 modprobe dax_holder_test || bail "modprobe dax_holder_test"
 namespace
-holder_open
+holder_open "$disk"
 mkfs_xfs
 poison fill "$mnt/file" 0 16 5
 cp --reflink=always "$mnt/file" "$mnt/clone"

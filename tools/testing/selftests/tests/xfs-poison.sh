@@ -14,7 +14,7 @@
 
 modprobe -a dax_holder_test hwpoison-inject || bail "modprobe"
 namespace
-holder_open
+holder_open "$disk"
 
 # places: a new file system with one of everything: a file of ours, a clone, one with
 # an attribute that has a block of its own, and one in so many pieces that there is a tree.

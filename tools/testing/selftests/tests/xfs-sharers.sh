@@ -12,7 +12,7 @@
 
 modprobe dax_holder_test || bail "modprobe dax_holder_test"
 namespace
-holder_open
+holder_open "$disk"
 mkfs_xfs
 poison fill "$mnt/0" 0 16 5
 poison fill "$mnt/other" 0 16 6
