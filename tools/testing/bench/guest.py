@@ -18,7 +18,8 @@ import time
 from statistics import median
 
 sys.dont_write_bytecode = True
-import memory  # noqa: E402  (beside this file)
+import failures  # noqa: E402  (beside this file)
+import memory  # noqa: E402
 
 ROOT = "/tmp/fio"  # a tmpfs: fio and all it opens, so that no run waits for 9p
 MOUNT = ROOT + "/mnt"
@@ -193,6 +194,9 @@ def main():
         if row[1].startswith("/mnt") and not os.path.ismount(MOUNT):
             set_up_file()
         answer["rows"][row[0]] = measure(row, quick)
+    if mode == "icount":
+        # Last: the device comes and goes.
+        answer["rows"].update(failures.Failures(MOUNT, DRIVER).rows(quick))
     print("bench-result " + json.dumps(answer))
 
 
