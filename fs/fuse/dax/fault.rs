@@ -34,15 +34,6 @@ const SIGBUS: Fault = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
 const RETRY: Fault = bindings::vm_fault_reason_VM_FAULT_RETRY;
 const FALLBACK: Fault = bindings::vm_fault_reason_VM_FAULT_FALLBACK;
 
-/// What a fault that cannot get a range comes to.
-fn of_error(error: Error) -> Fault {
-    if error == ENOMEM {
-        bindings::vm_fault_reason_VM_FAULT_OOM
-    } else {
-        SIGBUS
-    }
-}
-
 /// Gets the range that a fault needs; or what the fault comes to without.
 ///
 /// Where it may, this waits without the lock of the address space, so that others can map and unmap
@@ -78,7 +69,9 @@ unsafe fn acquire(
             return Err(RETRY);
         }
     }
-    conn.acquire(file, want).map_err(of_error)
+    // Not for want of this machine's memory, which a fault is tried again for until there is some:
+    // the server's errors come out here, ENOMEM too.
+    conn.acquire(file, want).map_err(|_| SIGBUS)
 }
 
 /// Maps what was faulted for, with the range held; [`None`] when the range is not good any more.
