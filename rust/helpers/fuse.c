@@ -113,8 +113,9 @@ __rust_helper void rust_helper_rdax_vma_set_dax(struct vm_area_struct *vma)
 
 __rust_helper bool rust_helper_rdax_may_drop_fault_lock(const struct vm_fault *vmf)
 {
+	/* wp_pfn_shared() of mm/memory.c takes no VM_FAULT_RETRY from pfn_mkwrite(). */
 	return fault_flag_allow_retry_first(vmf->flags) &&
-	       !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
+	       !(vmf->flags & (FAULT_FLAG_RETRY_NOWAIT | FAULT_FLAG_MKWRITE));
 }
 
 __rust_helper void rust_helper_release_fault_lock(struct vm_fault *vmf)
