@@ -65,6 +65,27 @@ echo "one more" >>"$here/append"
 equal "what is appended to a mapped file is in the mapping" "one more" "$(ask get "$(stat -c %s /tmp/lines)" 8)"
 holder_ends
 
+# -- loaded first, and then stored: the range was for reading
+again always
+holder "$here/append" 4096
+matches "loaded" "line 1*" "$(ask get 0 6)"
+equal "and then stored" ok "$(ask put 0 STORED)"
+equal "as the host has it" STORED "$(head -c 6 "$there/append")"
+holder_ends
+# A task that does it and goes on by itself.
+cat >/tmp/again.py <<'PY'
+import mmap, os, sys
+for path in sys.argv[1:]:
+    fd = os.open(path, os.O_RDWR)
+    with mmap.mmap(fd, 4096) as mapping:
+        first = mapping[100]
+        mapping[100] = first ^ 1
+        mapping[100] = first
+    os.close(fd)
+print("well")
+PY
+equal "of many files" well "$(bounded 60 python3 /tmp/again.py "$here/append" "$here/8388608" "$here/4096" "$here/4097" "$here/mapped")"
+
 # -- rename and unlink while mapped
 cp "$there/8388608" "$there/renamed"
 holder "$here/renamed"
