@@ -82,14 +82,17 @@ impl Control {
     pub fn listen(self, path: &Path) -> io::Result<()> {
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path)?;
+        let control = Arc::new(self);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
+                let control = control.clone();
                 match stream {
-                    Ok(stream) => {
-                        if let Err(why) = self.talk(&stream) {
+                    // QEMU keeps its end for the guest all the time: others come beside it.
+                    Ok(stream) => drop(std::thread::spawn(move || {
+                        if let Err(why) = control.talk(&stream) {
                             log::debug!("the control socket: {why}");
                         }
-                    }
+                    })),
                     Err(why) => log::warn!("the control socket: {why}"),
                 }
             }
