@@ -11,7 +11,7 @@
  * was touched once before the time begins.  Prints how often, in how many ns of the clock, and
  * how many ns of CPU the tasks took: with -icount these are instructions.
  *
- *   ops=N ns=N cpu=N
+ *   ops=N ns=N cpu=N warm=N      warm: how often before the time began
  *
  * zipf is of blocks (theta 1.2), which are then strewn over the file, as fio does.
  */
@@ -139,7 +139,7 @@ static void job(struct shared *shared, int me, int jobs, const char *order, int 
 	shared->ops[me] = ops;
 }
 
-static void report(uint64_t ops, uint64_t ns)
+static void report(uint64_t ops, uint64_t ns, uint64_t warm)
 {
 	struct rusage used;
 	uint64_t cpu;
@@ -147,8 +147,8 @@ static void report(uint64_t ops, uint64_t ns)
 	getrusage(RUSAGE_CHILDREN, &used);
 	cpu = (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000000ULL +
 	      (used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000ULL;
-	printf("ops=%llu ns=%llu cpu=%llu\n", (unsigned long long)ops, (unsigned long long)ns,
-	       (unsigned long long)cpu);
+	printf("ops=%llu ns=%llu cpu=%llu warm=%llu\n", (unsigned long long)ops,
+	       (unsigned long long)ns, (unsigned long long)cpu, (unsigned long long)warm);
 }
 
 static void small(const char *dir, uint64_t files, uint64_t passes)
@@ -201,7 +201,7 @@ int main(int argc, char **argv)
 		}
 		if (wait(&jobs) < 0 || jobs)
 			return 1;
-		report(strtoull(argv[4], NULL, 0) * ms, now() - start);
+		report(strtoull(argv[4], NULL, 0) * ms, now() - start, 0);
 		return 0;
 	}
 	how = argv[1];
@@ -236,6 +236,6 @@ int main(int argc, char **argv)
 	start = now() - start;
 	for (i = 0; i < (uint64_t)jobs; i++)
 		ops += shared->ops[i];
-	report(ops, start);
+	report(ops, start, blocks / (RANGE / BLOCK));
 	return 0;
 }

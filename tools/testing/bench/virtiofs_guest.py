@@ -5,8 +5,8 @@
   virtiofs_guest.py PROGRAM always|never WINDOW-MIB full|quick
 
 The directory of the host is the tag dax; PROGRAM is vfsbench, copied to a tmpfs first.  Prints
-"bench-result" and a JSON object: for each row operations, nanoseconds, CPU nanoseconds, and, if
-the daemon counts, requests and what of them were mappings.
+"bench-result" and a JSON object: for each row operations, nanoseconds, CPU nanoseconds, accesses
+before the time began, and, if the daemon counts, requests and what of them were mappings.
 """
 
 import json
@@ -73,7 +73,7 @@ def main():
     answer = {"kernel": os.environ["RDAX_KERNEL"], "mode": mode, "rows": {}}
     for name, how, order, times, jobs in rows(quick):
         print(f"row: {name}", flush=True)
-        row = measure(program, (how, order, f"{MOUNT}/file", int(times * window), jobs, 150 if quick else 300))
+        row = measure(program, (how, order, f"{MOUNT}/file", int(times * window), jobs, 400 if quick else 1000))
         answer["rows"][name] = {**row, **counts.since()}
     # So many as the smaller ranges of the window, again and again; and more than QEMU maps.
     for files, passes in ((60, 20), (500 if quick else 10000, 1)):

@@ -35,7 +35,7 @@ def per_mib(rows):
     """Requests for a MiB that was accessed."""
     if not all("requests" in row for row in rows):
         return None
-    return sum(row["requests"] for row in rows) / (sum(row["ops"] for row in rows) * BLOCK / MIB)
+    return sum(row["requests"] for row in rows) / (sum(row["ops"] + row["warm"] for row in rows) * BLOCK / MIB)
 
 
 def number(value, digits=0):
