@@ -20,6 +20,8 @@ pub(crate) mod answer;
 pub(crate) mod evict;
 #[path = "window/free.rs"]
 pub(crate) mod free;
+#[path = "window/ghosts.rs"]
+pub(crate) mod ghosts;
 #[path = "window/index.rs"]
 pub(crate) mod index;
 #[path = "window/region.rs"]
@@ -34,6 +36,7 @@ use free::{
     Found,
     Free, //
 };
+use ghosts::Ghosts;
 use index::Index;
 use kernel::prelude::*;
 use table::{
@@ -165,6 +168,7 @@ pub(crate) struct Window<F: File> {
     table: Table<F>,
     index: Index,
     free: Free,
+    ghosts: Ghosts,
     /// Mapped ranges, the one that was used longest ago first.
     lru: List,
     mapped: u32,
@@ -192,6 +196,7 @@ impl<F: File> Window<F> {
         let mut table = Table::new(blocks)?;
         Ok(Self {
             index: Index::new(blocks)?,
+            ghosts: Ghosts::new(blocks)?,
             free: Free::new(&mut table),
             table,
             lru: List::EMPTY,
@@ -399,8 +404,11 @@ impl<F: File> Window<F> {
         writable: bool,
         users: u32,
     ) -> Setup {
+        let soon = self.mapped.saturating_mul(2);
+        let lives = self.ghosts.back(file, page, soon);
         let record = self.table.get_mut(id);
         record.state = State::Setup;
+        record.lives = (lives, lives);
         record.writable = writable;
         record.upgrading = false;
         record.mark = false;
@@ -556,7 +564,13 @@ impl<F: File> Window<F> {
         self.changed();
     }
 
-    /// Panics, in tests, if an invariant does not hold.
+    /// Whether `page` of `file` is in a range; for tests.
+    #[cfg(test)]
+    pub(crate) fn has(&self, file: &F, page: FilePage) -> bool {
+        self.index.lookup(&self.table, file, page).is_some()
+    }
+
+    /// Whether the invariants hold; for tests.
     #[cfg(any(test, CONFIG_FUSE_DAX_RUST_KUNIT_TEST))]
     #[allow(dead_code)]
     pub(crate) fn check(&self) -> bool {

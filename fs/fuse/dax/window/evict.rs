@@ -70,6 +70,12 @@ impl<F: File> Window<F> {
     /// The range that was used longest ago, if it is large enough; otherwise all that is around it.
     /// A larger area is taken as a whole or not at all.
     pub(super) fn plan_reclaim(&mut self, order: u8) -> Option<Area> {
+        self.plan_reclaim_of(order, true)
+            .or_else(|| self.plan_reclaim_of(order, false))
+    }
+
+    /// As above; `spare` what came back soon after it was taken the last time.
+    fn plan_reclaim_of(&mut self, order: u8, spare: bool) -> Option<Area> {
         let mut at = self.lru.first.some();
         let mut looked = RangeId::NONE;
         for _ in 0..CANDIDATES {
@@ -78,7 +84,13 @@ impl<F: File> Window<F> {
             if !self.may_reclaim(id) {
                 continue;
             }
-            let own = self.table.get(id).order;
+            let record = self.table.get_mut(id);
+            let own = record.order;
+            if spare && record.lives.0 > 0 {
+                record.lives.0 -= 1;
+                self.touch(id);
+                continue;
+            }
             if own >= order {
                 return Some(self.reclaim_one(id));
             }
@@ -152,6 +164,10 @@ impl<F: File> Window<F> {
             return;
         }
         if taken {
+            let (page, lives) = (record.page, record.lives.1);
+            if let Some(file) = record.file.clone() {
+                self.ghosts.took(&file, page, lives);
+            }
             self.unlink_file(id);
             self.free.put_stale(&mut self.table, id);
             self.counters.reclaims += 1;

@@ -622,3 +622,34 @@ fn a_window_that_failed_is_said_so() {
     };
     assert_eq!(acquire(&world, &file, want), Err(-5));
 }
+
+/// Page faults alone are seen, not what is used in between: what is hot stays all the same.
+#[test]
+fn what_is_mapped_and_hot_stays() {
+    const BLOCKS: u64 = 32;
+    let mut misses = Vec::new();
+    for hot in [true, false] {
+        let world = Instant::new(8);
+        let file = TestFile::new(1);
+        let mut random = 88172645463325252u64;
+        for _ in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            // Two of three accesses are to four of the blocks, or any are to any.
+            let block = match hot && random % 3 != 0 {
+                true => (random >> 8) % 4 * 7,
+                false => (random >> 8) % BLOCKS,
+            };
+            let page = FilePage(block * BLOCK);
+            let mapped = world.window.borrow().has(&file, page);
+            if !mapped {
+                world.touch(&file, page.0, BLOCKS * BLOCK, false);
+            }
+        }
+        misses.push(world.setups());
+    }
+    // Without sparing any, first in first out, these are 8000 and 15300.
+    assert!(misses[0] < 6500, "{misses:?}");
+    assert!(misses[1] < 15_500, "{misses:?}");
+}
