@@ -43,7 +43,7 @@ notify() {
 # mkfs_xfs: as xfs() of lib.sh, with $mount_options.  Sets $agsize, in bytes.
 mkfs_xfs() {
 	local words
-	# shellcheck disable=SC2086
+	# shellcheck disable=SC2086,SC2154
 	words=$(mkfs.xfs -f ${mkfs_options:-} "$disk" 2>&1) || bail "mkfs.xfs: $(head -n 1 <<<"$words")"
 	agsize=$(($(sed -n 's/.*agsize=\([0-9]*\) .*/\1/p' <<<"$words") * 4096))
 	mount -t xfs -o "dax=always${mount_options:+,$mount_options}" "$disk" "$mnt" || bail "mount $disk"
