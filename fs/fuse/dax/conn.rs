@@ -23,11 +23,7 @@ use super::{
     },
 };
 use kernel::{
-    bindings,
-    dax,
-    impl_has_delayed_work,
-    new_delayed_work,
-    new_spinlock,
+    bindings, dax, impl_has_delayed_work, new_delayed_work, new_spinlock,
     prelude::*,
     sync::{
         Arc,
@@ -313,7 +309,11 @@ impl Conn {
     }
 
     /// Gets the range with a page of `file`; see [`acquire::acquire`].
-    pub(crate) fn acquire(self: ArcBorrow<'_, Self>, file: &FileRef, want: Want) -> Result<RangeId> {
+    pub(crate) fn acquire(
+        self: ArcBorrow<'_, Self>,
+        file: &FileRef,
+        want: Want,
+    ) -> Result<RangeId> {
         acquire::acquire(&self, file, want).map_err(Error::from_errno)
     }
 }

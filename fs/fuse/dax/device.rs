@@ -253,7 +253,12 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<Arc<dax::De
         memremap::request_region(dev, window.start, window.len, name)
     };
     if !reserved {
-        dev_warn!(dev, "could not reserve region [mem {:#x}-{:#x}]\n", window.start, last);
+        dev_warn!(
+            dev,
+            "could not reserve region [mem {:#x}-{:#x}]\n",
+            window.start,
+            last
+        );
         return Err(EBUSY);
     }
 
@@ -291,7 +296,12 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<Arc<dax::De
         registration: Some(registration),
     };
     devres::register(dev, guard, GFP_KERNEL)?;
-    dev_notice!(dev, "DAX window of {} MiB at {:#x}\n", window.len >> 20, window.start);
+    dev_notice!(
+        dev,
+        "DAX window of {} MiB at {:#x}\n",
+        window.len >> 20,
+        window.start
+    );
     Ok(Some(device))
 }
 

@@ -96,8 +96,7 @@ unsafe fn map(
         let mut pfn = 0;
         let mut error = 0;
         let ops = &raw const bindings::rdax_fuse_iomap_ops;
-        let mut fault =
-            bindings::dax_iomap_fault(vmf, order, &raw mut pfn, &raw mut error, ops);
+        let mut fault = bindings::dax_iomap_fault(vmf, order, &raw mut pfn, &raw mut error, ops);
         if fault & bindings::vm_fault_reason_VM_FAULT_NEEDDSYNC != 0 {
             fault = bindings::dax_finish_sync_fault(vmf, order, pfn);
         }
@@ -134,7 +133,10 @@ unsafe fn handle(vmf: *mut bindings::vm_fault, order: c_uint, write: bool) -> Fa
     let huge = order == c_uint::from(TOP_ORDER);
     if order != 0 {
         // What `fs/dax.c` would find out too, but after a range was mapped for it.
-        let end = page.align_down(TOP_ORDER).0.saturating_add(BLOCK_PAGES.into());
+        let end = page
+            .align_down(TOP_ORDER)
+            .0
+            .saturating_add(BLOCK_PAGES.into());
         if !huge || end > file_pages || (for_write && !shared) {
             return FALLBACK;
         }
@@ -174,7 +176,13 @@ unsafe fn handle(vmf: *mut bindings::vm_fault, order: c_uint, write: bool) -> Fa
 /// As for [`handle`].
 unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> Fault {
     // SAFETY: The function's contract.
-    unsafe { handle(vmf, 0, (*vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0) }
+    unsafe {
+        handle(
+            vmf,
+            0,
+            (*vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0,
+        )
+    }
 }
 
 /// # Safety
@@ -182,7 +190,13 @@ unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> Fault {
 /// As for [`handle`].
 unsafe extern "C" fn huge_fault(vmf: *mut bindings::vm_fault, order: c_uint) -> Fault {
     // SAFETY: The function's contract.
-    unsafe { handle(vmf, order, (*vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0) }
+    unsafe {
+        handle(
+            vmf,
+            order,
+            (*vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0,
+        )
+    }
 }
 
 /// # Safety

@@ -104,9 +104,8 @@ unsafe fn copy(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter, write:
             return result;
         }
         // SAFETY: The function's contract.
-        let at_end = unsafe {
-            u64::try_from((*iocb).ki_pos).is_ok_and(|pos| pos >= iomap::size(inode))
-        };
+        let at_end =
+            unsafe { u64::try_from((*iocb).ki_pos).is_ok_and(|pos| pos >= iomap::size(inode)) };
         if at_end {
             return result;
         }

@@ -124,10 +124,7 @@ impl Platform<TestFile> for TestServer {
         f(&mut self.window.borrow_mut())
     }
 
-    fn wait<R>(
-        &self,
-        mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>,
-    ) -> Result<R, Killed> {
+    fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
         // There is nobody else to wait for: as if a signal had come.
         f(&mut self.window.borrow_mut()).ok_or(Killed)
     }
@@ -229,7 +226,13 @@ mod tests {
     fn what_the_server_refuses_is_said_so() -> Result {
         let server = TestServer::new(2)?;
         let file = TestFile::new(1)?;
-        for (said, meant) in [(-2, -2), (-38, -38), (7, -5), (i32::MIN, -5), (-4095, -4095)] {
+        for (said, meant) in [
+            (-2, -2),
+            (-38, -38),
+            (7, -5),
+            (i32::MIN, -5),
+            (-4095, -4095),
+        ] {
             server.error.set(said);
             assert_eq!(server.touch(&file, 0, BLOCK, false), Err(meant));
             assert!(server.update(|window| window.check()));
@@ -281,7 +284,9 @@ mod tests {
         let server = TestServer::new(2)?;
         let file = TestFile::new(1)?;
         assert_eq!(server.touch(&file, 0, BLOCK, false), Ok(()));
-        let bad = server.acquire(&file, 0, BLOCK, false).map_err(Error::from_errno)?;
+        let bad = server
+            .acquire(&file, 0, BLOCK, false)
+            .map_err(Error::from_errno)?;
         server.update(|window| window.release(bad));
         let victim = server.update(|window| window.fail(RangeId(bad.0 + 3)));
         assert!(victim.is_some());
@@ -324,8 +329,12 @@ mod tests {
         assert!(!server.update(|window| window.set_alignment(u32::MAX)));
         assert!(server.update(|window| window.set_alignment(16)));
         let (one, other) = (TestFile::new(1)?, TestFile::new(2)?);
-        let first = server.acquire(&one, 0, 1, false).map_err(Error::from_errno)?;
-        let second = server.acquire(&other, 0, 1, false).map_err(Error::from_errno)?;
+        let first = server
+            .acquire(&one, 0, 1, false)
+            .map_err(Error::from_errno)?;
+        let second = server
+            .acquire(&other, 0, 1, false)
+            .map_err(Error::from_errno)?;
         assert_eq!(first.0 % 16, 0);
         assert_eq!(second.0 % 16, 0);
         Ok(())

@@ -93,7 +93,11 @@ impl<F: File> Window<F> {
         if !whole || self.closed.is_some() {
             return Step::Wait(self.changes);
         }
-        if self.index.find(&self.table, file, page.block(), Some).is_some() {
+        if self
+            .index
+            .find(&self.table, file, page.block(), Some)
+            .is_some()
+        {
             // Somebody was faster; leave the rest to him.
             return Step::Wait(self.changes);
         }

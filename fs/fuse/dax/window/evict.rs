@@ -36,10 +36,7 @@ impl<F: File> Window<F> {
     /// Whether `id`, a mapped range, is used by nobody but through page tables.
     pub(super) fn may_reclaim(&self, id: RangeId) -> bool {
         let record = self.table.get(id);
-        record.state == State::Mapped
-            && record.users == 0
-            && record.pins == 0
-            && !record.upgrading
+        record.state == State::Mapped && record.users == 0 && record.pins == 0 && !record.upgrading
     }
 
     fn begin_reclaim(&mut self, id: RangeId, ticket: u64) {

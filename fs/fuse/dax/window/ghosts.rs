@@ -76,7 +76,9 @@ impl Ghosts {
         let now = self.taken;
         match self.place(file, page) {
             (Some(ghost), tag) if ghost.tag == tag && now.wrapping_sub(ghost.when) <= soon => {
-                (ghost.lives.saturating_mul(2)).saturating_add(1).min(MOST_LIVES)
+                (ghost.lives.saturating_mul(2))
+                    .saturating_add(1)
+                    .min(MOST_LIVES)
             }
             _ => 0,
         }

@@ -170,14 +170,14 @@ impl<F> Table<F> {
     #[inline]
     pub(crate) fn get(&self, id: RangeId) -> &Record<F> {
         let inside = id.0 % BLOCK_PAGES;
-        let found = self
-            .blocks
-            .get(id.block() as usize)
-            .and_then(|block| match (inside, &block.rest) {
-                (0, _) => Some(&block.first),
-                (_, Some(room)) => room.0.get(inside as usize - 1),
-                (_, None) => None,
-            });
+        let found =
+            self.blocks
+                .get(id.block() as usize)
+                .and_then(|block| match (inside, &block.rest) {
+                    (0, _) => Some(&block.first),
+                    (_, Some(room)) => room.0.get(inside as usize - 1),
+                    (_, None) => None,
+                });
         found.unwrap_or(&self.nobody)
     }
 
@@ -185,14 +185,13 @@ impl<F> Table<F> {
     #[inline]
     pub(crate) fn get_mut(&mut self, id: RangeId) -> &mut Record<F> {
         let inside = id.0 % BLOCK_PAGES;
-        let found = self
-            .blocks
-            .get_mut(id.block() as usize)
-            .and_then(|block| match (inside, &mut block.rest) {
+        let found = self.blocks.get_mut(id.block() as usize).and_then(|block| {
+            match (inside, &mut block.rest) {
                 (0, _) => Some(&mut block.first),
                 (_, Some(room)) => room.0.get_mut(inside as usize - 1),
                 (_, None) => None,
-            });
+            }
+        });
         found.unwrap_or(&mut self.nobody)
     }
 

@@ -109,10 +109,7 @@ impl Platform<TestFile> for Loom {
         result
     }
 
-    fn wait<R>(
-        &self,
-        mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>,
-    ) -> Result<R, Killed> {
+    fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
         let mut window = self.window.lock().unwrap();
         loop {
             let before = window.changes();

@@ -164,11 +164,14 @@ impl World {
                 Step::Start(setup) => {
                     self.use_range(setup.id, file, page, write, false);
                     self.send_setup(file, setup);
-                    let depth = self.window.depth_ahead(&self.files[file].clone(), page, true);
+                    let depth = self
+                        .window
+                        .depth_ahead(&self.files[file].clone(), page, true);
                     for number in 0..depth {
                         let file_ref = self.files[file].clone();
-                        let step =
-                            self.window.request_ahead(&file_ref, pages, write, number == 0);
+                        let step = self
+                            .window
+                            .request_ahead(&file_ref, pages, write, number == 0);
                         match step {
                             Step::Start(setup) => self.send_setup(file, setup),
                             Step::Reclaim(area) => self.taking.push((area, None)),
@@ -206,9 +209,10 @@ impl World {
             }
             None => match self.window.reclaim_next(area) {
                 Some(victim) => {
-                    let twice = self.taking.iter().any(|(_, at)| {
-                        at.as_ref().is_some_and(|other| other.id == victim.id)
-                    });
+                    let twice = self
+                        .taking
+                        .iter()
+                        .any(|(_, at)| at.as_ref().is_some_and(|other| other.id == victim.id));
                     assert!(!twice, "two tasks take {:?}", victim.id);
                     // Its inode stays.
                     assert!(!self.window.forget(&victim.file.clone()));
@@ -398,7 +402,11 @@ fn windows_that_cannot_be_are_refused() {
     };
     let check = |start, len, expected| {
         let found = usable(Region { start, len }, Some(&[bar]), 46);
-        assert_eq!(found.map(|window| window.len), expected, "{start:#x} {len:#x}");
+        assert_eq!(
+            found.map(|window| window.len),
+            expected,
+            "{start:#x} {len:#x}"
+        );
     };
     check(16 * block, 16 * block, Ok(16 * block));
     check(17 * block, block + 4096, Ok(block));
@@ -466,10 +474,7 @@ impl Platform<TestFile> for Instant {
         f(&mut self.window.borrow_mut())
     }
 
-    fn wait<R>(
-        &self,
-        mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>,
-    ) -> Result<R, Killed> {
+    fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
         Ok(f(&mut self.window.borrow_mut()).expect("there is nobody to wait for"))
     }
 

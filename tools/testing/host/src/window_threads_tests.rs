@@ -116,10 +116,7 @@ impl Platform<TestFile> for Threads {
         result
     }
 
-    fn wait<R>(
-        &self,
-        mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>,
-    ) -> Result<R, Killed> {
+    fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
         let mut window = self.window.lock().unwrap();
         loop {
             let before = window.changes();
@@ -186,7 +183,11 @@ fn run(blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
                     random ^= random >> 7;
                     random ^= random << 17;
                     let file = &files[(random % 7) as usize];
-                    let file_pages = if random % 7 < 3 { 1 + random % 7 } else { pages };
+                    let file_pages = if random % 7 < 3 {
+                        1 + random % 7
+                    } else {
+                        pages
+                    };
                     let want = Want {
                         page: FilePage((random >> 8) % file_pages),
                         file_pages,
