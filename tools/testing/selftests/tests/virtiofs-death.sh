@@ -9,7 +9,7 @@
 # expect: rust pass, c pass
 # regions: 0
 # alone: yes
-# boot: --virtiofs @SCRATCH@,window=4,cache=always,request-timeout=5 --share @SCRATCH@
+# boot: --virtiofs @SCRATCH@,window=16,cache=always,request-timeout=5 --share @SCRATCH@
 # timeout: 300
 
 . "$(dirname "$0")/../lib.sh"
