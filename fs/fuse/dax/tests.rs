@@ -161,7 +161,7 @@ impl Platform<TestFile> for TestServer {
 }
 
 #[kunit_tests(rust_fuse_dax_window)]
-mod tests {
+mod suite {
     use super::*;
 
     #[test]
