@@ -7,7 +7,7 @@
 # expect: rust pass, c pass
 # regions: 0
 # boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
-# timeout: 400
+# timeout: 900
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
@@ -15,7 +15,7 @@
 poison fill "$there/file" 0 4096 5
 virtiofs_mount
 virtiofs zero >/dev/null
-equal "100 tasks at once" same "$(bounded 300 window crowd "$here/file" 100 12 5 load 2>&1 | sort -u | paste -sd,)"
+equal "100 tasks at once" same "$(bounded 800 window crowd "$here/file" 100 12 5 load 2>&1 | sort -u | paste -sd,)"
 equal "the file is as it was" same "$(poison verify "$there/file" 0 4096 5)"
 echo "# $(virtiofs count SETUPMAPPING) SETUPMAPPING, $(virtiofs count REMOVEMAPPING) REMOVEMAPPING for 1200 accesses"
 equal "no FUSE READ" 0 "$(virtiofs count READ)"
