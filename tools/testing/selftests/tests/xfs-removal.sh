@@ -125,11 +125,12 @@ fsfreeze -f "$mnt" || bail "fsfreeze"
 remove
 check "frozen: unbind ends" wait_for $limit ended $remover
 back "frozen"
-(for _ in {1..200}; do fsfreeze -f "$mnt" && fsfreeze -u "$mnt"; done) >/dev/null 2>&1 &
+(while [ ! -e /tmp/thawed ]; do fsfreeze -f "$mnt" && echo && fsfreeze -u "$mnt"; done) >/tmp/frozen 2>/dev/null &
 freezer=$!
-sleep 0.5
+wait_for 20 test -s /tmp/frozen || bail "it is not frozen"
 remove
 check "freezing: unbind ends" wait_for $limit ended $remover
+touch /tmp/thawed
 check "freezing: and the freezer too" wait_for 60 ended $freezer
 fsfreeze -u "$mnt" 2>/dev/null
 back "freezing"
