@@ -24,6 +24,7 @@ use core::{
 use kernel::{
     bindings,
     dax::units::Pfn,
+    pmem::cond_resched,
     prelude::*,
     time::{
         delay::fsleep,
@@ -216,8 +217,7 @@ pub(crate) fn revoke_pages(pages: Pages<'_>) -> usize {
         } else {
             1
         };
-        // SAFETY: Nothing is locked.
-        unsafe { bindings::cond_resched() };
+        cond_resched();
     }
     in_use
 }
@@ -266,8 +266,7 @@ pub(crate) fn end_use_of_pages(pages: Pages<'_>, flags: Flags) -> Result {
             Err(e) => return Err(e),
             Ok(()) => result = Ok(()),
         }
-        // SAFETY: Nothing is locked.
-        unsafe { bindings::cond_resched() };
+        cond_resched();
     }
     result
 }

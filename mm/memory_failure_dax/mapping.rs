@@ -16,6 +16,7 @@ use kernel::{
     bindings,
     dax::units::Pfn,
     mm::virt,
+    pmem::cond_resched,
     prelude::*, //
 };
 
@@ -138,8 +139,7 @@ impl Users<'_> {
             let vma = NonNull::new(next)?;
             // SAFETY: As above: `vma` is part of the tree.
             next = unsafe { bindings::mapping_rmap_tree_iter_next(vma.as_ptr(), first, last) };
-            // SAFETY: One of the tasks that are not the only one on the machine.
-            unsafe { bindings::cond_resched() };
+            cond_resched();
             // INVARIANT: The lock outlives the value.
             Some(User(vma, PhantomData))
         })

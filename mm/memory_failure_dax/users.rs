@@ -8,7 +8,8 @@
 //! unmapped after the walk stays unmapped.
 //!
 //! Lock order: the entry's lock or the inode that the caller holds, then `i_mmap_rwsem`, then locks
-//! of page tables. Signals are sent with none of them held.
+//! of page tables. Signals are sent with none of them held, or, without memory to list who is to get
+//! them, with `i_mmap_rwsem`.
 
 use super::{
     mapping::{
@@ -27,8 +28,10 @@ use super::{
     Flags, //
 };
 use kernel::{
-    bindings,
-    pmem::without_io,
+    pmem::{
+        cond_resched,
+        without_io, //
+    },
     prelude::*, //
 };
 
@@ -102,8 +105,7 @@ pub(crate) fn end_use_of_file(
             break;
         };
         end_use(mapping, done, &found, flags);
-        // SAFETY: No lock is held here.
-        unsafe { bindings::cond_resched() };
+        cond_resched();
     }
 }
 

@@ -283,6 +283,12 @@ pub fn zero_page() -> &'static [u8; PAGE_SIZE] {
     &ZEROES
 }
 
+/// Lets others run if it is their turn: for loops whose length is up to somebody else. Sleeps.
+pub fn cond_resched() {
+    // SAFETY: Has no requirement but that its caller may sleep.
+    unsafe { bindings::cond_resched() };
+}
+
 /// Runs `f`, and has no allocation in it wait for I/O, which may wait for us in turn.
 pub fn without_io<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: Sets a flag of the current task.

@@ -22,6 +22,7 @@ use super::{
 use kernel::{
     bindings,
     error::to_result,
+    pmem::cond_resched,
     prelude::*, //
 };
 
@@ -157,8 +158,8 @@ impl DaxDevice {
             let result = to_result(unsafe { zero(self.as_raw(), page, 1) });
             // This is I/O, for which poison is EIO; EHWPOISON is for page faults.
             result.map_err(|e| if e == EHWPOISON { EIO } else { e })?;
-            // SAFETY: The section may sleep, and nothing is locked.
-            unsafe { bindings::cond_resched() };
+            // The section may sleep.
+            cond_resched();
         }
         Ok(())
     }

@@ -15,7 +15,10 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     page::PAGE_SIZE,
-    pmem::Window,
+    pmem::{
+        cond_resched,
+        Window, //
+    },
     prelude::*, //
 };
 
@@ -67,11 +70,7 @@ unsafe extern "C" fn dax_compare(a: *const c_void, b: *const c_void, len: usize)
     let (Ok(a), Ok(b)) = (unsafe { (media(a, len), media(b, len)) }) else {
         return EIO.to_errno();
     };
-    let pause = || {
-        // SAFETY: A read section may sleep, and nothing is locked.
-        unsafe { bindings::cond_resched() };
-    };
-    match compare(&a, &b, len, pause) {
+    match compare(&a, &b, len, cond_resched) {
         Ok(same) => c_int::from(same),
         Err(_) => EIO.to_errno(),
     }
