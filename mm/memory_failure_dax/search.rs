@@ -5,13 +5,12 @@
 //!
 //! That is slow, and it is what is left: a folio that is shared knows that, but not by whom, and a
 //! file system without a reverse map (or below device mapper, which passes nothing on) is not asked.
-//! Who has the memory mapped has it by a file with an entry for it. Two passes, because neither may
-//! sleep where the list of processes is read.
+//! Who has the memory mapped has it by a file with an entry for it.
 
 use super::{
     mapping::Mapping,
     ranges::FileRange,
-    tasks::each_address_space,
+    tasks::live_spaces,
     users::end_use_of_file,
     Flags, //
 };
@@ -19,11 +18,14 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     dax::units::Pfn,
-    pmem::without_io,
+    pmem::{
+        cond_resched,
+        without_io, //
+    },
     prelude::*, //
 };
 
-/// Room for this many address spaces and files is made at first.
+/// Room for this many files is made at first.
 const FIRST_ROOM: usize = 256;
 
 /// An address space with users.
@@ -72,7 +74,7 @@ impl LiveSpace {
 
 impl Drop for LiveSpace {
     fn drop(&mut self) {
-        // Not here: this may be where nobody may sleep.
+        // Not here: whoever reports a failure is not to take apart the memory of others.
         //
         // SAFETY: The type invariant.
         unsafe { bindings::mmput_async(self.0.as_ptr()) };
@@ -104,40 +106,33 @@ impl Drop for File {
 ///
 /// `EBUSY` when no file is found, `ENOMEM` when there is no memory to look for one. Sleeps.
 pub(crate) fn end_use_everywhere(frame: Pfn, flags: Flags) -> Result {
-    let spaces = list(|spaces: &mut KVVec<LiveSpace>| {
-        each_address_space(|space| spaces.push_within_capacity(space).is_ok())
-    })?;
-    let files = list(|files: &mut KVVec<File>| {
-        let mut all = true;
-        for space in spaces.iter() {
-            space.each_file(|file| {
-                let known = files.iter().any(|other| other.0 == file.0);
-                all &= known || files.push_within_capacity(file).is_ok();
-            });
-        }
-        all
-    })?;
-    drop(spaces);
     let mut result = Err(EBUSY);
-    for file in files.iter() {
+    for file in mapped_files()?.iter() {
         if let Some(mapping) = file.mapping() {
             if end_use_by_file(&mapping, frame, flags) {
                 result = Ok(());
             }
         }
-        // SAFETY: Nothing is locked.
-        unsafe { bindings::cond_resched() };
+        cond_resched();
     }
     result
 }
 
-/// What `fill` makes a list of, with as much room as it takes for `fill` to return true.
-fn list<T>(mut fill: impl FnMut(&mut KVVec<T>) -> bool) -> Result<KVVec<T>> {
+/// Each file with DAX that a process has mapped, once.
+fn mapped_files() -> Result<KVVec<File>> {
     let mut room = FIRST_ROOM;
     loop {
-        let mut list = without_io(|| KVVec::with_capacity(room, GFP_KERNEL))?;
-        if fill(&mut list) {
-            return Ok(list);
+        let mut files = without_io(|| KVVec::<File>::with_capacity(room, GFP_KERNEL))?;
+        let all = live_spaces().all(|space| {
+            let mut all = true;
+            space.each_file(|file| {
+                let known = files.iter().any(|other| other.0 == file.0);
+                all &= known || files.push_within_capacity(file).is_ok();
+            });
+            all
+        });
+        if all {
+            return Ok(files);
         }
         room = room.checked_mul(2).ok_or(ENOMEM)?;
     }

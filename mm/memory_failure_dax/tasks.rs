@@ -19,9 +19,13 @@ use core::{
 use kernel::{
     bindings,
     dax::units::Pfn,
+    pmem::cond_resched,
     prelude::*,
     str::CStr,
-    sync::rcu,
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
     task::Task, //
 };
 
@@ -43,18 +47,25 @@ pub(crate) struct Hit {
 #[derive(Clone, Copy)]
 struct Process<'a>(NonNull<bindings::task_struct>, PhantomData<&'a ()>);
 
-/// Every process.
-fn processes(_guard: &rcu::Guard) -> impl Iterator<Item = Process<'_>> {
-    let mut at = ptr::null_mut();
-    core::iter::from_fn(move || {
-        // SAFETY: In an RCU section, with null or a task that it returned.
-        at = unsafe { bindings::mf_next_process(at) };
-        // INVARIANT: The section goes on.
-        NonNull::new(at).map(|task| Process(task, PhantomData))
+/// What `look` says of each process of which it says something. Sleeps, but not in `look`.
+///
+/// Goes by the numbers of processes, each in an RCU section of its own: how many there are, and what
+/// is done about them, is up to users. A process that is there all the time is not missed.
+fn processes<T>(mut look: impl FnMut(Process<'_>) -> Option<T>) -> impl Iterator<Item = T> {
+    let mut number = 0;
+    core::iter::from_fn(move || loop {
+        cond_resched();
+        let _guard = rcu::read_lock();
+        // SAFETY: In an RCU section.
+        let task = NonNull::new(unsafe { bindings::mf_next_process(&mut number) })?;
+        // INVARIANT: The section goes on until `look` is done.
+        if let Some(said) = look(Process(task, PhantomData)) {
+            return Some(said);
+        }
     })
 }
 
-impl<'a> Process<'a> {
+impl Process<'_> {
     /// The number of the address space; 0 for none.
     fn space(&self) -> usize {
         // SAFETY: The type invariant. Only the number is of interest.
@@ -66,87 +77,78 @@ impl<'a> Process<'a> {
     /// Memory that goes away is everybody's loss, and no process will get a second chance to hear of
     /// it. Memory that failed is told those who asked for it, and the task that stumbled upon it. All
     /// others hear of it when they touch it: the fault asks the device.
-    fn recipient(&self, flags: Flags) -> Option<Process<'a>> {
+    fn recipient(&self, flags: Flags) -> Option<ARef<Task>> {
         if self.space() == 0 {
             return None;
         }
-        if flags.is_removal() {
-            return Some(*self);
-        }
-        // SAFETY: The type invariant; in an RCU section.
-        let task = unsafe {
-            bindings::task_early_kill(self.0.as_ptr(), c_int::from(flags.is_action_required()))
-        };
-        // INVARIANT: One of the threads of this process, or the current task.
-        NonNull::new(task).map(|task| Process(task, PhantomData))
-    }
-
-    /// Sends what `hit` says.
-    fn signal(&self, hit: &Hit, flags: Flags) {
-        let task = self.0.as_ptr();
-        let mut comm = [0u8; 16];
-        // SAFETY: The type invariant. The name may change meanwhile, but it always ends.
-        unsafe {
-            for (to, from) in comm.iter_mut().zip((*task).comm.iter()) {
-                *to = *from;
-            }
-        }
-        let name = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
-        // SAFETY: The type invariant.
-        let pid = unsafe { (*task).pid };
-        let why = if flags.is_removal() {
-            "because its device is removed"
+        let task = if flags.is_removal() {
+            self.0.as_ptr()
         } else {
-            "due to hardware memory corruption"
+            // SAFETY: The type invariant; in an RCU section.
+            unsafe {
+                bindings::task_early_kill(self.0.as_ptr(), c_int::from(flags.is_action_required()))
+            }
         };
-        pr_err!(
-            "{:#x}: Sending SIGBUS to {}:{} {}\n",
-            hit.frame.map_or(0, |frame| frame.0),
-            name,
-            pid,
-            why
-        );
-        // One signal names a part of what was lost, and a task that has not taken the last yet
-        // gets no other. What is gone for good need not be named to the byte.
-        let names = if flags.is_removal() { 1 } else { usize::MAX };
-        for block in hit.addresses.blocks().take(names) {
-            let address = ptr::without_provenance_mut(block.address);
-            // CAST: Less than 64.
-            let lsb = block.lsb as c_short;
-            let must_act = flags.is_action_required() && ptr::eq(task, Task::current_raw());
-            // SAFETY: The type invariant. The address is the process's, and not used here.
-            let result = unsafe {
-                if must_act {
-                    bindings::force_sig_mceerr(bindings::BUS_MCEERR_AR as c_int, address, lsb)
-                } else {
-                    bindings::send_sig_mceerr(bindings::BUS_MCEERR_AO as c_int, address, lsb, task)
-                }
-            };
-            if result < 0 {
-                pr_info!("Error sending signal to {}:{}: {}\n", name, pid, result);
-                break;
+        // SAFETY: Null, one of the threads of this process, or the current task; and `Task` is
+        // transparent.
+        unsafe { task.cast::<Task>().as_ref() }.map(ARef::from)
+    }
+}
+
+/// Sends `task` what `hit` says.
+fn signal(task: &Task, hit: &Hit, flags: Flags) {
+    let mut comm = [0u8; 16];
+    // SAFETY: The task is valid. The name may change meanwhile, but it always ends.
+    unsafe {
+        for (to, from) in comm.iter_mut().zip((*task.as_ptr()).comm.iter()) {
+            *to = *from;
+        }
+    }
+    let name = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
+    let pid = task.pid();
+    let why = if flags.is_removal() {
+        "because its device is removed"
+    } else {
+        "due to hardware memory corruption"
+    };
+    pr_err!(
+        "{:#x}: Sending SIGBUS to {}:{} {}\n",
+        hit.frame.map_or(0, |frame| frame.0),
+        name,
+        pid,
+        why
+    );
+    let must_act = flags.is_action_required() && ptr::eq(task.as_ptr(), Task::current_raw());
+    // One signal names a part of what was lost, and a task that has not taken the last yet
+    // gets no other. What is gone for good need not be named to the byte.
+    let names = if flags.is_removal() { 1 } else { usize::MAX };
+    for block in hit.addresses.blocks().take(names) {
+        let address = ptr::without_provenance_mut(block.address);
+        // CAST: Less than 64.
+        let lsb = block.lsb as c_short;
+        // SAFETY: The task is valid. The address is the process's, and not used here.
+        let result = unsafe {
+            if must_act {
+                bindings::force_sig_mceerr(bindings::BUS_MCEERR_AR as c_int, address, lsb)
+            } else {
+                let code = bindings::BUS_MCEERR_AO as c_int;
+                bindings::send_sig_mceerr(code, address, lsb, task.as_ptr())
             }
+        };
+        if result < 0 {
+            pr_info!("Error sending signal to {}:{}: {}\n", name, pid, result);
+            break;
         }
     }
 }
 
-/// Calls `f` for the address space of each process, until it returns false; whether it never did.
-///
-/// `f` must not sleep.
-pub(crate) fn each_address_space(mut f: impl FnMut(LiveSpace) -> bool) -> bool {
-    let guard = rcu::read_lock();
-    for process in processes(&guard) {
-        // SAFETY: The type invariant of `Process`.
-        if let Some(space) = unsafe { LiveSpace::of(process.0.as_ptr()) } {
-            if !f(space) {
-                return false;
-            }
-        }
-    }
-    true
+/// The address space of each process that has one. Sleeps.
+pub(crate) fn live_spaces() -> impl Iterator<Item = LiveSpace> {
+    // SAFETY: The type invariant of `Process`.
+    processes(|process| unsafe { LiveSpace::of(process.0.as_ptr()) })
 }
 
-/// Signals those who lost something and are to be told at once.
+/// Signals those who lost something and are to be told at once. Sleeps.
 ///
 /// Goes through all processes once, whatever the number of hits. `hits` comes back in another order.
 pub(crate) fn tell(hits: &mut [Hit], flags: Flags) {
@@ -154,23 +156,19 @@ pub(crate) fn tell(hits: &mut [Hit], flags: Flags) {
         return;
     }
     sort_by_key(hits, |hit| (hit.space.id(), hit.addresses.start()));
-    let guard = rcu::read_lock();
-    for process in processes(&guard) {
-        let space = process.space();
+    let of = |space| {
         let first = hits.partition_point(|hit| hit.space.id() < space);
-        let mut of_process = hits
-            .get(first..)
-            .unwrap_or(&[])
-            .iter()
-            .take_while(|hit| hit.space.id() == space)
-            .peekable();
-        if of_process.peek().is_none() {
-            continue;
-        }
-        if let Some(task) = process.recipient(flags) {
-            for hit in of_process {
-                task.signal(hit, flags);
-            }
+        let after = hits.partition_point(|hit| hit.space.id() <= space);
+        hits.get(first..after).filter(|hits| !hits.is_empty())
+    };
+    let told = processes(|process| {
+        let hits = of(process.space())?;
+        Some((process.recipient(flags)?, hits))
+    });
+    for (task, hits) in told {
+        for hit in hits {
+            signal(&task, hit, flags);
+            cond_resched();
         }
     }
 }

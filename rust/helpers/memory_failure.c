@@ -7,6 +7,8 @@
 #include <linux/dax.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/rmap.h>
 #include <linux/sched/signal.h>
 
@@ -64,11 +66,20 @@ rust_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk)
 	page_vma_mapped_walk_done(walk);
 }
 
-/* The task after @task, or NULL after the last; in an RCU read section. */
-__rust_helper struct task_struct *rust_helper_mf_next_process(struct task_struct *task)
+/* The first process from number *@nr on, which becomes the next; in an RCU read section. */
+__rust_helper struct task_struct *rust_helper_mf_next_process(int *nr)
 {
-	task = next_task(task ? task : &init_task);
-	return task == &init_task ? NULL : task;
+	struct task_struct *task;
+	struct pid *pid;
+
+	do {
+		pid = find_ge_pid(*nr, &init_pid_ns);
+		if (!pid)
+			return NULL;
+		*nr = pid_nr(pid) + 1;
+		task = pid_task(pid, PIDTYPE_TGID);
+	} while (!task);
+	return task;
 }
 
 __rust_helper struct mm_struct *rust_helper_mf_task_mm(struct task_struct *task)
