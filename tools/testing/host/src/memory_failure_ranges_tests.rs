@@ -180,6 +180,20 @@ proptest! {
 }
 
 #[test]
+fn users_cannot_make_sorting_slow() {
+    // What halving gaps compare with each other last: the small ones and the large ones in turn.
+    let half = 1 << 13;
+    let mut list: Vec<_> = (0..half).flat_map(|n| [half + n, n]).collect();
+    let steps = std::cell::Cell::new(0);
+    sort_by_key(&mut list, |n| {
+        steps.set(steps.get() + 1);
+        *n
+    });
+    assert!(list.is_sorted());
+    assert!(steps.get() < 100 * list.len(), "{}", steps.get());
+}
+
+#[test]
 fn the_last_addresses() {
     let top = usize::MAX & !(PAGE_SIZE - 1);
     let blocks: Vec<_> = Addresses::from_bounds(top - 3 * PAGE_SIZE, top)
