@@ -86,9 +86,7 @@ impl Pmem {
             (told, _) => told,
         }
     }
-}
 
-impl Pmem {
     /// Takes the memory of a device that is dead from all who still have it.
     pub(crate) fn revoke(&self) {
         let (Some(pages), Some(all)) = (&self.pages, self.geometry.data_phys()) else {

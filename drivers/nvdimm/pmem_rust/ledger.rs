@@ -48,7 +48,10 @@ use kernel::{
         SectorRange, //
     },
     page::PAGE_SHIFT,
-    pmem::without_io,
+    pmem::{
+        cond_resched,
+        without_io, //
+    },
     prelude::*, //
 };
 
@@ -123,8 +126,9 @@ impl Pmem {
     /// if nobody was there to be told. No one reads that, and the next repair clears it.)
     pub(crate) fn mark_as_recorded(&self, range: ByteRange) {
         let Some(pages) = &self.pages else { return };
-        self.in_one_step(|| {
-            for pfn in self.pfns(range) {
+        // A step for each: an agent may report all of the device, and repairs wait for the mutex.
+        for pfn in self.pfns(range) {
+            self.in_one_step(|| {
                 // In a huge mapping C marks the first page of the folio.
                 let start = pages.folio_start(pfn).unwrap_or(pfn);
                 if start != pfn && self.page_is_good(start) && pages.test_and_clear_hwpoison(start)
@@ -134,8 +138,9 @@ impl Pmem {
                 if self.page_is_good(pfn) {
                     pages.test_and_clear_hwpoison(pfn);
                 }
-            }
-        });
+            });
+            cond_resched();
+        }
     }
 
     /// `range` of the data, whole sectors, is about to be overwritten.
