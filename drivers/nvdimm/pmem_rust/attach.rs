@@ -31,7 +31,6 @@ use kernel::{
             AttributeGroup,
             AttributeGroups,
             AttributeList,
-            CommandAttribute,
             Switch, //
         },
         bio_disk::{
@@ -112,12 +111,12 @@ impl Switch for WriteCache {
     }
 }
 
-static WRITE_CACHE: Attribute<WriteCache> = Attribute::new(c"write_cache");
-static REPORT_FAILURE: CommandAttribute<ReportFailure> = CommandAttribute::new(c"report_failure");
+static WRITE_CACHE: Attribute = Attribute::switch::<WriteCache>(c"write_cache");
+static REPORT_FAILURE: Attribute = Attribute::command::<ReportFailure>(c"report_failure");
 static DAX_ATTRIBUTES: AttributeList = if cfg!(CONFIG_ARCH_HAS_PMEM_API) {
-    AttributeList::with_command(&WRITE_CACHE, &REPORT_FAILURE)
+    AttributeList::new(&WRITE_CACHE, Some(&REPORT_FAILURE))
 } else {
-    AttributeList::of_command(&REPORT_FAILURE)
+    AttributeList::new(&REPORT_FAILURE, None)
 };
 static DAX_GROUP: AttributeGroup = AttributeGroup::new(c"dax", &DAX_ATTRIBUTES);
 static DAX_GROUPS: AttributeGroups = AttributeGroups::new(&DAX_GROUP);

@@ -5,8 +5,8 @@
 //! A driver implements [`Switch`] or [`Command`] and chains four statics:
 //!
 //! ```ignore
-//! static SWITCH: Attribute<MySwitch> = Attribute::new(c"my_switch");
-//! static LIST: AttributeList = AttributeList::new(&SWITCH);
+//! static SWITCH: Attribute = Attribute::switch::<MySwitch>(c"my_switch");
+//! static LIST: AttributeList = AttributeList::new(&SWITCH, None);
 //! static GROUP: AttributeGroup = AttributeGroup::new(c"my_dir", &LIST);
 //! static GROUPS: AttributeGroups = AttributeGroups::new(&GROUP);
 //! ```
@@ -22,7 +22,6 @@ use crate::{
     error::from_result,
     prelude::*, //
 };
-use core::marker::PhantomData;
 
 #[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
 #[path = "attr/tests.rs"]
@@ -40,28 +39,49 @@ pub trait Switch: 'static {
     fn store(data: &<Self::Driver as Operations>::Data, value: bool);
 }
 
-/// The C structure of a [`Switch`].
+/// An attribute that a driver's disks are told something by.
+pub trait Command: 'static {
+    /// The driver.
+    type Driver: Operations;
+
+    /// What happens when a task with `CAP_SYS_ADMIN` writes `text`. May sleep.
+    fn run(data: &<Self::Driver as Operations>::Data, text: &[u8]) -> Result;
+}
+
+/// The C structure of a [`Switch`] or a [`Command`].
 #[repr(transparent)]
-pub struct Attribute<S: Switch>(bindings::device_attribute, PhantomData<fn() -> S>);
+pub struct Attribute(bindings::device_attribute);
 
 // SAFETY: Nothing changes it.
-unsafe impl<S: Switch> Sync for Attribute<S> {}
+unsafe impl Sync for Attribute {}
 
-impl<S: Switch> Attribute<S> {
+impl Attribute {
     /// An attribute that everyone may read and root may write.
-    pub const fn new(name: &'static CStr) -> Self {
+    pub const fn switch<S: Switch>(name: &'static CStr) -> Self {
+        let mut this = Self::new(name, 0o644);
+        this.0.__bindgen_anon_1.show = Some(Self::show::<S>);
+        this.0.__bindgen_anon_2.store = Some(Self::store::<S>);
+        this
+    }
+
+    /// An attribute that root alone may write, and nobody read.
+    pub const fn command<C: Command>(name: &'static CStr) -> Self {
+        let mut this = Self::new(name, 0o200);
+        this.0.__bindgen_anon_2.store = Some(Self::run::<C>);
+        this
+    }
+
+    const fn new(name: &'static CStr, mode: u16) -> Self {
         let mut attr: bindings::device_attribute = pin_init::zeroed();
         attr.attr.name = crate::str::as_char_ptr_in_const_context(name);
-        attr.attr.mode = 0o644;
-        attr.__bindgen_anon_1.show = Some(Self::show);
-        attr.__bindgen_anon_2.store = Some(Self::store);
-        Self(attr, PhantomData)
+        attr.attr.mode = mode;
+        Self(attr)
     }
 
     /// # Safety
     ///
     /// sysfs calls this for an attribute of a disk of this driver, with a page to write to.
-    unsafe extern "C" fn show(
+    unsafe extern "C" fn show<S: Switch>(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
         buf: *mut c_char,
@@ -79,7 +99,7 @@ impl<S: Switch> Attribute<S> {
     /// # Safety
     ///
     /// sysfs calls this for an attribute of a disk of this driver, with a terminated string.
-    unsafe extern "C" fn store(
+    unsafe extern "C" fn store<S: Switch>(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
         buf: *const c_char,
@@ -94,38 +114,11 @@ impl<S: Switch> Attribute<S> {
             isize::try_from(len).map_err(|_| EINVAL)
         })
     }
-}
-
-/// An attribute that a driver's disks are told something by.
-pub trait Command: 'static {
-    /// The driver.
-    type Driver: Operations;
-
-    /// What happens when a task with `CAP_SYS_ADMIN` writes `text`. May sleep.
-    fn run(data: &<Self::Driver as Operations>::Data, text: &[u8]) -> Result;
-}
-
-/// The C structure of a [`Command`].
-#[repr(transparent)]
-pub struct CommandAttribute<C: Command>(bindings::device_attribute, PhantomData<fn() -> C>);
-
-// SAFETY: Nothing changes it.
-unsafe impl<C: Command> Sync for CommandAttribute<C> {}
-
-impl<C: Command> CommandAttribute<C> {
-    /// An attribute that root alone may write, and nobody read.
-    pub const fn new(name: &'static CStr) -> Self {
-        let mut attr: bindings::device_attribute = pin_init::zeroed();
-        attr.attr.name = crate::str::as_char_ptr_in_const_context(name);
-        attr.attr.mode = 0o200;
-        attr.__bindgen_anon_2.store = Some(Self::store);
-        Self(attr, PhantomData)
-    }
 
     /// # Safety
     ///
     /// sysfs calls this for an attribute of a disk of this driver, with `len` bytes of text.
-    unsafe extern "C" fn store(
+    unsafe extern "C" fn run<C: Command>(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
         buf: *const c_char,
@@ -174,28 +167,14 @@ pub struct AttributeList([*const bindings::attribute; 3]);
 unsafe impl Sync for AttributeList {}
 
 impl AttributeList {
-    /// The list of `attribute`.
-    pub const fn new<S: Switch>(attribute: &'static Attribute<S>) -> Self {
+    /// The list of `first` and, maybe, of `second`.
+    pub const fn new(first: &'static Attribute, second: Option<&'static Attribute>) -> Self {
         let end = core::ptr::null();
-        Self([&raw const attribute.0.attr, end, end])
-    }
-
-    /// The list of `command`.
-    pub const fn of_command<C: Command>(command: &'static CommandAttribute<C>) -> Self {
-        let end = core::ptr::null();
-        Self([&raw const command.0.attr, end, end])
-    }
-
-    /// The list of both.
-    pub const fn with_command<S: Switch, C: Command>(
-        attribute: &'static Attribute<S>,
-        command: &'static CommandAttribute<C>,
-    ) -> Self {
-        Self([
-            &raw const attribute.0.attr,
-            &raw const command.0.attr,
-            core::ptr::null(),
-        ])
+        let second = match second {
+            Some(second) => &raw const second.0.attr,
+            None => end,
+        };
+        Self([&raw const first.0.attr, second, end])
     }
 }
 

@@ -37,8 +37,8 @@ impl Switch for TestSwitch {
     }
 }
 
-static SWITCH: Attribute<TestSwitch> = Attribute::new(c"kunit_switch");
-static LIST: AttributeList = AttributeList::new(&SWITCH);
+static SWITCH: Attribute = Attribute::switch::<TestSwitch>(c"kunit_switch");
+static LIST: AttributeList = AttributeList::new(&SWITCH, None);
 static GROUP: AttributeGroup = AttributeGroup::new(c"kunit_dir", &LIST);
 static GROUPS: AttributeGroups = AttributeGroups::new(&GROUP);
 
@@ -48,7 +48,7 @@ fn show(disk: &Disk<TestDriver>) -> Result<(u8, u8)> {
     // SAFETY: The disk is one of the driver's, and there is a page to write to.
     let len = unsafe {
         let dev = &raw mut (*(*disk.as_raw()).part0).bd_device;
-        Attribute::<TestSwitch>::show(dev, core::ptr::null_mut(), page.as_mut_ptr())
+        Attribute::show::<TestSwitch>(dev, core::ptr::null_mut(), page.as_mut_ptr())
     };
     match (len, page.as_slice()) {
         (2, [value, end, 0, ..]) => Ok((*value, *end)),
@@ -62,7 +62,7 @@ fn store(disk: &Disk<TestDriver>, text: &CStr) -> isize {
     unsafe {
         let dev = &raw mut (*(*disk.as_raw()).part0).bd_device;
         let len = text.to_bytes().len();
-        Attribute::<TestSwitch>::store(dev, core::ptr::null_mut(), text.as_char_ptr(), len)
+        Attribute::store::<TestSwitch>(dev, core::ptr::null_mut(), text.as_char_ptr(), len)
     }
 }
 
