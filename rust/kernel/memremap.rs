@@ -169,7 +169,7 @@ impl<T: Operations> PageMap<T> {
 ///
 /// The value may outlive the mapping: each method looks whether the pages are there, and keeps
 /// them until it is done. A page that is not of this mapping, or not any more, has no flags and is
-/// part of no folio. No method sleeps.
+/// part of no folio. No method sleeps that does not say so.
 ///
 /// Flags are changed one page at a time and atomically, and only the driver knows what they should
 /// say: it holds off those who would change them at the same time.
@@ -209,6 +209,13 @@ impl MappedPages {
             pfn,
             _pgmap: reference,
         })
+    }
+
+    /// Keeps `count` pages from `first` on, if all of them are of this mapping.
+    fn pin_all(&self, first: Pfn, count: usize) -> Option<[PinnedPage; 2]> {
+        let last = first.0.checked_add(count.checked_sub(1)?)?;
+        // A pagemap is one range: what is between two of its pages is its own.
+        Some([self.pin(first)?, self.pin(Pfn(last))?])
     }
 
     /// The first page of the folio that `pfn` is part of.
@@ -251,15 +258,7 @@ impl MappedPages {
     /// found; `EOPNOTSUPP` when a test filters the failure, or the pages are not of this mapping, or
     /// the kernel has nobody who could do it. Sleeps.
     pub fn end_use(&self, first: Pfn, count: usize, mf_flags: i32) -> Result {
-        let last = first
-            .0
-            .checked_add(count)
-            .and_then(|end| end.checked_sub(1));
-        let last = Pfn(last.ok_or(EINVAL)?);
-        // A pagemap is one range: what is between two of its pages is its own.
-        let (Some(_first), Some(_last)) = (self.pin(first), self.pin(last)) else {
-            return Err(EOPNOTSUPP);
-        };
+        let _pinned = self.pin_all(first, count).ok_or(EOPNOTSUPP)?;
         #[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
         // SAFETY: Fs-dax pages of this mapping, which are pinned.
         return to_result(unsafe { bindings::mf_dax_kill_pfns(first.0, count, mf_flags) });
@@ -276,14 +275,9 @@ impl MappedPages {
     /// Nobody may be able to get one of them again: their device is dead. Who has them mapped gets
     /// SIGBUS. Sleeps, for some seconds where there is such I/O.
     pub fn revoke(&self, first: Pfn, count: usize) -> usize {
-        let last = first
-            .0
-            .checked_add(count)
-            .and_then(|end| end.checked_sub(1));
-        let pinned = last.and_then(|last| Some((self.pin(first)?, self.pin(Pfn(last))?)));
-        if pinned.is_none() {
+        let Some(_pinned) = self.pin_all(first, count) else {
             return 0;
-        }
+        };
         #[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
         // SAFETY: Fs-dax pages of this mapping, which are pinned. That the device is dead is needed for
         // the result to last, not for the call.
