@@ -17,6 +17,13 @@ mod geometry {
         Geometry::new((first, last), (first, last), data_offset)
     }
 
+    /// How many pages there are, how much is mapped, where byte 0x200 is in the mapping and in
+    /// memory, twice, and the addresses of all.
+    fn shape(g: Geometry) -> (usize, u64, [(u64, u64); 2], Option<ByteRange>) {
+        let byte = [g.locate(0x200), (g.in_window(0x200), g.phys(0x200))];
+        (g.pages(), g.mapped_len(), byte, g.data_phys())
+    }
+
     #[test]
     fn plain() {
         let all = whole(0x1000, 0x2fff, 0);
@@ -25,29 +32,17 @@ mod geometry {
 
     #[test]
     fn data_after_an_information_block() {
-        let all = whole(0x1000, 0x8fff, 0x3000);
-        assert!(all.is_some_and(|g| {
-            g.pages() == 5
-                && g.mapped_len() == 0x8000
-                && g.in_window(0x200) == 0x3200
-                && g.phys(0x200) == 0x4200
-                && g.locate(0x200) == (0x3200, 0x4200)
-                && g.data_phys() == ByteRange::new(0x4000, 0x5000)
-        }));
+        let all = whole(0x1000, 0x8fff, 0x3000).map(shape);
+        let data = ByteRange::new(0x4000, 0x5000);
+        assert_eq!(all, Some((5, 0x8000, [(0x3200, 0x4200); 2], data)));
     }
 
     #[test]
     fn a_start_and_an_end_that_are_cut_off() {
         // The data is as much later, but where it is in the mapping does not change.
-        let all = Geometry::new((0x1000, 0x8fff), (0x3000, 0x7fff), 0x3000);
-        assert!(all.is_some_and(|g| {
-            g.pages() == 2
-                && g.mapped_len() == 0x5000
-                && g.in_window(0x200) == 0x3200
-                && g.phys(0x200) == 0x6200
-                && g.locate(0x200) == (0x3200, 0x6200)
-                && g.data_phys() == ByteRange::new(0x6000, 0x2000)
-        }));
+        let all = Geometry::new((0x1000, 0x8fff), (0x3000, 0x7fff), 0x3000).map(shape);
+        let data = ByteRange::new(0x6000, 0x2000);
+        assert_eq!(all, Some((2, 0x5000, [(0x3200, 0x6200); 2], data)));
     }
 
     #[test]
