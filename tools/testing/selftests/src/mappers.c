@@ -12,6 +12,7 @@
  * Then, a line of input each, asked of all of them:
  *
  *   mapped      in how many the page tables have the page (looked up, not touched): "3"
+ *   next        the same for the page after it, which nobody touches: it comes with a huge one
  *   told        "none", or "3 SIGBUS code=... lsb=... offset=..."
  *   touch       "3 SIGBUS code=... lsb=... offset=...", or "3 byte 0x..."
  *   write       the same for a store
@@ -170,8 +171,8 @@ static void be_mapper(const char *kind, unsigned long page, const char *path, in
 	do {
 		if (write(out, "", 1) != 1 || read(in, &command, 1) != 1)
 			break;
-		if (command == 'm')
-			snprintf(words, WORDS, "%s", is_mapped(page) ? "mapped" : "none");
+		if (command == 'm' || command == 'n')
+			snprintf(words, WORDS, "%s", is_mapped(page + (command == 'n')) ? "mapped" : "none");
 		else if (command == 't')
 			told(words);
 		else
@@ -250,7 +251,7 @@ static int mappers(int count, const char *kind, unsigned long page, char **files
 				snprintf(said[i], WORDS, "is dead");
 		}
 		if (strcmp(line, "ready"))
-			sum_up(said, count, *line == 'm');
+			sum_up(said, count, *line == 'm' || *line == 'n');
 		else if (count && !strcmp(said[0], "ready"))
 			printf("ready\n");
 		else

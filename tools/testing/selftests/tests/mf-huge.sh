@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # Each page of a 2 MiB mapping fails in turn, reported by somebody else: the signal names that
-# page and no more, only it is lost, only it is marked, and a pwrite repairs it.
+# page and no more, only it is lost, only it is marked, and a pwrite repairs it.  The same when
+# 100 processes have it mapped.
 #
 # expect: rust pass, c fail
 # timeout: 240
@@ -29,5 +30,35 @@ for k in 1 100 256 510; do
 	defect equal "$k: just this page is marked" $k "$(poison flags "$head" 512)"
 	equal "$k: it can be written" 4096 "$(poison pwrite "$f" $(((512 + k) * 4096)) 4096 H)"
 	defect equal "$k: no page is marked" none "$(poison flags "$head" 512)"
+done
+
+f=$mnt/crowd
+xfs_io -f -c "extsize 2m" -c "falloc 0 4m" "$f" || bail "xfs_io"
+poison fill "$f" 0 1024 6
+sync
+for kind in shared shared,early; do
+	# A huge page for each kind.
+	page=77 name="100 processes"
+	[ $kind = shared ] || page=$((512 + 77)) name="100 processes, asked to be told"
+	offset=$(printf %#x $((page * 4096)))
+	mappers_of 100 $kind $page "$f"
+	equal "$name: all have the page" 100 "$(ask mapped)"
+	equal "$name: as a part of a huge one" 100 "$(ask next)"
+	# Not by who just had it mapped.
+	phys=$(poison phys "$f" $page)
+	echo "$phys" >/sys/devices/system/memory/hard_offline_page
+	if [ $kind = shared ]; then
+		defect equal "$name: nobody has it when the failure is dealt with" 0 "$(ask mapped)"
+		defect equal "$name: nor what came with it" 0 "$(ask next)"
+		equal "$name: nobody is told who does not touch it" none "$(ask told)"
+	else
+		# With somebody to tell, C unmaps too.
+		equal "$name: nobody has it when the failure is dealt with" 0 "$(ask mapped)"
+		equal "$name: nor what came with it" 0 "$(ask next)"
+		defect equal "$name: all are told, of this page" "100 SIGBUS code=MCEERR_AO lsb=12 offset=$offset" "$(ask told)"
+	fi
+	defect equal "$name: a touch tells where it is" "100 SIGBUS code=MCEERR_AR lsb=12 offset=$offset" "$(ask touch)"
+	end_mappers
+	equal "$name: its neighbours are good" same "$(poison verify "$f" $((page + 1)) 400 6)"
 done
 finish
