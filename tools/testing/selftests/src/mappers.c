@@ -6,8 +6,8 @@
  *                                     the page: "ready".  KIND is shared, readonly, private
  *                                     (read), unread (private, not even read), shared-unread,
  *                                     or copied (private, written); with ,early they ask to be
- *                                     told of failures at once; with ,sync they map with
- *                                     MAP_SYNC.
+ *                                     told of failures at once, with ,late not to be; with ,sync
+ *                                     they map with MAP_SYNC.
  *
  * Then, a line of input each, asked of all of them:
  *
@@ -74,9 +74,10 @@ static void prepare_signals(void)
 		fail("signals");
 }
 
-static void be_early(void)
+/* When to be told: PR_MCE_KILL_EARLY or PR_MCE_KILL_LATE. */
+static void ask_for(unsigned long policy)
 {
-	if (prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0))
+	if (prctl(PR_MCE_KILL, PR_MCE_KILL_SET, policy, 0, 0))
 		fail("prctl");
 }
 
@@ -166,7 +167,9 @@ static void be_mapper(const char *kind, unsigned long page, const char *path, in
 	if (!strstr(kind, "unread"))
 		(void)*(volatile char *)(mapping + page * PAGE);
 	if (strstr(kind, ",early"))
-		be_early();
+		ask_for(PR_MCE_KILL_EARLY);
+	if (strstr(kind, ",late"))
+		ask_for(PR_MCE_KILL_LATE);
 	snprintf(words, WORDS, "%s", strstr(kind, "unread") || is_mapped(page) ? "ready" : "has not got the page");
 	do {
 		if (write(out, "", 1) != 1 || read(in, &command, 1) != 1)
@@ -336,7 +339,7 @@ static int each_huge(const char *path, unsigned long first, unsigned long count,
 	if (control < 0)
 		fail("hard_offline_page");
 	prepare_signals();
-	be_early();
+	ask_for(PR_MCE_KILL_EARLY);
 	for (unsigned long page = first; page < first + count; page++) {
 		const char *wrong = one_of_huge(path, page, seed, control);
 

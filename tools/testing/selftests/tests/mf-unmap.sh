@@ -80,14 +80,15 @@ lost "100 processes, asked to be told" offline 100 shared,early 100
 lost "10 files, asked to be told" offline 10 shared,early 10 10 defect
 lost "100 processes of 10 files, asked to be told" offline 100 shared,early 100 10 defect
 lost "private, asked to be told" offline 3 private,early 3
+
 knob=/proc/sys/vm/memory_failure_early_kill
-if [ -e $knob ]; then
-	echo 1 >$knob
-	lost "all are to be told" offline 20 shared 20
-	echo 0 >$knob
-else
-	skip "all are to be told" "the kernel has no sysctl"
-fi
+echo 1 >$knob || bail "$knob"
+lost "by default" offline 100 shared 100
+lost "by default, 10 files" offline 10 shared 10 10 defect
+lost "by default, private" offline 3 private 3
+lost "by default, but not these" offline 3 shared,late 0
+echo 0 >$knob
+lost "not by default any more" offline 3 shared 0
 
 # Who has a copy of the page has lost nothing.
 f=$mnt/copied
