@@ -39,7 +39,7 @@ pub(crate) struct Hit {
     pub(crate) frame: Option<Pfn>,
 }
 
-/// A task while nothing of it is freed.
+/// A process with memory, by a thread that has not ended, while nothing of it is freed.
 ///
 /// # Invariants
 ///
@@ -47,7 +47,8 @@ pub(crate) struct Hit {
 #[derive(Clone, Copy)]
 struct Process<'a>(NonNull<bindings::task_struct>, PhantomData<&'a ()>);
 
-/// What `look` says of each process of which it says something. Sleeps, but not in `look`.
+/// What `look` says of each process with memory of which it says something. Sleeps, but not in
+/// `look`.
 ///
 /// Goes by the numbers of processes, each in an RCU section of its own: how many there are, and what
 /// is done about them, is up to users. A process that is there all the time is not missed.
@@ -66,7 +67,7 @@ fn processes<T>(mut look: impl FnMut(Process<'_>) -> Option<T>) -> impl Iterator
 }
 
 impl Process<'_> {
-    /// The number of the address space; 0 for none.
+    /// The number of the address space; 0 for one that has just ended.
     fn space(&self) -> usize {
         // SAFETY: The type invariant. Only the number is of interest.
         unsafe { bindings::mf_task_mm(self.0.as_ptr()) }.addr()

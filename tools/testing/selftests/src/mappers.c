@@ -7,7 +7,8 @@
  *                                     (read), unread (private, not even read), shared-unread,
  *                                     or copied (private, written); with ,early they ask to be
  *                                     told of failures at once, with ,late not to be; with ,sync
- *                                     they map with MAP_SYNC.
+ *                                     they map with MAP_SYNC; with ,headless their first threads
+ *                                     have ended.
  *
  * Then, a line of input each, asked of all of them:
  *
@@ -27,6 +28,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -120,7 +122,7 @@ static void touch(char *words, unsigned long page, int writing)
 static uint64_t entry_of(unsigned long page)
 {
 	uint64_t entry = 0;
-	int fd = open("/proc/self/pagemap", O_RDONLY);
+	int fd = open("/proc/thread-self/pagemap", O_RDONLY);
 
 	if (fd < 0 || pread(fd, &entry, 8, ((uintptr_t)mapping / PAGE + page) * 8) != 8)
 		fail("pagemap");
@@ -156,12 +158,23 @@ static void map_file(const char *path, unsigned long size, const char *kind)
 	close(fd);
 }
 
-static void be_mapper(const char *kind, unsigned long page, const char *path, int in, int out, char *words)
+static struct {
+	const char *kind, *path;
+	unsigned long page;
+	int in, out;
+	char *words;
+} self;
+
+static void *be_mapper(void *unused)
 {
+	const char *kind = self.kind;
+	unsigned long page = self.page;
+	char *words = self.words;
 	char command;
 
+	(void)unused;
 	prepare_signals();
-	map_file(path, (page + 1) * PAGE, kind);
+	map_file(self.path, (page + 1) * PAGE, kind);
 	if (!strncmp(kind, "copied", 6))
 		mapping[page * PAGE] = 'c';
 	if (!strstr(kind, "unread"))
@@ -172,7 +185,7 @@ static void be_mapper(const char *kind, unsigned long page, const char *path, in
 		ask_for(PR_MCE_KILL_LATE);
 	snprintf(words, WORDS, "%s", strstr(kind, "unread") || is_mapped(page) ? "ready" : "has not got the page");
 	do {
-		if (write(out, "", 1) != 1 || read(in, &command, 1) != 1)
+		if (write(self.out, "", 1) != 1 || read(self.in, &command, 1) != 1)
 			break;
 		if (command == 'm' || command == 'n')
 			snprintf(words, WORDS, "%s", is_mapped(page + (command == 'n')) ? "mapped" : "none");
@@ -182,6 +195,19 @@ static void be_mapper(const char *kind, unsigned long page, const char *path, in
 			touch(words, page, command == 'w');
 	} while (1);
 	exit(0);
+}
+
+static void start_mapper(void)
+{
+	pthread_t thread;
+
+	if (strstr(self.kind, ",headless")) {
+		errno = pthread_create(&thread, NULL, be_mapper, NULL);
+		if (errno)
+			fail("pthread_create");
+		pthread_exit(NULL);
+	}
+	be_mapper(NULL);
 }
 
 /* What all say, with how many say so. */
@@ -239,7 +265,13 @@ static int mappers(int count, const char *kind, unsigned long page, char **files
 			}
 			close(in[1]);
 			close(out[0]);
-			be_mapper(kind, page, files[i % nr_files], in[0], out[1], said[i]);
+			self.kind = kind;
+			self.path = files[i % nr_files];
+			self.page = page;
+			self.in = in[0];
+			self.out = out[1];
+			self.words = said[i];
+			start_mapper();
 		}
 		close(in[0]);
 		close(out[1]);

@@ -80,6 +80,7 @@ lost "100 processes, asked to be told" offline 100 shared,early 100
 lost "10 files, asked to be told" offline 10 shared,early 10 10 defect
 lost "100 processes of 10 files, asked to be told" offline 100 shared,early 100 10 defect
 lost "private, asked to be told" offline 3 private,early 3
+lost "without their first threads, asked to be told" offline 3 shared,early,headless 3 1 defect defect
 
 knob=/proc/sys/vm/memory_failure_early_kill
 echo 1 >$knob || bail "$knob"
@@ -113,4 +114,5 @@ xfs
 lost "no reverse map, one file" offline 3 shared 0
 lost "no reverse map, 10 files" offline 10 shared 0 10
 lost "no reverse map, 10 files, asked to be told" offline 10 shared,early 10 10 defect defect
+lost "no reverse map, 10 files, without their first threads" offline 10 shared,headless 0 10
 finish
