@@ -3,15 +3,13 @@
 //! From a namespace to a disk, and back.
 
 use super::{
-    device::{
-        Geometry,
-        Pmem, //
-    },
+    device::Pmem,
     failure::{
         FailureHandler,
         Listener,
         ReportFailure, //
     },
+    geometry::Geometry,
     io::DiskData,
     nd::{
         namespace::{

@@ -8,7 +8,8 @@
 //! - `poison_map.rs` and `poison.rs` own what is known of poison.
 //! - `failure.rs` is who hears of new poison, `agent.rs` how user space tells of it.
 //! - `ledger.rs` keeps that in step with what the bus and the pages show of it.
-//! - `device.rs` is a mapped namespace, `repair.rs` makes poisoned memory good again.
+//! - `device.rs` is a mapped namespace, `geometry.rs` where in it the data is.
+//! - `repair.rs` makes poisoned memory good again.
 //! - `io.rs` serves bios, `dax_ops.rs` direct access, `attach.rs` builds and takes apart.
 
 mod agent;
@@ -16,6 +17,7 @@ mod attach;
 mod dax_ops;
 mod device;
 mod failure;
+mod geometry;
 mod io;
 mod ledger;
 mod nd;

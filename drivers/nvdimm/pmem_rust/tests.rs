@@ -8,7 +8,7 @@ use kernel::prelude::*;
 
 #[kunit_tests(nd_pmem_geometry)]
 mod geometry {
-    use crate::device::Geometry;
+    use crate::geometry::Geometry;
 
     use kernel::dax::units::ByteRange;
 
