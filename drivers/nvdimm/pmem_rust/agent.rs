@@ -22,16 +22,18 @@ pub(crate) fn parse(text: &[u8], size: u64) -> Result<ByteRange> {
         return Err(EINVAL);
     };
     let (offset, length) = (number(offset)?, number(length)?);
-    if length == 0 {
+    if length == Some(0) {
         return Err(EINVAL);
     }
-    ByteRange::new(offset, length)
+    offset
+        .zip(length)
+        .and_then(|(offset, length)| ByteRange::new(offset, length))
         .filter(|range| range.end() <= size)
         .ok_or(ERANGE)
 }
 
-/// A number without a sign.
-fn number(word: &[u8]) -> Result<u64> {
+/// A number without a sign; [`None`] for one that 64 bits do not hold.
+fn number(word: &[u8]) -> Result<Option<u64>> {
     let (digits, radix) = match word {
         [b'0', b'x' | b'X', digits @ ..] => (digits, 16),
         digits => (digits, 10),
@@ -39,20 +41,12 @@ fn number(word: &[u8]) -> Result<u64> {
     if digits.is_empty() {
         return Err(EINVAL);
     }
-    // All digits are looked at first: what is no number is not one that is too large.
-    let values = || {
-        digits
-            .iter()
-            .map(|digit| char::from(*digit).to_digit(radix))
-    };
-    if values().any(|value| value.is_none()) {
-        return Err(EINVAL);
+    let mut number = Some(0u64);
+    for digit in digits {
+        let value = char::from(*digit).to_digit(radix).ok_or(EINVAL)?;
+        number = number
+            .and_then(|number| number.checked_mul(u64::from(radix)))
+            .and_then(|number| number.checked_add(u64::from(value)));
     }
-    values()
-        .try_fold(0u64, |number, value| {
-            number
-                .checked_mul(u64::from(radix))?
-                .checked_add(u64::from(value?))
-        })
-        .ok_or(ERANGE)
+    Ok(number)
 }
