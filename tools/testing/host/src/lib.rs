@@ -19,6 +19,9 @@ mod agent;
 #[path = "../../../../fs/dax/fs_dax/compare.rs"]
 mod compare;
 #[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../drivers/nvdimm/pmem_rust/geometry.rs"]
+mod geometry;
+#[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../drivers/dax/dax_core/holders.rs"]
 mod holders;
 #[cfg_attr(not(test), allow(dead_code))]
@@ -43,6 +46,10 @@ mod agent_tests;
 mod compare_tests;
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod fuzz_tests;
 // Loom switches stacks by itself, which Miri cannot follow.
 #[cfg(all(test, not(miri)))]
 mod holders_loom;
