@@ -10,15 +10,7 @@ use kernel::{
     dax::units::ByteRange,
     error::code::*, //
 };
-use proptest::prelude::{
-    any,
-    prop_assert,
-    prop_assert_eq,
-    prop_oneof,
-    proptest,
-    Just,
-    Strategy, //
-};
+use proptest::prelude::*;
 
 /// Numbers up to more than 64 bits hold.
 fn numbers() -> impl Strategy<Value = u128> {

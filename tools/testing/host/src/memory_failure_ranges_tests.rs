@@ -20,16 +20,7 @@ use kernel::{
         PAGE_SIZE, //
     },
 };
-use proptest::prelude::{
-    any,
-    prop_assert,
-    prop_assert_eq,
-    prop_assume,
-    prop_oneof,
-    proptest,
-    Just,
-    Strategy, //
-};
+use proptest::prelude::*;
 
 /// Page numbers near where 32 and 64 bits end, as pages and as bytes.
 fn edge() -> impl Strategy<Value = usize> {

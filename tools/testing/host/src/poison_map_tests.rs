@@ -27,16 +27,8 @@ use kernel::{
 };
 use proptest::{
     collection::vec,
-    prelude::{
-        any,
-        prop_assert,
-        prop_assert_eq,
-        prop_oneof,
-        proptest,
-        Just,
-        Strategy, //
-    },
-    test_runner::TestCaseError,
+    prelude::*,
+    test_runner::TestCaseError, //
 };
 use std::{
     collections::BTreeSet,

@@ -17,15 +17,7 @@ use kernel::{
         PAGE_SIZE, //
     },
 };
-use proptest::prelude::{
-    any,
-    prop_assert,
-    prop_assert_eq,
-    prop_oneof,
-    proptest,
-    Just,
-    Strategy, //
-};
+use proptest::prelude::*;
 
 /// One more than the largest byte or sector number.
 const LIMIT: u128 = 1 << 64;

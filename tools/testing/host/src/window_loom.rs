@@ -32,7 +32,10 @@ use loom::{
         Condvar,
         Mutex, //
     },
-    thread, //
+    thread::{
+        self,
+        JoinHandle, //
+    },
 };
 use std::sync::Arc;
 
@@ -85,6 +88,18 @@ impl Loom {
         });
         self.update(|window| window.release(id));
         Ok(())
+    }
+
+    /// As above, by another task.
+    fn touch_beside(self: &Arc<Self>, file: &TestFile, block: u64) -> JoinHandle<Result<(), i32>> {
+        let (loom, file) = (self.clone(), file.clone());
+        thread::spawn(move || loom.touch(&file, block))
+    }
+
+    /// A server that answers `count` requests.
+    fn server(self: &Arc<Self>, count: usize) -> JoinHandle<()> {
+        let loom = self.clone();
+        thread::spawn(move || loom.serve(count))
     }
 
     /// The server answers `count` requests.
@@ -157,16 +172,10 @@ fn two_tasks_one_range() {
     check(|| {
         let loom = Loom::new(false);
         let file = TestFile::new(1);
-        let server = {
-            let loom = loom.clone();
-            thread::spawn(move || loom.serve(2))
-        };
-        let other = {
-            let (loom, file) = (loom.clone(), file.clone());
-            thread::spawn(move || loom.touch(&file, 1).unwrap())
-        };
+        let server = loom.server(2);
+        let other = loom.touch_beside(&file, 1);
         loom.touch(&file, 0).unwrap();
-        other.join().unwrap();
+        other.join().unwrap().unwrap();
         server.join().unwrap();
     });
 }
@@ -177,16 +186,10 @@ fn two_tasks_one_request() {
     check(|| {
         let loom = Loom::new(false);
         let file = TestFile::new(1);
-        let server = {
-            let loom = loom.clone();
-            thread::spawn(move || loom.serve(1))
-        };
-        let other = {
-            let (loom, file) = (loom.clone(), file.clone());
-            thread::spawn(move || loom.touch(&file, 0).unwrap())
-        };
+        let server = loom.server(1);
+        let other = loom.touch_beside(&file, 0);
         loom.touch(&file, 0).unwrap();
-        other.join().unwrap();
+        other.join().unwrap().unwrap();
         server.join().unwrap();
         assert!(loom.jobs.lock().unwrap().is_empty());
     });
@@ -198,19 +201,13 @@ fn eviction_waits_for_reclaim() {
     check(|| {
         let loom = Loom::new(false);
         let (file, other) = (TestFile::new(1), TestFile::new(2));
-        let server = {
-            let loom = loom.clone();
-            thread::spawn(move || loom.serve(2))
-        };
+        let server = loom.server(2);
         loom.touch(&file, 0).unwrap();
-        let task = {
-            let (loom, other) = (loom.clone(), other.clone());
-            thread::spawn(move || loom.touch(&other, 0).unwrap())
-        };
+        let task = loom.touch_beside(&other, 0);
         loom.wait(|window| window.forget(&file).then_some(()))
             .unwrap();
         // From here on nobody may be at what was the file's.
-        task.join().unwrap();
+        task.join().unwrap().unwrap();
         server.join().unwrap();
         assert!(loom.window.lock().unwrap().check());
     });
@@ -222,18 +219,8 @@ fn a_failure_takes_the_range_out() {
     check(|| {
         let loom = Loom::new(false);
         let file = TestFile::new(1);
-        let server = {
-            let loom = loom.clone();
-            thread::spawn(move || loom.serve(1))
-        };
-        let task = {
-            let (loom, file) = (loom.clone(), file.clone());
-            // Served, or refused because there is no window any more.
-            thread::spawn(move || match loom.touch(&file, 0) {
-                Ok(()) => {}
-                Err(error) => assert_eq!(error, -5),
-            })
-        };
+        let server = loom.server(1);
+        let task = loom.touch_beside(&file, 0);
         server.join().unwrap();
         let failed = loom.update(|window| window.fail(crate::window::units::RangeId(3)));
         if let Some(victim) = failed {
@@ -241,7 +228,8 @@ fn a_failure_takes_the_range_out() {
                 assert!(reclaim(&*loom, area));
             }
         }
-        task.join().unwrap();
+        // Served, or refused because there is no window any more.
+        assert!(matches!(task.join().unwrap(), Ok(()) | Err(-5)));
         assert_eq!(loom.touch(&file, 0), Err(-5));
     });
 }
@@ -252,10 +240,7 @@ fn a_killed_task_leaves_nothing_behind() {
     check(|| {
         let loom = Loom::new(true);
         let file = TestFile::new(1);
-        let server = {
-            let loom = loom.clone();
-            thread::spawn(move || loom.serve(1))
-        };
+        let server = loom.server(1);
         let first = loom.touch(&file, 0);
         assert!(matches!(first, Ok(()) | Err(-4)));
         server.join().unwrap();

@@ -19,15 +19,7 @@ use kernel::{
     dax::units::ByteRange,
     page::PAGE_SIZE, //
 };
-use proptest::prelude::{
-    any,
-    prop_assert,
-    prop_assert_eq,
-    prop_oneof,
-    proptest,
-    Just,
-    Strategy, //
-};
+use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 /// One more than the largest byte number.
