@@ -92,6 +92,8 @@ struct World<'a> {
     /// How many tasks want something: each that waits lets the next one run.
     tasks: Cell<u32>,
     alignment: u64,
+    /// What the server answered last.
+    answered: Cell<RangeId>,
     /// How often somebody looked at the window since the last range was had.
     steps: Cell<u32>,
 }
@@ -133,6 +135,7 @@ impl World<'_> {
         }
         let number = self.below(sent.len());
         let sent = sent.remove(number);
+        self.answered.set(sent.id());
         let error = self.error();
         let result = result_of(error);
         match (error, result) {
@@ -158,7 +161,10 @@ impl World<'_> {
     /// The server answers what it was not asked, or was asked long ago.
     fn answer_again(&self) {
         let mut window = self.window.borrow_mut();
-        let id = RangeId(self.below(self.server.borrow().pages.len() + 1) as u32);
+        let id = match self.one_in(2) {
+            true => RangeId(self.below(self.server.borrow().pages.len() + 1) as u32),
+            false => self.answered.get(),
+        };
         if self.sent.borrow().iter().any(|sent| sent.id() == id) {
             return;
         }
@@ -307,6 +313,10 @@ impl Platform<TestFile> for World<'_> {
                     drop(window);
                     self.want();
                 }
+                0x80..0xa0 => {
+                    drop(window);
+                    self.answer_again();
+                }
                 _ if self.answer(&mut window) || self.release(&mut window) => {}
                 // The others have to go on first.
                 _ if self.tasks.get() > 1 => return Err(Killed),
@@ -377,6 +387,7 @@ pub fn window(bytes: &[u8]) {
         uses: RefCell::default(),
         tasks: Cell::new(0),
         alignment: 1 << shift.max(12),
+        answered: Cell::new(RangeId(0)),
         steps: Cell::new(0),
     };
     while !world.input.borrow().is_empty() {
