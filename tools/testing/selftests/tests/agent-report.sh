@@ -65,19 +65,25 @@ for words in "put it" "close it"; do
 done
 rmmod dax_holder_test
 
+# part_of_a_page FS OFFSET LEN: those bytes of page 5 of $f, which three have mapped, fail.  The
+# page is $phys, and at byte $at of the device.
+part_of_a_page() {
+	f=$mnt/file
+	poison fill "$f" 0 16 3
+	sync
+	phys=$(poison phys "$f" 5)
+	at=$((phys - $(data_start)))
+	mappers_of 3 shared,early 5 "$f"
+	equal "$1: a part of a page" ok "$(report "$((at + $2)) $3")"
+	equal "$1: nobody has the page" 0 "$(ask mapped)"
+	equal "$1: those who asked are told" "3 SIGBUS code=MCEERR_AO lsb=12 offset=0x5000" "$(ask told)"
+	equal "$1: a touch tells" "3 SIGBUS code=MCEERR_AR lsb=12 offset=0x5000" "$(ask touch)"
+	end_mappers
+}
+
 # A file system.
 xfs
-f=$mnt/file
-poison fill "$f" 0 16 3
-sync
-phys=$(poison phys "$f" 5)
-at=$((phys - $(data_start)))
-mappers_of 3 shared,early 5 "$f"
-equal "XFS: a part of a page" ok "$(report "$((at + 1030)) 600")"
-equal "XFS: nobody has the page" 0 "$(ask mapped)"
-equal "XFS: those who asked are told" "3 SIGBUS code=MCEERR_AO lsb=12 offset=0x5000" "$(ask told)"
-equal "XFS: a touch tells" "3 SIGBUS code=MCEERR_AR lsb=12 offset=0x5000" "$(ask touch)"
-end_mappers
+part_of_a_page XFS 1030 600
 equal "XFS: the sectors are on record" "$((at / 512 + 2)) 2" "$(bad_sectors)"
 equal "XFS: the page is marked" 0 "$(poison flags "$phys" 1)"
 equal "XFS: its first sectors are read" 1024 "$(poison pread "$f" $((5 * 4096)) 4096)"
@@ -102,17 +108,7 @@ namespace
 entry=/sys/block/$dev/dax/report_failure
 mkfs.ext4 -q -F -b 4096 "$disk" || bail mkfs.ext4
 mount -t ext4 -o dax=always "$disk" "$mnt" || bail mount
-f=$mnt/file
-poison fill "$f" 0 16 3
-sync
-phys=$(poison phys "$f" 5)
-at=$((phys - $(data_start)))
-mappers_of 3 shared,early 5 "$f"
-equal "ext4: some bytes" ok "$(report "$((at + 600)) 10")"
-equal "ext4: nobody has the page" 0 "$(ask mapped)"
-equal "ext4: those who asked are told" "3 SIGBUS code=MCEERR_AO lsb=12 offset=0x5000" "$(ask told)"
-equal "ext4: a touch tells" "3 SIGBUS code=MCEERR_AR lsb=12 offset=0x5000" "$(ask touch)"
-end_mappers
+part_of_a_page ext4 600 10
 equal "ext4: the sector is on record" "$((at / 512 + 1)) 1" "$(bad_sectors)"
 equal "ext4: the page is marked" 0 "$(poison flags "$phys" 1)"
 equal "ext4: a pwrite repairs" 4096 "$(poison pwrite "$f" $((5 * 4096)) 4096 v)"
