@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
+#include "common.h"
 
 static sigjmp_buf escape;
 static volatile sig_atomic_t told_to_end;
@@ -39,26 +39,6 @@ static void on_sigterm(int signal)
 {
 	(void)signal;
 	told_to_end = 1;
-}
-
-static int say(const char *words)
-{
-	printf("%s\n", words);
-	fflush(stdout);
-	return 0;
-}
-
-static int say_error(void)
-{
-	const char *name = strerrorname_np(errno);
-
-	say(name ? name : "unknown error");
-	return 1;
-}
-
-static uint64_t word_of(uint64_t index, uint64_t seed)
-{
-	return (index + 1) * 0x9e3779b97f4a7c15ULL ^ seed << 32;
 }
 
 static int dax(const char *path)

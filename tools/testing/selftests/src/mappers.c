@@ -41,8 +41,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
-#define HUGE (2UL << 20)
+#include "common.h"
+
 #define WORDS 80
 #define MOST 4096
 
@@ -50,12 +50,6 @@ static sigjmp_buf escape;
 static siginfo_t sigbus;
 static sigset_t only_sigbus;
 static char *mapping;
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "mappers: %s: %s\n", what, strerror(errno));
-	exit(2);
-}
 
 static void on_sigbus(int signal, siginfo_t *info, void *context)
 {
@@ -305,12 +299,6 @@ static int mappers(int count, const char *kind, unsigned long page, char **files
 	while (wait(NULL) > 0)
 		;
 	return 0;
-}
-
-static void pattern(uint64_t *words, uint64_t page, uint64_t seed)
-{
-	for (unsigned int i = 0; i < PAGE / 8; i++)
-		words[i] = (page * 512 + i + 1) * 0x9e3779b97f4a7c15ULL ^ seed << 32;
 }
 
 /* Whether the page holds what it should, by a mapping. */

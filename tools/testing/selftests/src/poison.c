@@ -34,20 +34,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
-#define HUGE (2UL << 20)
+#include "common.h"
+
 /* In enum pageflags, with CONFIG_MEMORY_FAILURE. */
 #define PG_HWPOISON 21
 
 static char *mapping;
 static sigjmp_buf escape;
 static siginfo_t sigbus;
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "poison: %s: %s\n", what, strerror(errno));
-	exit(2);
-}
 
 static void on_sigbus(int signal, siginfo_t *info, void *context)
 {
@@ -88,13 +82,6 @@ static void say_sigbus(void)
 		lsb = sigbus.si_addr_lsb;
 	printf("SIGBUS code=%s lsb=%d offset=%#lx\n", code_name(sigbus.si_code), lsb,
 	       (unsigned long)((char *)sigbus.si_addr - mapping));
-}
-
-static void say_error(void)
-{
-	const char *name = strerrorname_np(errno);
-
-	printf("%s\n", name ? name : "unknown error");
 }
 
 static int open_file(const char *path, int flags)
@@ -153,12 +140,6 @@ static uint64_t physical(unsigned long page)
 		exit(2);
 	}
 	return (entry & ((1ULL << 55) - 1)) * PAGE;
-}
-
-static void pattern(uint64_t *words, uint64_t page, uint64_t seed)
-{
-	for (unsigned int i = 0; i < PAGE / 8; i++)
-		words[i] = (page * 512 + i + 1) * 0x9e3779b97f4a7c15ULL ^ seed << 32;
 }
 
 static int fill(const char *path, unsigned long first, unsigned long count, unsigned long seed)

@@ -30,13 +30,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "user: %s: %s\n", what, strerror(errno));
-	exit(2);
-}
+#include "common.h"
 
 static int open_file(const char *path, int flags)
 {
@@ -45,12 +39,6 @@ static int open_file(const char *path, int flags)
 	if (fd < 0)
 		fail(path);
 	return fd;
-}
-
-static void say(const char *words)
-{
-	printf("%s\n", words);
-	fflush(stdout);
 }
 
 static int watch(const char *path, unsigned long page)

@@ -40,7 +40,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
+#include "common.h"
+
 #define MAX_PINS 16
 
 static sigjmp_buf escape;
@@ -49,26 +50,6 @@ static void on_sigbus(int signal)
 {
 	(void)signal;
 	siglongjmp(escape, 1);
-}
-
-static int say(const char *words)
-{
-	printf("%s\n", words);
-	fflush(stdout);
-	return 0;
-}
-
-static int say_error(void)
-{
-	const char *name = strerrorname_np(errno);
-
-	say(name ? name : "unknown error");
-	return 1;
-}
-
-static uint64_t word_of(uint64_t index, uint64_t seed)
-{
-	return (index + 1) * 0x9e3779b97f4a7c15ULL ^ seed << 32;
 }
 
 /* The page that has such a word; UINT64_MAX for none of the first million. */
