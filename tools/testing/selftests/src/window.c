@@ -17,7 +17,8 @@
  *                                that many tasks at once, each at that many random pages of
  *                                what `poison fill FILE 0 PAGES SEED` wrote: "same", or what
  *                                is wrong; HOW: load, or mixed (with stores of the same, and
- *                                with pread and pwrite)
+ *                                with pread and pwrite), or hostile (mixed, and an access may
+ *                                fail: "N of M accesses failed", then "same")
  *   window peak FILE...          map and load a byte of all of them, and keep them: "mapped N";
  *                                ends with its standard input
  *   window read FILE OFFSET LEN  pread: the number of bytes
@@ -229,52 +230,73 @@ static int peak(char **paths, int count)
 	return 0;
 }
 
-/* One of the crowd. */
-static int visit(const char *path, uint64_t touches, uint64_t seed, uint64_t task, int mixed)
+enum outcome { RIGHT, FAILED, WRONG };
+
+/* Loads or stores a word by one of four ways; says what is wrong. */
+static enum outcome access_word(int fd, volatile uint64_t *map, uint64_t word, uint64_t seed, int way)
 {
+	uint64_t want = word_of(word, seed), got = want;
+
+	if (sigsetjmp(escape, 1))
+		return FAILED;
+	switch (way) {
+	case 0:
+		got = map[word];
+		break;
+	case 1:
+		map[word] = want;
+		break;
+	case 2:
+		if (pread(fd, &got, sizeof(got), word * 8) != sizeof(got))
+			return FAILED;
+		break;
+	default:
+		if (pwrite(fd, &got, sizeof(got), word * 8) != sizeof(got))
+			return FAILED;
+	}
+	if (got == want)
+		return RIGHT;
+	printf("page %llu has %llx, of page %lld, by %s\n", (unsigned long long)word / (PAGE / 8),
+	       (unsigned long long)got, (long long)page_of(got, seed), way ? "pread" : "load");
+	return WRONG;
+}
+
+/* One of the crowd. */
+static int visit(const char *path, uint64_t touches, uint64_t seed, uint64_t task, const char *how)
+{
+	int mixed = strcmp(how, "load"), hostile = !strcmp(how, "hostile");
 	int fd = open(path, mixed ? O_RDWR : O_RDONLY);
-	uint64_t state = (task + 1) * 0x2545f4914f6cdd1dULL, i, page, word, want, got, way;
-	volatile uint64_t *map;
+	uint64_t state = (task + 1) * 0x2545f4914f6cdd1dULL, i, page, word, failed = 0;
+	uint64_t *map;
 	struct stat st;
+	int way;
 
 	if (fd < 0 || fstat(fd, &st))
 		return say_error();
 	map = mmap(NULL, st.st_size, PROT_READ | (mixed ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return say_error();
-	if (sigsetjmp(escape, 1)) {
-		say("SIGBUS");
-		return 1;
-	}
 	for (i = 0; i < touches; i++) {
 		page = random_of(&state) % (st.st_size / PAGE);
 		word = page * (PAGE / 8) + random_of(&state) % (PAGE / 8);
-		want = word_of(word, seed);
 		way = mixed ? random_of(&state) % 4 : 0;
-		switch (way) {
-		case 0:
-			got = map[word];
+		switch (access_word(fd, map, word, seed, way)) {
+		case RIGHT:
 			break;
-		case 1:
-			map[word] = want;
-			got = want;
-			break;
-		case 2:
-			if (pread(fd, &got, sizeof(got), word * 8) != sizeof(got))
+		case FAILED:
+			failed++;
+			if (hostile)
+				break;
+			if (way > 1)
 				return say_error();
-			break;
-		default:
-			got = want;
-			if (pwrite(fd, &got, sizeof(got), word * 8) != sizeof(got))
-				return say_error();
-		}
-		if (got != want) {
-			printf("task %llu: page %llu has %llx, of page %lld, by %s\n", (unsigned long long)task,
-			       (unsigned long long)page, (unsigned long long)got,
-			       (long long)page_of(got, seed), way ? "pread" : "load");
+			say("SIGBUS");
+			return 1;
+		case WRONG:
 			return 1;
 		}
 	}
+	if (hostile)
+		printf("%llu of %llu accesses failed\n", (unsigned long long)failed, (unsigned long long)touches);
 	return 0;
 }
 
@@ -290,7 +312,7 @@ static int crowd(char **argv)
 		if (pid < 0)
 			return say_error();
 		if (!pid)
-			exit(visit(argv[2], touches, seed, i, !strcmp(argv[6], "mixed")));
+			exit(visit(argv[2], touches, seed, i, argv[6]));
 	}
 	while (wait(&status) > 0)
 		bad |= status;

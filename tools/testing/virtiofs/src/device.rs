@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use vhost::vhost_user::message::VhostUserMMap;
 use vhost::vhost_user::message::VhostUserMMapFlags;
@@ -24,6 +25,7 @@ use vhost_user_backend::VringT;
 use virtio_queue::DescriptorChain;
 use virtio_queue::QueueOwnedT;
 use vm_memory::Bytes;
+use vm_memory::GuestAddress;
 use vm_memory::GuestAddressSpace;
 use vm_memory::GuestMemoryAtomic;
 use vm_memory::GuestMemoryMmap;
@@ -113,14 +115,15 @@ impl Device {
         }
     }
 
-    /// Serves one chain of descriptors; how many bytes it wrote, or that it is not to be given back.
+    /// Serves one chain of descriptors; what to give back, and when, if ever.
     fn one(
         &self,
         memory: &GuestMemoryMmap,
         chain: DescriptorChain<&GuestMemoryMmap>,
-    ) -> io::Result<Option<u32>> {
+    ) -> io::Result<Option<(Written, Duration)>> {
         let mut request = Vec::new();
         let mut room = Vec::new();
+        let head = chain.head_index();
         for part in chain {
             let len = part.len() as usize;
             if part.is_write_only() {
@@ -133,27 +136,35 @@ impl Device {
                     .map_err(io::Error::other)?;
             }
         }
-        let reply = match self.server.answer(&mut request) {
-            Answer::Reply(reply) => reply,
+        let (reply, time) = match self.server.answer(&mut request) {
+            Answer::Reply(reply) => (reply, Duration::ZERO),
+            Answer::Late(reply, time) => (reply, time),
             Answer::None => return Ok(None),
             Answer::End => {
                 (self.end)();
                 return Ok(None);
             }
         };
-        let mut rest = reply.as_slice();
-        for (addr, len) in room {
-            let (now, later) = rest.split_at(len.min(rest.len()));
-            memory.write_slice(now, addr).map_err(io::Error::other)?;
-            rest = later;
-        }
-        if !rest.is_empty() {
-            log::warn!(
-                "{} bytes of a reply do not fit the guest's buffers",
-                rest.len()
-            );
-        }
-        Ok(Some((reply.len() - rest.len()) as u32))
+        Ok(Some((Written { head, room, reply }, time)))
+    }
+
+    /// Gives back a reply after a while, beside the queue's own thread.
+    fn later(&self, vring: VringRwLock, written: Written, time: Duration) {
+        let memory = self
+            .memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(time);
+            let done = memory.map_or(Ok(()), |memory| {
+                written.give_back(&memory.memory(), &vring)?;
+                vring.signal_used_queue()
+            });
+            if let Err(why) = done {
+                log::warn!("a late reply is lost: {why}");
+            }
+        });
     }
 
     fn queue(&self, vring: &VringRwLock) -> io::Result<()> {
@@ -178,20 +189,67 @@ impl Device {
                 return Ok(());
             };
             let head = chain.head_index();
-            let written = self.one(&memory, chain).unwrap_or_else(|why| {
+            let done = self.one(&memory, chain).unwrap_or_else(|why| {
                 log::warn!("a request cannot be served: {why}");
-                Some(0)
+                Some((Written::nothing(head), Duration::ZERO))
             });
-            let Some(written) = written else {
+            let Some((written, time)) = done else {
                 continue;
             };
-            vring.add_used(head, written).map_err(io::Error::other)?;
+            if !time.is_zero() {
+                self.later(vring.clone(), written, time);
+                continue;
+            }
+            written.give_back(&memory, vring)?;
             if !self.event_idx.load(Relaxed)
                 || vring.needs_notification().map_err(io::Error::other)?
             {
                 vring.signal_used_queue()?;
             }
         }
+    }
+}
+
+/// A reply, and where in the guest's memory there is room for it.
+struct Written {
+    head: u16,
+    room: Vec<(GuestAddress, usize)>,
+    reply: Vec<u8>,
+}
+
+impl Written {
+    fn nothing(head: u16) -> Self {
+        Written {
+            head,
+            room: Vec::new(),
+            reply: Vec::new(),
+        }
+    }
+
+    fn write(&self, memory: &GuestMemoryMmap) -> io::Result<usize> {
+        let mut rest = self.reply.as_slice();
+        for (addr, len) in &self.room {
+            let (now, later) = rest.split_at(rest.len().min(*len));
+            memory.write_slice(now, *addr).map_err(io::Error::other)?;
+            rest = later;
+        }
+        if !rest.is_empty() {
+            log::warn!(
+                "{} bytes of a reply do not fit the guest's buffers",
+                rest.len()
+            );
+        }
+        Ok(self.reply.len() - rest.len())
+    }
+
+    fn give_back(&self, memory: &GuestMemoryMmap, vring: &VringRwLock) -> io::Result<()> {
+        let len = self.write(memory).unwrap_or_else(|why| {
+            log::warn!("a reply cannot be written: {why}");
+            0
+        });
+        vring
+            .add_used(self.head, len as u32)
+            .map_err(io::Error::other)
     }
 }
 

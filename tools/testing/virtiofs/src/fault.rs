@@ -4,18 +4,21 @@
 //!
 //! A fault is written `KIND-OP=WHEN[:ARG]`:
 //!
-//! - `OP` is the name of a FUSE operation, or `any`;
+//! - `OP` is the name of a FUSE operation, `any`, or `dax` (INIT, SETUPMAPPING and REMOVEMAPPING);
 //! - `WHEN` is `N` (that request of the operation, from 1), `N+` (it and all later ones) or `*`;
-//! - `ARG` is the error of `fail` (a name such as `EIO`, or the number for the header, such as -5 or
-//!   the nonsense 7), the milliseconds of `delay`, and nothing for the others.
+//! - `ARG` is the error of `fail` and `deny` (a name such as `EIO`, or the number for the header, such
+//!   as -5 or the nonsense 7), the milliseconds of `delay` and `late`, the seed of `fuzz`, and nothing
+//!   for the others.
 //!
 //! Short forms: `enosys`, `garbage`, `short`, `length` (each SETUPMAPPING), `delay=MS` (each
-//! request), `die=N` (the Nth request), `drop-mapping=N` (the Nth SETUPMAPPING).
+//! request), `die=N` (the Nth request), `drop-mapping=N` (the Nth SETUPMAPPING), `fuzz=SEED` (each
+//! of `dax`).
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::fuzz::Random;
 use crate::ops;
 
 /// What goes wrong.
@@ -23,12 +26,22 @@ use crate::ops;
 pub enum Kind {
     /// The request is not served; the reply has this error, as the header has it (-5 is EIO).
     Fail(i32),
+    /// Served, but the reply has this error.
+    Deny(i32),
     /// The request is served so much later.
     Delay(Duration),
+    /// Served, but the reply comes so much later, and others may overtake it.
+    Late(Duration),
     /// Served, but header and body of the reply are noise.
     Garbage,
     /// Served, but the reply ends in the middle of its header.
     Short,
+    /// Served, but the reply ends after so many bytes.
+    Cut(usize),
+    /// Served, but a byte of the reply, counted around and around, has these bits the other way.
+    Flip(usize, u8),
+    /// INIT: mappings are aligned to such a power of two.
+    Alignment(u16),
     /// Served, but the header's length is not that of the reply.
     Length,
     /// Served, but the header names another request.
@@ -43,6 +56,23 @@ pub enum Kind {
     Die,
 }
 
+/// What goes wrong with each request that meets a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// This.
+    Is(Kind),
+    /// What is drawn for it, which may be nothing.
+    Drawn(Random),
+}
+
+/// Whose requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Any,
+    Dax,
+    One(u32),
+}
+
 /// Which of an operation's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
@@ -53,9 +83,8 @@ enum When {
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    kind: Kind,
-    /// `None`: any.
-    op: Option<u32>,
+    what: What,
+    of: Of,
     when: When,
     seen: u64,
 }
@@ -63,13 +92,29 @@ pub struct Fault {
 impl Fault {
     /// Counts a request of `op`, and says whether the fault is for it.
     fn meets(&mut self, op: u32) -> bool {
-        if self.op.is_some_and(|own| own != op) {
+        let own = match self.of {
+            Of::Any => true,
+            Of::Dax => matches!(op, ops::INIT | ops::SETUPMAPPING | ops::REMOVEMAPPING),
+            Of::One(own) => own == op,
+        };
+        if !own {
             return false;
         }
         self.seen += 1;
         match self.when {
             When::Nth(n) => self.seen == n,
             When::From(n) => self.seen >= n,
+        }
+    }
+
+    /// What goes wrong with a request of `op`.
+    fn of_request(&mut self, op: u32) -> Option<Kind> {
+        if !self.meets(op) {
+            return None;
+        }
+        match &mut self.what {
+            What::Is(kind) => Some(*kind),
+            What::Drawn(random) => random.fault(op),
         }
     }
 }
@@ -145,6 +190,10 @@ fn parse(text: &str) -> Result<Fault, String> {
             long = format!("*:{ms}");
             ("delay-any", long.as_str())
         }
+        ("fuzz", seed) => {
+            long = format!("*:{seed}");
+            ("fuzz-dax", long.as_str())
+        }
         ("die", n) => ("die-any", n),
         ("drop-mapping", n) => ("drop-setupmapping", n),
         other => other,
@@ -154,34 +203,43 @@ fn parse(text: &str) -> Result<Fault, String> {
         Some((first, arg)) => (first, Some(arg)),
         None => (value, None),
     };
-    let kind = match (kind, arg) {
-        ("fail", arg) => Kind::Fail(error_number(arg.unwrap_or("EIO"))?),
-        ("delay", Some(ms)) => match ms.parse() {
-            Ok(ms) => Kind::Delay(Duration::from_millis(ms)),
-            Err(_) => return Err(format!("{ms} is no number of milliseconds")),
+    let millis = |ms: &str| match ms.parse() {
+        Ok(ms) => Ok(Duration::from_millis(ms)),
+        Err(_) => Err(format!("{ms} is no number of milliseconds")),
+    };
+    let what = match (kind, arg) {
+        ("fail", arg) => What::Is(Kind::Fail(error_number(arg.unwrap_or("EIO"))?)),
+        ("deny", arg) => What::Is(Kind::Deny(error_number(arg.unwrap_or("EIO"))?)),
+        ("delay", Some(ms)) => What::Is(Kind::Delay(millis(ms)?)),
+        ("late", Some(ms)) => What::Is(Kind::Late(millis(ms)?)),
+        ("fuzz", Some(seed)) => match seed.parse() {
+            Ok(seed) => What::Drawn(Random::new(seed)),
+            Err(_) => return Err(format!("{seed} is no number to begin with")),
         },
-        ("delay", None) => return Err("delay needs :MILLISECONDS".into()),
+        ("delay" | "late", None) => return Err(format!("{kind} needs :MILLISECONDS")),
+        ("fuzz", None) => return Err("fuzz needs :SEED".into()),
         (kind, Some(_)) => return Err(format!("{kind} takes no argument after WHEN")),
-        ("garbage", None) => Kind::Garbage,
-        ("short", None) => Kind::Short,
-        ("length", None) => Kind::Length,
-        ("unique", None) => Kind::Unique,
-        ("silent", None) => Kind::Silent,
-        ("never", None) => Kind::Never,
-        ("drop", None) => Kind::Drop,
-        ("die", None) => Kind::Die,
+        ("garbage", None) => What::Is(Kind::Garbage),
+        ("short", None) => What::Is(Kind::Short),
+        ("length", None) => What::Is(Kind::Length),
+        ("unique", None) => What::Is(Kind::Unique),
+        ("silent", None) => What::Is(Kind::Silent),
+        ("never", None) => What::Is(Kind::Never),
+        ("drop", None) => What::Is(Kind::Drop),
+        ("die", None) => What::Is(Kind::Die),
         (kind, None) => return Err(format!("there is no kind {kind}")),
     };
-    let op = match op {
-        "any" => None,
-        name => Some(ops::number(name).ok_or_else(|| format!("there is no operation {name}"))?),
+    let of = match op {
+        "any" => Of::Any,
+        "dax" => Of::Dax,
+        name => Of::One(ops::number(name).ok_or_else(|| format!("there is no operation {name}"))?),
     };
-    if kind == Kind::Drop && op != Some(ops::SETUPMAPPING) {
+    if what == What::Is(Kind::Drop) && of != Of::One(ops::SETUPMAPPING) {
         return Err("drop is for setupmapping".into());
     }
     Ok(Fault {
-        kind,
-        op,
+        what,
+        of,
         when: when(first)?,
         seen: 0,
     })
@@ -221,7 +279,7 @@ impl Faults {
     pub fn of_request(&mut self, op: u32) -> Vec<Kind> {
         self.list
             .iter_mut()
-            .filter_map(|fault| fault.meets(op).then_some(fault.kind))
+            .filter_map(|fault| fault.of_request(op))
             .collect()
     }
 }
@@ -263,6 +321,7 @@ mod tests {
             ("delay=20", "delay-any=*:20"),
             ("die=7", "die-any=7"),
             ("drop-mapping=3", "drop-setupmapping=3"),
+            ("fuzz=9", "fuzz-dax=1+:9"),
             ("fail-read=1", "fail-read=1:EIO"),
             ("fail-read=1:-5", "fail-READ=1:EIO"),
         ] {
@@ -284,6 +343,9 @@ mod tests {
             ("fail-read=1:EWHAT", "EWHAT is neither"),
             ("delay-read=1", "delay needs"),
             ("delay=soon", "soon is no number"),
+            ("late-read=1", "late needs"),
+            ("fuzz=x", "x is no number"),
+            ("fuzz-read=1", "fuzz needs"),
             ("die=1:2", "takes no argument"),
             ("drop-read=1", "drop is for setupmapping"),
             ("nonsense", "not KIND-OP"),
@@ -294,6 +356,31 @@ mod tests {
                 "{text}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn fuzz_is_for_dax_and_the_same_each_time() {
+        let all = [ops::INIT, ops::SETUPMAPPING, ops::REMOVEMAPPING, ops::READ];
+        let of_seed = |seed: u64| {
+            let mut f = faults(&format!("fuzz={seed}"));
+            (0..400)
+                .map(|i| f.of_request(all[i % 4]))
+                .collect::<Vec<_>>()
+        };
+        let one = of_seed(1);
+        assert_eq!(one, of_seed(1));
+        assert_ne!(one, of_seed(2));
+        for (i, kinds) in one.iter().enumerate() {
+            let alignment = matches!(kinds[..], [Kind::Alignment(_)]);
+            match all[i % 4] {
+                ops::READ => assert!(kinds.is_empty()),
+                ops::INIT => assert!(kinds.is_empty() || alignment),
+                _ => assert!(kinds.len() <= 1 && !alignment),
+            }
+        }
+        // Often something goes wrong, and often nothing.
+        let wrong = one.iter().filter(|kinds| !kinds.is_empty()).count();
+        assert!((60..240).contains(&wrong), "{wrong}");
     }
 
     proptest! {

@@ -9,6 +9,7 @@
 mod control;
 mod device;
 mod fault;
+mod fuzz;
 mod grow;
 mod ops;
 mod reply;

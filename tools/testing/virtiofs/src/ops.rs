@@ -68,6 +68,7 @@ pub const INIT: u32 = 26;
 pub const CREATE: u32 = 35;
 pub const DESTROY: u32 = 38;
 pub const SETUPMAPPING: u32 = 48;
+pub const REMOVEMAPPING: u32 = 49;
 
 /// The name of an operation; `OP` and its number if it has none here.
 pub fn name(op: u32) -> String {

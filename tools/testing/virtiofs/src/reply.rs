@@ -152,7 +152,21 @@ pub fn damage(kind: Kind, reply: &mut Vec<u8>) {
                 *byte = state.to_le_bytes()[3];
             }
         }
+        Kind::Deny(number) => {
+            *reply = failure(get(reply, UNIQUE).map_or(0, u64::from_le_bytes), number);
+        }
         Kind::Short => reply.truncate(HEADER / 2),
+        Kind::Cut(len) => reply.truncate(len),
+        Kind::Flip(at, bits) if !reply.is_empty() => {
+            let at = at % reply.len();
+            reply[at] ^= bits;
+        }
+        Kind::Alignment(log2) => {
+            if let Some(flags) = get(reply, FLAGS).map(u32::from_le_bytes) {
+                put(reply, FLAGS, (flags | FUSE_MAP_ALIGNMENT).to_le_bytes());
+                put(reply, MAP_ALIGNMENT, log2.to_le_bytes());
+            }
+        }
         Kind::Length => {
             let wrong = (reply.len() as u32).wrapping_mul(3).wrapping_add(77);
             put(reply, 0, wrong.to_le_bytes());
@@ -162,7 +176,13 @@ pub fn damage(kind: Kind, reply: &mut Vec<u8>) {
             put(reply, UNIQUE, unique.wrapping_add(0x1000).to_le_bytes());
         }
         Kind::Silent => reply.clear(),
-        Kind::Fail(_) | Kind::Delay(_) | Kind::Never | Kind::Drop | Kind::Die => {}
+        Kind::Flip(..)
+        | Kind::Fail(_)
+        | Kind::Delay(_)
+        | Kind::Late(_)
+        | Kind::Never
+        | Kind::Drop
+        | Kind::Die => {}
     }
 }
 
@@ -209,6 +229,14 @@ mod tests {
     }
 
     #[test]
+    fn an_alignment_is_put_in() {
+        let mut reply = init(Manners::default(), 0);
+        damage(Kind::Alignment(23), &mut reply);
+        assert_eq!(word(&reply, FLAGS), FUSE_MAP_ALIGNMENT);
+        assert_eq!(word(&reply, MAX_PAGES), 23 << 16);
+    }
+
+    #[test]
     fn files_of_some_size_ask_for_dax() {
         let manners = Manners {
             map_alignment: None,
@@ -247,6 +275,9 @@ mod tests {
             (Kind::Length, 24),
             (Kind::Unique, 24),
             (Kind::Silent, 0),
+            (Kind::Deny(-2), 16),
+            (Kind::Cut(3), 3),
+            (Kind::Flip(100, 1), 24),
         ] {
             let mut reply = whole.clone();
             damage(kind, &mut reply);
@@ -273,6 +304,8 @@ mod tests {
                 assert_eq!(reply, vec![0; len]);
                 damage(Kind::Length, &mut reply);
                 damage(Kind::Unique, &mut reply);
+                damage(Kind::Alignment(5), &mut reply);
+                damage(Kind::Flip(9, 1), &mut reply);
             }
         }
     }

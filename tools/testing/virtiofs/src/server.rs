@@ -43,6 +43,8 @@ const REPLY: usize = (1 << 20) + 0x2000;
 pub enum Answer {
     /// These bytes.
     Reply(Vec<u8>),
+    /// These bytes, so much later.
+    Late(Vec<u8>, Duration),
     /// Nothing, not even that it is done.
     None,
     /// The daemon has to end.
@@ -183,14 +185,19 @@ impl FileServer {
             }),
         };
         self.stats.reply(op, bytes.len(), reply::error(&bytes));
+        let mut late = None;
         for kind in faults {
             match kind {
+                Kind::Late(time) => late = Some(time),
                 Kind::Drop => self.drop_mapping(request),
                 Kind::Never => return Answer::None,
                 kind => reply::damage(kind, &mut bytes),
             }
         }
-        Answer::Reply(bytes)
+        match late {
+            Some(time) => Answer::Late(bytes, time),
+            None => Answer::Reply(bytes),
+        }
     }
 
     /// Takes back what a SETUPMAPPING mapped.

@@ -118,15 +118,20 @@ fn faults_meet_their_request() {
         "fail-lookup=2:ENOMEM",
         "never-lookup=3",
         "silent-lookup=4",
-        "die-lookup=5",
+        "late-lookup=5:30",
+        "deny-lookup=6:EBUSY",
+        "die-lookup=7",
     ]);
     bed.init();
     assert_eq!(bed.get(LOOKUP, 1, b"file\0").0, 0);
     assert_eq!(bed.get(LOOKUP, 1, b"file\0").0, -libc::ENOMEM);
     assert_eq!(bed.ask(LOOKUP, 1, b"file\0"), Answer::None);
     assert_eq!(bed.ask(LOOKUP, 1, b"file\0"), Answer::Reply(Vec::new()));
+    let late = bed.ask(LOOKUP, 1, b"file\0");
+    assert!(matches!(late, Answer::Late(bytes, time) if bytes.len() > 16 && time.as_millis() == 30));
+    assert_eq!(bed.get(LOOKUP, 1, b"file\0"), (-libc::EBUSY, Vec::new()));
     assert_eq!(bed.ask(LOOKUP, 1, b"file\0"), Answer::End);
-    assert!(bed.stats.json().contains("\"faults\":4,"));
+    assert!(bed.stats.json().contains("\"faults\":6,"));
 }
 
 #[test]
