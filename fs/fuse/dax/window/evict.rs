@@ -23,6 +23,16 @@ use super::{
 /// Those that are in use are at the other end, so that the first will nearly always do.
 const CANDIDATES: u32 = 64;
 
+/// What may be done with an area.
+enum Outlook {
+    /// All of it is free or can be taken.
+    Good,
+    /// Some of it is in use, which ends.
+    Busy,
+    /// Some of it is out of service for good.
+    Bad,
+}
+
 /// A range that is to be taken from its file.
 pub(crate) struct Victim<F> {
     pub(crate) id: RangeId,
@@ -75,8 +85,11 @@ impl<F: File> Window<F> {
     fn plan_reclaim_of(&mut self, order: u8, spare: bool) -> Option<Area> {
         let mut at = self.lru.first.some();
         let mut looked = RangeId::NONE;
+        let mut in_the_way = None;
         for _ in 0..CANDIDATES {
-            let id = at?;
+            let Some(id) = at else {
+                break;
+            };
             at = List::next::<Queued, F>(&self.table, id);
             if !self.may_reclaim(id) {
                 continue;
@@ -92,28 +105,34 @@ impl<F: File> Window<F> {
                 return Some(self.reclaim_one(id));
             }
             let start = id.align_down(order);
-            if start == looked || !self.may_reclaim_area(start, order) {
-                looked = start;
+            if start == looked {
                 continue;
             }
-            return Some(self.reclaim_area(start, order));
+            looked = start;
+            match self.outlook(start, order) {
+                Outlook::Good => return Some(self.reclaim_area(start, order)),
+                Outlook::Busy => {}
+                Outlook::Bad => in_the_way = in_the_way.or(Some(id)),
+            }
         }
-        None
+        // There will never be such a range where this one is. If that is so of all that were looked
+        // at, nobody would ever look at the others: it goes, so that they come closer.
+        in_the_way.filter(|_| !spare).map(|id| self.reclaim_one(id))
     }
 
-    /// Whether all of an area is free or can be taken.
-    fn may_reclaim_area(&self, start: RangeId, order: u8) -> bool {
+    fn outlook(&self, start: RangeId, order: u8) -> Outlook {
         let mut at = start;
         while start.pages(order).contains(&at.0) {
             let record = self.table.get(at);
             match record.state {
                 State::Mapped if self.may_reclaim(at) => {}
                 State::Clean | State::Stale => {}
-                _ => return false,
+                State::Retired => return Outlook::Bad,
+                _ => return Outlook::Busy,
             }
             at = RangeId(at.0.saturating_add(1 << record.order));
         }
-        true
+        Outlook::Good
     }
 
     fn reclaim_area(&mut self, start: RangeId, order: u8) -> Area {

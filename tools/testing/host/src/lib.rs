@@ -68,6 +68,8 @@ mod units_tests;
 #[cfg(all(test, not(miri)))]
 mod window_loom;
 #[cfg(test)]
+mod window_retired_tests;
+#[cfg(test)]
 mod window_tests;
 #[cfg(test)]
 mod window_threads_tests;
