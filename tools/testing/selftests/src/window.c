@@ -256,8 +256,13 @@ static enum outcome access_word(int fd, volatile uint64_t *map, uint64_t word, u
 	}
 	if (got == want)
 		return RIGHT;
-	printf("page %llu has %llx, of page %lld, by %s\n", (unsigned long long)word / (PAGE / 8),
+	printf("page %llu has %llx, of page %lld, by %s", (unsigned long long)word / (PAGE / 8),
 	       (unsigned long long)got, (long long)page_of(got, seed), way ? "pread" : "load");
+	/* Is it so for good? */
+	got = 0;
+	if (pread(fd, &got, sizeof(got), word * 8) == sizeof(got))
+		printf(" and then %llx", (unsigned long long)got);
+	printf("\n");
 	return WRONG;
 }
 

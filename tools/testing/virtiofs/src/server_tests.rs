@@ -128,7 +128,9 @@ fn faults_meet_their_request() {
     assert_eq!(bed.ask(LOOKUP, 1, b"file\0"), Answer::None);
     assert_eq!(bed.ask(LOOKUP, 1, b"file\0"), Answer::Reply(Vec::new()));
     let late = bed.ask(LOOKUP, 1, b"file\0");
-    assert!(matches!(late, Answer::Late(bytes, time) if bytes.len() > 16 && time.as_millis() == 30));
+    assert!(
+        matches!(late, Answer::Late(bytes, time) if bytes.len() > 16 && time.as_millis() == 30)
+    );
     assert_eq!(bed.get(LOOKUP, 1, b"file\0"), (-libc::EBUSY, Vec::new()));
     assert_eq!(bed.ask(LOOKUP, 1, b"file\0"), Answer::End);
     assert!(bed.stats.json().contains("\"faults\":6,"));
