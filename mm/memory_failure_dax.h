@@ -35,6 +35,29 @@ int mf_dax_kill_pfns(unsigned long pfn, unsigned long count, int mf_flags);
  */
 unsigned long mf_dax_revoke_pfns(unsigned long pfn, unsigned long count);
 
+/* Those who lost memory and are yet to be told.  All zeroes but for @mf_flags: nobody. */
+struct mf_dax_victims {
+	void *hits;
+	unsigned long count;
+	unsigned long room;
+	int mf_flags;
+	/* Does any process want to be told: 1, or -1 if not; 0 if nobody has looked yet. */
+	int takers;
+};
+
+/*
+ * mf_dax_collect_procs - mf_dax_kill_procs() for one of many files
+ *
+ * As that, but those who are to be signalled are put down in @victims, for
+ * mf_dax_tell_procs(): the processes are gone through once for all files.  When
+ * there are tens of thousands, or no memory, they are told now.  Sleeps.
+ */
+int mf_dax_collect_procs(struct address_space *mapping, unsigned long index,
+			 unsigned long count, struct mf_dax_victims *victims);
+
+/* Has to come last: signals them, and frees what @victims has.  Sleeps. */
+void mf_dax_tell_procs(struct mf_dax_victims *victims);
+
 /* Shown the entry of @index: where its memory begins, and the order of its size. */
 typedef bool dax_walk_func_t(void *data, unsigned long index, unsigned long pfn,
 			     unsigned int order);

@@ -15,6 +15,7 @@ use super::{
         end_use,
         Found, //
     },
+    victims::Victims,
     Flags, //
 };
 use core::{
@@ -236,12 +237,9 @@ fn revoke_page(page: Page<'_>, since: &Instant<Monotonic>) -> Result<usize, usiz
         let whole = rest
             .and_then(|rest| Stretch::new(rest, page.0))
             .unwrap_or(stretch);
-        end_use(
-            &mapping,
-            entry,
-            &Found::single(whole, entry),
-            Flags::removal(),
-        );
+        let mut victims = Victims::new(Flags::removal());
+        end_use(&mapping, entry, &Found::single(whole, entry), &mut victims);
+        victims.tell();
         if !locked.is_busy() {
             locked.forget();
             return Ok(count);
@@ -287,11 +285,13 @@ fn end_use_of_page(page: Page<'_>, flags: Flags) -> Result {
     let mapping = locked.mapping().ok_or(EBUSY)?;
     let (stretch, entry) = locked.place().ok_or(EBUSY)?;
     flags.mark(&stretch);
+    let mut victims = Victims::new(flags);
     end_use(
         &mapping,
         stretch.pages(),
         &Found::single(stretch, entry),
-        flags,
+        &mut victims,
     );
+    victims.tell();
     Ok(())
 }

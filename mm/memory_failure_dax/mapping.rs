@@ -50,6 +50,12 @@ impl<'a> Mapping<'a> {
         has_dax.then_some(Self(this, PhantomData))
     }
 
+    /// Whether anybody maps any of the file.
+    pub(crate) fn is_mapped(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::mapping_mapped(self.0.as_ptr()) != 0 }
+    }
+
     /// Shows `f` what memory there is for `pages`, in order, until it returns false; returns the
     /// pages that were not looked at because of that.
     ///

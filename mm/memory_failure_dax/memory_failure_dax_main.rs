@@ -8,7 +8,7 @@
 //! - `ranges.rs` is the arithmetic of frames, file pages and addresses.
 //! - `mapping.rs` is a file and who maps it, `tasks.rs` the signals, `folio.rs` memory of which no
 //!   file is known, `search.rs` the search for those that share it.
-//! - `users.rs` is what is done, and in which order.
+//! - `users.rs` is what is done, and in which order; `victims.rs` those who are told in the end.
 
 mod folio;
 mod mapping;
@@ -18,6 +18,7 @@ mod sort;
 mod tasks;
 mod tests;
 mod users;
+mod victims;
 
 use folio::Pages;
 use kernel::{
@@ -30,6 +31,7 @@ use ranges::{
     FileRange,
     Stretch, //
 };
+use victims::Victims;
 
 /// The prefix of messages, as that of the C code.
 const __LOG_PREFIX: &[u8] = b"Memory failure\0";
@@ -45,6 +47,12 @@ impl Flags {
     fn new(flags: c_int) -> Self {
         // CAST: Bits.
         Self(flags as u32)
+    }
+
+    /// For C.
+    fn bits(self) -> c_int {
+        // CAST: Bits.
+        self.0 as c_int
     }
 
     /// Those of memory that goes away.
@@ -91,15 +99,66 @@ unsafe extern "C" fn mf_dax_kill_procs(
     count: usize,
     mf_flags: c_int,
 ) -> c_int {
-    let flags = Flags::new(mf_flags);
+    let mut victims = Victims::new(Flags::new(mf_flags));
     // SAFETY: The function's contract.
-    let Some(mapping) = (unsafe { Mapping::from_raw(mapping) }) else {
-        return EBUSY.to_errno();
-    };
-    if let Some(pages) = FileRange::new(index, count) {
-        users::end_use_of_file(&mapping, pages, flags, |stretch| flags.mark(stretch));
+    let result = unsafe { end_use_of_range(mapping, index, count, &mut victims) };
+    victims.tell();
+    match result {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
     }
-    0
+}
+
+/// # Safety
+///
+/// `mapping` has to be valid.
+unsafe fn end_use_of_range(
+    mapping: *mut bindings::address_space,
+    index: usize,
+    count: usize,
+    victims: &mut Victims,
+) -> Result {
+    // SAFETY: The function's contract.
+    let mapping = unsafe { Mapping::from_raw(mapping) }.ok_or(EBUSY)?;
+    if let Some(pages) = FileRange::new(index, count) {
+        users::end_use_of_file(&mapping, pages, victims);
+    }
+    Ok(())
+}
+
+/// See `memory_failure_dax.h`.
+///
+/// # Safety
+///
+/// For C: `mapping` and `victims` have to be valid, and the latter begun by the caller and his alone.
+#[export]
+unsafe extern "C" fn mf_dax_collect_procs(
+    mapping: *mut bindings::address_space,
+    index: usize,
+    count: usize,
+    victims: *mut bindings::mf_dax_victims,
+) -> c_int {
+    // SAFETY: The function's contract.
+    let result = unsafe {
+        Victims::with_raw(victims, |victims| {
+            end_use_of_range(mapping, index, count, victims)
+        })
+    };
+    match result {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}
+
+/// See `memory_failure_dax.h`.
+///
+/// # Safety
+///
+/// For C: as of [`mf_dax_collect_procs`].
+#[export]
+unsafe extern "C" fn mf_dax_tell_procs(victims: *mut bindings::mf_dax_victims) {
+    // SAFETY: The function's contract.
+    unsafe { Victims::tell_raw(victims) };
 }
 
 /// See `memory_failure_dax.h`.

@@ -12,6 +12,7 @@ use super::{
     ranges::FileRange,
     tasks::live_spaces,
     users::end_use_of_file,
+    victims::Victims,
     Flags, //
 };
 use core::ptr::NonNull;
@@ -107,14 +108,16 @@ impl Drop for File {
 /// `EBUSY` when no file is found, `ENOMEM` when there is no memory to look for one. Sleeps.
 pub(crate) fn end_use_everywhere(frame: Pfn, flags: Flags) -> Result {
     let mut result = Err(EBUSY);
+    let mut victims = Victims::new(flags);
     for file in mapped_files()?.iter() {
         if let Some(mapping) = file.mapping() {
-            if end_use_by_file(&mapping, frame, flags) {
+            if end_use_by_file(&mapping, frame, &mut victims) {
                 result = Ok(());
             }
         }
         cond_resched();
     }
+    victims.tell();
     result
 }
 
@@ -139,7 +142,7 @@ fn mapped_files() -> Result<KVVec<File>> {
 }
 
 /// Deals with all who have `frame` mapped by this file; whether it is one of the file's.
-fn end_use_by_file(mapping: &Mapping<'_>, frame: Pfn, flags: Flags) -> bool {
+fn end_use_by_file(mapping: &Mapping<'_>, frame: Pfn, victims: &mut Victims) -> bool {
     let mut found = false;
     let mut rest = FileRange::new(0, usize::MAX);
     while let Some(asked) = rest {
@@ -152,7 +155,7 @@ fn end_use_by_file(mapping: &Mapping<'_>, frame: Pfn, flags: Flags) -> bool {
         let Some((page, entry)) = hit else { break };
         found = true;
         if let Some(page) = FileRange::new(page, 1) {
-            end_use_of_file(mapping, page, flags, |stretch| flags.mark(stretch));
+            end_use_of_file(mapping, page, victims);
         }
         rest = FileRange::from_bounds(entry.end(), asked.end());
     }

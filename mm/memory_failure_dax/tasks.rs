@@ -149,6 +149,13 @@ pub(crate) fn live_spaces() -> impl Iterator<Item = LiveSpace> {
     processes(|process| unsafe { LiveSpace::of(process.0.as_ptr()) })
 }
 
+/// Whether there is any process that would be told at once if it lost something. Sleeps.
+///
+/// Hardly ever is there one. Whoever asks for it only now hears of it when he touches what he lost.
+pub(crate) fn is_anyone_told(flags: Flags) -> bool {
+    flags.is_removal() || processes(|process| process.recipient(flags)).next().is_some()
+}
+
 /// Signals those who lost something and are to be told at once. Sleeps.
 ///
 /// Goes through all processes once, whatever the number of hits. `hits` comes back in another order.

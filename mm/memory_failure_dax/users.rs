@@ -21,29 +21,15 @@ use super::{
         Stretch,
         Stretches, //
     },
-    tasks::{
-        tell,
-        Hit, //
-    },
+    tasks::Hit,
+    victims::Victims,
     Flags, //
 };
-use kernel::{
-    pmem::{
-        cond_resched,
-        without_io, //
-    },
-    prelude::*, //
-};
+use kernel::pmem::cond_resched;
 
 /// How many stretches are dealt with at a time. A file system asks extent by extent, each of which
 /// is one stretch.
 const STRETCHES: usize = 8;
-
-/// Room for this many hits is made at first.
-const FIRST_ROOM: usize = 32;
-
-/// More than this is not asked for: who has more mappings of one page than that is told a bit early.
-const MOST_ROOM: usize = 1 << 16;
 
 /// What is known of some pages of a file.
 pub(crate) struct Found {
@@ -87,62 +73,47 @@ impl Found {
     }
 }
 
-/// Deals with all who use `pages` of a file that the caller keeps. Sleeps.
-pub(crate) fn end_use_of_file(
-    mapping: &Mapping<'_>,
-    pages: FileRange,
-    flags: Flags,
-    mark: impl Fn(&Stretch),
-) {
+/// Deals with all who use `pages` of a file that the caller keeps, but for telling them. Sleeps.
+pub(crate) fn end_use_of_file(mapping: &Mapping<'_>, pages: FileRange, victims: &mut Victims) {
+    let flags = victims.flags();
+    // What goes away is not marked.
+    if flags.is_removal() && !mapping.is_mapped() {
+        return;
+    }
     let mut rest = Some(pages);
     while let Some(asked) = rest {
         let mut found = Found::new();
         // Under a spinlock, and while the entry cannot go: what is marked is the file's page.
-        rest = mapping.walk(asked, |entry| found.add(&entry, &asked, &mark));
+        rest = mapping.walk(asked, |entry| {
+            found.add(&entry, &asked, |stretch| flags.mark(stretch))
+        });
         let end = rest.map_or(asked.end(), |rest| rest.start());
         // There is room for the first entry, so this is not empty.
         let Some(done) = FileRange::from_bounds(asked.start(), end) else {
             break;
         };
-        end_use(mapping, done, &found, flags);
+        end_use(mapping, done, &found, victims);
         cond_resched();
     }
 }
 
 /// Deals with all who use the memory of `found`, which is what there is for `pages`.
 ///
-/// All of `pages` is unmapped, whether somebody is to be told of it or not.
-pub(crate) fn end_use(mapping: &Mapping<'_>, pages: FileRange, found: &Found, flags: Flags) {
-    let mut hits = collect(mapping, &pages, found, flags);
-    mapping.unmap(found.entries.map_or(pages, |all| all.hull(&pages)));
-    tell(&mut hits, flags);
-}
-
-/// Finds who loses `pages`, for which there is the memory of `found`.
-///
-/// Without memory for all of them the rest is told here, which is before it is unmapped.
-fn collect(mapping: &Mapping<'_>, pages: &FileRange, found: &Found, flags: Flags) -> KVVec<Hit> {
-    let mut room = FIRST_ROOM;
-    loop {
-        // What is written out to make room may wait for whoever reported the failure.
-        let list = without_io(|| KVVec::with_capacity(room.min(MOST_ROOM), GFP_KERNEL));
-        let no_more = list.is_err() || room >= MOST_ROOM;
-        let mut list = list.unwrap_or(KVVec::new());
-        let enough = each_loss(mapping, pages, found, flags, |hit| {
-            match list.push_within_capacity(hit) {
-                Ok(()) => true,
-                Err(refused) if no_more => {
-                    tell(&mut [refused.0], flags);
-                    true
-                }
-                Err(_) => false,
-            }
-        });
-        if enough {
-            return list;
-        }
-        room = room.saturating_mul(4);
+/// All of `pages` is unmapped, whether somebody is to be told of it or not; `victims` gets who is.
+pub(crate) fn end_use(
+    mapping: &Mapping<'_>,
+    pages: FileRange,
+    found: &Found,
+    victims: &mut Victims,
+) {
+    // Whoever has one of the entries mapped had the file mapped before it got the entry, which was
+    // unlocked since: that is seen here.
+    if !mapping.is_mapped() {
+        return;
     }
+    let flags = victims.flags();
+    victims.gather(|f| each_loss(mapping, &pages, found, flags, f));
+    mapping.unmap(found.entries.map_or(pages, |all| all.hull(&pages)));
 }
 
 /// Calls `f` for each loss, until it returns false; whether it never did.
@@ -151,7 +122,7 @@ fn each_loss(
     pages: &FileRange,
     found: &Found,
     flags: Flags,
-    mut f: impl FnMut(Hit) -> bool,
+    f: &mut dyn FnMut(Hit) -> bool,
 ) -> bool {
     let users = mapping.lock();
     // A file may have no entry for what failed, because nobody has touched it yet.

@@ -27,6 +27,11 @@ __rust_helper void rust_helper_i_mmap_unlock_read(struct address_space *mapping)
 	i_mmap_unlock_read(mapping);
 }
 
+__rust_helper int rust_helper_mapping_mapped(const struct address_space *mapping)
+{
+	return mapping_mapped(mapping);
+}
+
 /* Fields of unions that bindgen gives no names. */
 __rust_helper struct address_space *rust_helper_mf_folio_mapping(struct folio *folio)
 {
