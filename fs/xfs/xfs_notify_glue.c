@@ -118,7 +118,6 @@ xfs_dax_layout(
 }
 
 struct xfs_dax_query {
-	struct xfs_group	*xg;
 	xfs_dax_rmap_fn		fn;
 	void			*priv;
 };
@@ -135,7 +134,6 @@ xfs_dax_query_fn(
 		.count	= rec->rm_blockcount,
 		.owner	= rec->rm_owner,
 		.offset	= rec->rm_offset,
-		.at	= xfs_gbno_to_fsb(query->xg, rec->rm_startblock),
 		.attr	= rec->rm_flags & XFS_RMAP_ATTR_FORK,
 		.tree	= rec->rm_flags & XFS_RMAP_BMBT_BLOCK,
 	};
@@ -161,28 +159,29 @@ xfs_dax_query(
 	struct xfs_dax_query	query = { .fn = fn, .priv = priv };
 	struct xfs_rmap_irec	low = { .rm_startblock = first };
 	struct xfs_rmap_irec	high;
+	struct xfs_group	*xg;
 	struct xfs_buf		*agf_bp = NULL;
 	struct xfs_rtgroup	*rtg = NULL;
 	struct xfs_btree_cur	*cur;
 	struct xfs_trans	*tp;
 	int			error = 0;
 
-	query.xg = xfs_group_grab(mp, group,
+	xg = xfs_group_grab(mp, group,
 			role == XFS_DAX_RT ? XG_TYPE_RTG : XG_TYPE_AG);
-	if (!query.xg)
+	if (!xg)
 		return 0;
 	tp = xfs_trans_alloc_empty(mp);
 
 	if (role == XFS_DAX_RT) {
-		rtg = to_rtg(query.xg);
+		rtg = to_rtg(xg);
 		xfs_rtgroup_lock(rtg, XFS_RTGLOCK_RMAP);
 		cur = xfs_rtrmapbt_init_cursor(tp, rtg);
 	} else {
-		error = xfs_alloc_read_agf(to_perag(query.xg), tp, 0, &agf_bp);
+		error = xfs_alloc_read_agf(to_perag(xg), tp, 0, &agf_bp);
 		if (error)
 			goto out;
 		cur = xfs_rmapbt_init_cursor(mp, tp, agf_bp,
-				to_perag(query.xg));
+				to_perag(xg));
 	}
 
 	/* Of those at the last block all, whatever the rest of their key. */
@@ -198,7 +197,7 @@ xfs_dax_query(
 		xfs_rtgroup_unlock(rtg, XFS_RTGLOCK_RMAP);
 out:
 	xfs_trans_cancel(tp);
-	xfs_group_rele(query.xg);
+	xfs_group_rele(xg);
 	return error;
 }
 
@@ -299,6 +298,14 @@ xfs_dax_is_mapped(
 	return mapping_mapped(mapping) || !mapping_empty(mapping);
 }
 
+/* Does somebody map the file? */
+bool
+xfs_dax_has_users(
+	struct xfs_inode	*ip)
+{
+	return mapping_mapped(VFS_I(ip)->i_mapping);
+}
+
 u64
 xfs_dax_size(
 	struct xfs_inode	*ip)
@@ -374,12 +381,18 @@ void
 xfs_dax_forget(
 	struct xfs_inode	*ip)
 {
+	/* It is with a spinlock held that all are dropped at once. */
+	const unsigned long	at_once = 1024;
 	struct address_space	*mapping = VFS_I(ip)->i_mapping;
 
 	/* Entries that are dirty would stay; of DAX they are lines of a cache. */
-	if (dax_mapping(mapping))
+	if (dax_mapping(mapping) &&
+	    mapping_tagged(mapping, PAGECACHE_TAG_DIRTY))
 		filemap_write_and_wait(mapping);
-	invalidate_inode_pages2(mapping);
+	if (dax_mapping(mapping) && mapping->nrpages <= at_once)
+		dax_delete_mapping_range(mapping, 0, LLONG_MAX);
+	else
+		invalidate_inode_pages2(mapping);
 }
 
 void

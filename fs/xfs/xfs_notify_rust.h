@@ -50,8 +50,6 @@ struct xfs_dax_rmap {
 	u32			count;
 	u64			owner;
 	u64			offset;
-	/* Of the start, as the file system numbers blocks. */
-	u64			at;
 	bool			attr;
 	bool			tree;
 };
@@ -85,6 +83,7 @@ bool xfs_dax_is_rt(struct xfs_inode *ip);
 struct address_space *xfs_dax_mapping(struct xfs_inode *ip);
 bool xfs_dax_is_on(struct xfs_inode *ip, struct xfs_buftarg *btp);
 bool xfs_dax_is_mapped(struct xfs_inode *ip);
+bool xfs_dax_has_users(struct xfs_inode *ip);
 u64 xfs_dax_size(struct xfs_inode *ip);
 bool xfs_dax_next_extent(struct xfs_inode *ip, u64 from,
 		struct xfs_dax_extent *extent);

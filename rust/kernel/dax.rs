@@ -16,6 +16,10 @@
 #[path = "dax/units.rs"]
 pub mod units;
 
+#[cfg(CONFIG_XFS_DAX_NOTIFY_RUST)]
+#[path = "dax/victims.rs"]
+pub mod victims;
+
 #[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
 #[path = "dax/tests.rs"]
 mod tests;

@@ -16,19 +16,23 @@ use super::{
         Extent,
         InGroup,
         Key,
-        Mapping,
         Owner, //
     },
 };
 use kernel::{
-    dax::units::ByteRange,
+    alloc,
+    dax::{
+        units::ByteRange,
+        victims::Victims, //
+    },
+    pmem::without_io,
     prelude::*, //
 };
 
-/// How many extents are put down at first: most pages have one owner.
+/// Room for this many extents is made at first, if there is more than one: most pages have one owner.
 const FEW: usize = 16;
-/// And how many at a time when there are more, if there is memory.
-const MANY: usize = 512;
+/// No more than this are put down at a time. Those of before are gone through again each time.
+const MANY: usize = 1 << 15;
 /// Pages of a file that one call goes through.
 pub(crate) const PAGES_AT_ONCE: u64 = 1 << 14;
 
@@ -72,7 +76,7 @@ fn tell(device: &Device<'_>, part: &Part, hit: ByteRange, mf_flags: i32) -> Resu
         device,
         role: part.role,
         area: &part.area,
-        mf_flags,
+        victims: Victims::new(mf_flags),
         metadata: false,
         error: Ok(()),
     };
@@ -83,6 +87,7 @@ fn tell(device: &Device<'_>, part: &Part, hit: ByteRange, mf_flags: i32) -> Resu
         teller.note(told);
         rest();
     }
+    teller.victims.tell();
     if teller.metadata || teller.error.is_err() {
         device.shut_down_corrupt();
         return teller.error.and(Err(EFSCORRUPTED));
@@ -90,40 +95,55 @@ fn tell(device: &Device<'_>, part: &Part, hit: ByteRange, mf_flags: i32) -> Resu
     Ok(())
 }
 
-/// An extent of a file with failed bytes.
-#[derive(Clone, Copy, Default)]
-struct Found {
-    extent: Extent,
-    at: u64,
-}
-
-/// Room for extents that are put down.
+/// Extents of files that are put down.
 struct Batch {
-    few: [Found; FEW],
-    many: KVec<Found>,
+    first: Option<Extent>,
+    others: KVVec<Extent>,
 }
 
 impl Batch {
     fn new() -> Self {
         Self {
-            few: [Found::default(); FEW],
-            many: KVec::new(),
+            first: None,
+            others: KVVec::new(),
         }
     }
 
-    /// There are more: makes room for many, if there is memory.
-    fn grow(&mut self) {
-        if self.many.is_empty() {
-            let many = KVec::from_elem(Found::default(), MANY, GFP_KERNEL | __GFP_NOWARN);
-            self.many = many.unwrap_or_default();
-        }
+    fn clear(&mut self) {
+        self.first = None;
+        self.others.clear();
     }
 
-    fn room(&mut self) -> &mut [Found] {
-        if self.many.is_empty() {
-            &mut self.few
-        } else {
-            &mut self.many
+    /// Makes as much room again, with `flags`; false if there is enough, or no memory.
+    fn grow(&mut self, flags: alloc::Flags) -> bool {
+        let (count, room) = (self.others.len(), self.others.capacity());
+        // From `count` on, of which there is no more than room.
+        let more = room.saturating_mul(2).max(FEW) - count;
+        room < MANY && self.others.reserve(more, flags | __GFP_NOWARN).is_ok()
+    }
+
+    /// There were more: makes room for more, if there is memory. Sleeps.
+    fn grow_more(&mut self) {
+        self.clear();
+        // What is written out to make room may wait for whoever reported the failure.
+        without_io(|| self.grow(GFP_KERNEL));
+    }
+
+    /// False if there is no room. Does not sleep.
+    fn push(&mut self, extent: Extent) -> bool {
+        if self.first.is_none() {
+            self.first = Some(extent);
+            return true;
+        }
+        let is_full = self.others.len() == self.others.capacity();
+        (!is_full || self.grow(GFP_NOWAIT)) && self.others.push_within_capacity(extent).is_ok()
+    }
+
+    /// In the order in which they came.
+    fn get(&self, n: usize) -> Option<&Extent> {
+        match n.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(n) => self.others.get(n),
         }
     }
 }
@@ -133,7 +153,7 @@ struct Teller<'a> {
     device: &'a Device<'a>,
     role: Role,
     area: &'a Area,
-    mf_flags: i32,
+    victims: Victims,
     /// Whether any of it was the file system's own.
     metadata: bool,
     /// The first error.
@@ -153,40 +173,30 @@ impl Teller<'_> {
     fn group(&mut self, here: &InGroup, batch: &mut Batch) -> Result {
         let mut done: Option<Key> = None;
         loop {
-            let room = batch.room();
-            let mut count = 0;
+            batch.clear();
             let mut metadata = false;
-            let more = self.device.query(
-                self.role,
-                here.group,
-                here.first,
-                here.last,
-                |extent: Extent, at| {
+            let more = self
+                .device
+                .query(self.role, here.group, here.first, here.last, |extent| {
                     match extent.owner() {
                         Owner::Metadata => metadata = true,
                         Owner::Staging => (),
                         Owner::Data(_) if done.is_some_and(|done| extent.key() <= done) => (),
-                        Owner::Data(_) => match room.get_mut(count) {
-                            Some(found) => {
-                                *found = Found { extent, at };
-                                count += 1;
-                            }
-                            None => return false,
-                        },
+                        Owner::Data(_) => return batch.push(extent),
                     }
                     true
-                },
-            );
+                });
             self.metadata |= metadata;
-            let found = room.get(..count).unwrap_or_default();
-            for found in found {
-                let told = self.owner(found, here);
+            let mut n = 0;
+            while let Some(extent) = batch.get(n) {
+                let told = self.owner(extent, here);
                 self.note(told);
                 rest();
+                done = Some(extent.key());
+                n += 1;
             }
-            done = found.last().map(|found| found.extent.key()).or(done);
             match more {
-                Ok(true) => batch.grow(),
+                Ok(true) => batch.grow_more(),
                 Ok(false) => return Ok(()),
                 // It is broken, or the file system was shut down before. C tells nobody then.
                 Err(e) => return self.in_core(here).and(Err(e)),
@@ -197,7 +207,7 @@ impl Teller<'_> {
     /// Tells everyone who maps failed bytes of a group, without its reverse map.
     ///
     /// Goes through every file in core, of which those that are mapped know where they are.
-    fn in_core(&self, here: &InGroup) -> Result {
+    fn in_core(&mut self, here: &InGroup) -> Result {
         let mut result = Ok(());
         let mut files = self.device.files();
         while let Some(file) = files.next() {
@@ -214,7 +224,7 @@ impl Teller<'_> {
                     .and_then(|(_, extent)| extent.lost(&here.bytes, self.area.block));
                 if let Some(lost) = lost {
                     file.report_lost(lost);
-                    result = result.and(self.kill(&stopped, lost));
+                    result = result.and(self.take(&stopped, lost));
                 }
                 rest();
             }
@@ -222,22 +232,20 @@ impl Teller<'_> {
         result
     }
 
-    /// Tells everyone who maps these bytes of a file.
-    fn kill(&self, file: &Stopped<'_>, lost: ByteRange) -> Result {
+    /// Takes these bytes of a file away from everyone who maps them.
+    fn take(&mut self, file: &Stopped<'_>, lost: ByteRange) -> Result {
         let mut result = Ok(());
-        if file.has_dax() {
-            for (page, count) in page_runs(lost, PAGES_AT_ONCE) {
-                result = result.and(file.kill(page, count, self.mf_flags));
-                rest();
-            }
+        for (page, count) in page_runs(lost, PAGES_AT_ONCE) {
+            result = result.and(file.take(page, count, &mut self.victims));
+            rest();
         }
         result
     }
 
-    /// Tells everyone who maps lost bytes of a file.
-    fn owner(&self, found: &Found, here: &InGroup) -> Result {
-        let extent = &found.extent;
-        let Some(lost) = extent.lost(&here.bytes, self.area.block) else {
+    /// Takes lost bytes of a file away from everyone who maps them.
+    fn owner(&mut self, extent: &Extent, here: &InGroup) -> Result {
+        let lost = extent.lost(&here.bytes, self.area.block);
+        let (Some(lost), Some(was)) = (lost, extent.mapping(here.group, self.area)) else {
             return Ok(());
         };
         let Some(inode) = self.device.inode(extent.owner)? else {
@@ -248,24 +256,23 @@ impl Teller<'_> {
             return Ok(());
         }
         inode.report_lost(lost);
+        // A page fault that had begun before this has the file mapped.
+        if !inode.is_mapped() {
+            return Ok(());
+        }
 
-        let was = Mapping {
-            offset: extent.offset,
-            at: found.at,
-            count: extent.count.into(),
-        };
         let stopped = inode.stop();
         let mut result = Ok(());
         let mut from = was.offset;
-        while let Some(is) = stopped.extent(from) {
-            if is.offset >= was.end() {
+        while from < was.end() {
+            let Some(is) = stopped.extent(from) else {
                 break;
-            }
+            };
             let common = is
                 .agreed(&was, self.area.block)
                 .and_then(|same| same.intersection(&lost));
             if let Some(lost) = common {
-                result = result.and(self.kill(&stopped, lost));
+                result = result.and(self.take(&stopped, lost));
             }
             from = is.end();
         }

@@ -19,9 +19,12 @@ use core::{
 };
 use kernel::{
     bindings,
-    dax::units::{
-        ByteRange,
-        SectorRange, //
+    dax::{
+        units::{
+            ByteRange,
+            SectorRange, //
+        },
+        victims::Victims, //
     },
     error::to_result,
     prelude::*,
@@ -121,9 +124,9 @@ impl<'a> Device<'a> {
     /// Goes through the extents of a group that have a block from `first` to `last`, in the order of
     /// their keys, until `f` says that it has enough: true then, false if these were all.
     ///
-    /// `f` gets an extent and its first block as the file system numbers blocks. It runs with the
-    /// reverse map of the group locked, and must not take a lock that comes before that.
-    pub(crate) fn query<F: FnMut(Extent, u64) -> bool>(
+    /// `f` runs with the reverse map of the group locked, and must not take a lock that comes before
+    /// that.
+    pub(crate) fn query<F: FnMut(Extent) -> bool>(
         &self,
         role: Role,
         group: u32,
@@ -134,7 +137,7 @@ impl<'a> Device<'a> {
         /// # Safety
         ///
         /// `extent` is valid, and `f` is an `F` that nobody else uses.
-        unsafe extern "C" fn each<F: FnMut(Extent, u64) -> bool>(
+        unsafe extern "C" fn each<F: FnMut(Extent) -> bool>(
             extent: *const bindings::xfs_dax_rmap,
             f: *mut c_void,
         ) -> c_int {
@@ -148,7 +151,7 @@ impl<'a> Device<'a> {
                 attr: raw.attr,
                 tree: raw.tree,
             };
-            if f(extent, raw.at) {
+            if f(extent) {
                 0
             } else {
                 ECANCELED.to_errno()
@@ -333,6 +336,18 @@ impl Inode<'_> {
         unsafe { bindings::xfs_dax_is_mapped(self.ip.as_ptr()) }
     }
 
+    /// Whether the file is mapped without a page cache.
+    pub(crate) fn has_dax(&self) -> bool {
+        // SAFETY: The type invariant.
+        !unsafe { bindings::xfs_dax_mapping(self.ip.as_ptr()) }.is_null()
+    }
+
+    /// Whether somebody maps it. While it is [`Stopped`], nobody has a page of it mapped who does not.
+    pub(crate) fn has_users(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_has_users(self.ip.as_ptr()) }
+    }
+
     /// All bytes of the file; [`None`] if it has none.
     pub(crate) fn bytes(&self) -> Option<ByteRange> {
         // SAFETY: The type invariant.
@@ -386,10 +401,10 @@ impl Stopped<'_> {
         )
     }
 
-    /// Tells every process that maps any of these pages of the file; Ok if the file has no DAX.
+    /// Takes these pages of the file away from every process; Ok if the file has no DAX.
     ///
-    /// Sleeps.
-    pub(crate) fn kill(&self, page: u64, count: u64, mf_flags: i32) -> Result {
+    /// Who is to be signalled for it is put down in `victims`. Sleeps.
+    pub(crate) fn take(&self, page: u64, count: u64, victims: &mut Victims) -> Result {
         // SAFETY: The type invariant of the inode.
         let mapping = unsafe { bindings::xfs_dax_mapping(self.inode.ip.as_ptr()) };
         if mapping.is_null() {
@@ -397,13 +412,7 @@ impl Stopped<'_> {
         }
         let (page, count) = (usize::try_from(page)?, usize::try_from(count)?);
         // SAFETY: The mapping is the inode's, of which we have a reference.
-        to_result(unsafe { bindings::mf_dax_kill_procs(mapping, page, count, mf_flags) })
-    }
-
-    /// Whether the file is mapped without a page cache.
-    pub(crate) fn has_dax(&self) -> bool {
-        // SAFETY: The type invariant of the inode.
-        !unsafe { bindings::xfs_dax_mapping(self.inode.ip.as_ptr()) }.is_null()
+        unsafe { victims.add(mapping, page, count) }
     }
 
     /// Leaves no page of the file mapped. Sleeps.

@@ -207,6 +207,22 @@ impl Extent {
         }
     }
 
+    /// As the file system numbers its blocks, if it is of this group of `area`.
+    ///
+    /// [`None`] if numbers do not go that far.
+    pub(crate) fn mapping(&self, group: u32, area: &Area) -> Option<Mapping> {
+        let first = u64::from(group).checked_shl(area.number_shift)?;
+        // The other way round says whether bits were lost.
+        if first.checked_shr(area.number_shift)? != u64::from(group) {
+            return None;
+        }
+        Some(Mapping {
+            offset: self.offset,
+            at: first.checked_add(self.start.into())?,
+            count: self.count.into(),
+        })
+    }
+
     /// Which bytes of its file are among `failed`, bytes of the group.
     ///
     /// [`None`] if there are none, or if such a file cannot be.

@@ -24,7 +24,10 @@ use super::{
     },
 };
 use kernel::{
-    dax::units::ByteRange,
+    dax::{
+        units::ByteRange,
+        victims::Victims, //
+    },
     prelude::*,
     time::{
         delay::fsleep,
@@ -62,10 +65,12 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     device.shut_down_forced();
     if let Some(block) = block {
         let mut patience = IDLE_MILLIS;
+        let mut victims = Victims::new(mf_flags);
         let mut files = device.files();
         while let Some(file) = files.next() {
-            answer = answer.and(revoke(file, block, mf_flags, &mut patience));
+            answer = answer.and(revoke(file, block, &mut victims, &mut patience));
         }
+        victims.tell();
         if patience == 0 {
             device.say(c"memory that goes away is still in use");
         }
@@ -74,8 +79,8 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     answer
 }
 
-/// Tells everyone who maps the file, and takes it from them.
-fn revoke(file: &Inode<'_>, block: BlockSize, mf_flags: i32, patience: &mut u32) -> Result {
+/// Takes the file from everyone who maps it; `victims` gets who that is.
+fn revoke(file: &Inode<'_>, block: BlockSize, victims: &mut Victims, patience: &mut u32) -> Result {
     if let Some(bytes) = file.bytes() {
         file.report_lost(bytes);
     }
@@ -84,17 +89,21 @@ fn revoke(file: &Inode<'_>, block: BlockSize, mf_flags: i32, patience: &mut u32)
     }
     let stopped = file.stop();
     let mut result = Ok(());
-    if stopped.has_dax() {
-        each_run(&stopped, block, |run| {
-            for (page, count) in page_runs(run, PAGES_AT_ONCE) {
-                result = result.and(stopped.kill(page, count, mf_flags));
-                rest();
-            }
-        });
+    if file.has_users() {
+        if file.has_dax() {
+            each_run(&stopped, block, |run| {
+                for (page, count) in page_runs(run, PAGES_AT_ONCE) {
+                    result = result.and(stopped.take(page, count, victims));
+                    rest();
+                }
+            });
+        }
+        stopped.unmap();
     }
-    stopped.unmap();
     // Else the memory would go away under them.
     while stopped.is_busy() && *patience > 0 {
+        // Who keeps it may do so until he hears of it.
+        victims.tell();
         fsleep(Delta::from_millis(1));
         *patience -= 1;
     }

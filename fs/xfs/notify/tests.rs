@@ -198,6 +198,7 @@ mod cases {
         };
         let (group, extent) = mapping.in_group(&area).ok_or(EINVAL)?;
         assert_eq!(group, 3);
+        assert_eq!(extent.mapping(group, &area), Some(mapping));
         assert_eq!(
             extent.lost(&bytes(999 * 4096, 4096)?, area.block),
             Some(bytes(7 * 4096, 4096)?)

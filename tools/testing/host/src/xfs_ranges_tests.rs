@@ -244,8 +244,13 @@ proptest! {
             prop_assert_eq!(in_group, group);
             prop_assert_eq!((u64::from(extent.start), u64::from(extent.count)), (start, count));
             prop_assert_eq!(extent.offset, 5);
+            // And put together again.
+            prop_assert_eq!(extent.mapping(in_group, &area), Some(mapping));
         } else if at_all < LIMIT {
             prop_assert!(found.is_none());
+        } else {
+            // A group that no number can name.
+            prop_assert_eq!(Extent::default().mapping(group, &area), None);
         }
     }
 
