@@ -5,6 +5,9 @@
 #ifndef _RDAX_DAX_CORE_H
 #define _RDAX_DAX_CORE_H
 
+#include <linux/types.h>
+
+struct dax_device;
 struct ida;
 struct srcu_struct;
 
@@ -15,5 +18,8 @@ extern struct ida dax_minor_ida;
 
 /* Sets up the core; for the initcall alone. */
 int dax_core_start(void);
+
+/* @dev is dead, and its holders, who said so, were all who could have memory of it. */
+bool dax_is_given_up(struct dax_device *dev);
 
 #endif

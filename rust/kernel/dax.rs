@@ -166,6 +166,20 @@ impl Device {
         })
     }
 
+    /// Whether no file has any of its memory any more: after a removal of which all were told who could
+    /// have some, and said that they gave it up.
+    ///
+    /// False when that is not known. Never inlined into the driver: C does not export the function for
+    /// modules.
+    #[inline(never)]
+    pub fn is_given_up(&self) -> bool {
+        #[cfg(CONFIG_DAX_RUST)]
+        // SAFETY: The type invariant.
+        return unsafe { bindings::dax_is_given_up(self.dev.as_ptr()) };
+        #[cfg(not(CONFIG_DAX_RUST))]
+        false
+    }
+
     /// Sets whether [`bindings::dax_flush`] has to write back caches.
     pub fn set_write_cache(&self, on: bool) {
         // SAFETY: The type invariant.

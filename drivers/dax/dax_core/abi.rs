@@ -330,6 +330,13 @@ pub(crate) unsafe extern "C" fn kill_dax(dev: *mut bindings::dax_device) {
     }
 }
 
+/// See `dax_core.h`.
+#[export]
+pub(crate) unsafe extern "C" fn dax_is_given_up(dev: *mut bindings::dax_device) -> bool {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev) }.is_some_and(DaxDevice::is_given_up)
+}
+
 #[export]
 pub(crate) unsafe extern "C" fn run_dax(dev: *mut bindings::dax_device) {
     // SAFETY: The C contract.

@@ -55,6 +55,8 @@ pub(crate) enum Flag {
     NoMc = 1 << 4,
     /// What it gives out is its own memory, and not that of another device below it.
     OwnMemory = 1 << 5,
+    /// Somebody had it, at some time, who is not told of its removal.
+    Unheld = 1 << 6,
 }
 
 impl Flag {
@@ -346,6 +348,11 @@ impl DaxDevice {
             // So do those in sections that belong to no device; see `sections()`.
             ReadSections::global().wait();
         });
+    }
+
+    /// Whether nobody has any of its memory, for it is dead, and all who ever had it were told.
+    pub(crate) fn is_given_up(&self) -> bool {
+        !self.has(Flag::Unheld) && self.core.holders.look(|table| table.is_given_up())
     }
 
     /// Lets the device be used, for the first time or again after [`DaxDevice::kill`].

@@ -218,6 +218,8 @@ pub(crate) struct Table<H> {
     entries: KVVec<Entry<H>>,
     calls: [Option<Call>; MAX_CALLS],
     counters: Counters,
+    /// Set with [`Phase::Dead`].
+    given_up: bool,
 }
 
 impl<H: Holder> Table<H> {
@@ -229,7 +231,14 @@ impl<H: Holder> Table<H> {
             entries: KVVec::new(),
             calls: [None; MAX_CALLS],
             counters: Counters::default(),
+            given_up: false,
         }
+    }
+
+    /// Whether the device is dead, and every holder gave up what it had: it said so when it was told
+    /// of the removal, or has unregistered since.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.phase == Phase::Dead && self.given_up
     }
 
     /// Where the device is in its life.
@@ -497,7 +506,7 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
         if !first {
             return;
         }
-        self.notify(
+        let outcome = self.notify(
             me,
             &Failure {
                 extent: Extent::Whole,
@@ -507,6 +516,7 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
         close();
         self.update(|table| {
             table.phase = Phase::Dead;
+            table.given_up = outcome == Outcome::Told(Ok(())) || table.entries.is_empty();
             for entry in table.entries.iter_mut() {
                 // One that is leaving keeps its bytes until it left.
                 if entry.stage == Stage::In {

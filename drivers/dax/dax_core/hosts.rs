@@ -2,7 +2,10 @@
 
 //! Which disk has which device: how file systems find theirs.
 
-use super::device::DaxDevice;
+use super::device::{
+    DaxDevice,
+    Flag, //
+};
 use core::ptr::{
     self,
     NonNull, //
@@ -173,6 +176,9 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
         if device.dying() || unsafe { bindings::igrab(device.inode()) }.is_null() {
             pr_info!("{}: the dax device is going away\n", Name(bdev));
             return ptr::null_mut();
+        }
+        if holder.is_null() {
+            device.set(Flag::Unheld, true);
         }
         device.as_raw()
     };

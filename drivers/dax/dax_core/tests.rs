@@ -370,6 +370,8 @@ mod suite {
         let [first, ..] = world.told();
         assert_eq!(first, (1, Extent::Whole, REMOVAL));
         assert_eq!(device.look(|table| table.phase()), Phase::Dead);
+        // One of them was not told, and may have some of it yet.
+        assert!(!device.look(|table| table.is_given_up()));
         let mut again = false;
         device.kill(ME, REMOVAL, || again = true);
         assert!(!again);
@@ -380,6 +382,18 @@ mod suite {
         assert_eq!(device.notify(ME, &failure(0, SIZE)?), Outcome::Unheld);
         assert_eq!(world.stage(), Some(Stage::Stale));
         assert_eq!(world.times(), [1, 0, 1]);
+        Ok(())
+    }
+
+    #[test]
+    fn who_says_so_gave_it_up() -> Result {
+        let world = World::new([FINE; 3])?;
+        let device = &world.device;
+        assert!(!device.look(|table| table.is_given_up()));
+        device.kill(ME, REMOVAL, || ());
+        assert!(device.look(|table| table.is_given_up()));
+        assert!(device.revive());
+        assert!(!device.look(|table| table.is_given_up()));
         Ok(())
     }
 

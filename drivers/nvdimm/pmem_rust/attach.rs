@@ -78,7 +78,11 @@ impl Drop for Attachment {
         drop(self.dax.take());
         // Nobody gets memory any more. What is still mapped, or in a file's entries, is that of file
         // systems that are not told of removals, and the device frees its pages now.
-        self.disk.disk().data().pmem.revoke();
+        let data = self.disk.disk().data();
+        // To look for such pages takes as long as the device has pages.
+        if data.dax.as_ref().is_none_or(|dax| !dax.is_given_up()) {
+            data.pmem.revoke();
+        }
     }
 }
 

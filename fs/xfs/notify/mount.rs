@@ -201,6 +201,7 @@ impl<'a> Device<'a> {
         Files {
             device: *self,
             last: None,
+            missed: false,
         }
     }
 
@@ -283,6 +284,7 @@ impl Drop for Frozen<'_> {
 pub(crate) struct Files<'a> {
     device: Device<'a>,
     last: Option<Inode<'a>>,
+    missed: bool,
 }
 
 impl<'a> Files<'a> {
@@ -296,7 +298,7 @@ impl<'a> Files<'a> {
             };
             // SAFETY: The type invariants; `last` is null or an inode with our reference.
             let next = NonNull::new(unsafe {
-                bindings::xfs_dax_next_inode(self.device.btp.as_ptr(), last)
+                bindings::xfs_dax_next_inode(self.device.btp.as_ptr(), last, &mut self.missed)
             })?;
             // INVARIANT: The function gave us a reference.
             let next = self.last.insert(Inode {
@@ -310,6 +312,11 @@ impl<'a> Files<'a> {
             }
         }
         self.last.as_ref()
+    }
+
+    /// Whether one was left out that is about to go and has pages yet.
+    pub(crate) fn missed(&self) -> bool {
+        self.missed
     }
 }
 

@@ -393,12 +393,15 @@ proptest! {
                 here.push(tester);
             }
         }
-        for (tester, fails) in failing.into_iter().enumerate() {
+        for (tester, fails) in failing.iter().copied().enumerate() {
             if fails {
                 world.behaves(tester, Manner::Answers(Err(EIO)));
             }
         }
+        prop_assert_eq!(world.device.look(|table| table.is_given_up()), false);
         world.device.kill(me(), REMOVAL, || ());
+        let given_up = here.iter().all(|&tester| !failing[tester]);
+        prop_assert_eq!(world.device.look(|table| table.is_given_up()), given_up);
         world.device.kill(me(), REMOVAL, || panic!("it is dead"));
         let log = world.log();
         prop_assert_eq!(log.iter().map(|told| told.tester).collect::<Vec<_>>(), here);
