@@ -36,6 +36,8 @@ counters! {
     shmem_refused,
     /// Bytes of what was mapped, over all.
     mapped_bytes,
+    /// Microseconds of the clock for which the VMM was waited for, over all maps and unmaps.
+    vmm_us,
     /// Mappings in the window: now, and at most.
     mapped,
     mapped_peak,

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use fuse_backend_rs::abi::virtio_fs::RemovemappingOne;
 use fuse_backend_rs::transport::FsCacheReqHandler;
@@ -134,6 +135,15 @@ impl Window {
         list
     }
 
+    /// Asks the VMM for something.
+    fn ask(&mut self, what: impl FnOnce(&mut dyn Vmm) -> io::Result<()>) -> io::Result<()> {
+        let start = Instant::now();
+        let result = what(self.vmm()?);
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        add(&self.stats.n.vmm_us, micros);
+        result
+    }
+
     fn put(&mut self, at: u64, map: Mapping) -> io::Result<()> {
         if self.maps.len() >= self.rules.max_maps {
             add(&self.stats.n.shmem_refused, 1);
@@ -144,9 +154,10 @@ impl Window {
             return Err(error(libc::ENOSPC));
         }
         let grow = self.rules.grow;
-        let vmm = self.vmm()?;
+        // Not the VMM's error.
+        self.vmm()?;
         let result = grow::covering(&map.backing.file, map.foffset + map.len, grow, || {
-            vmm.map(at, map.len, map.foffset, &map.backing)
+            self.ask(|vmm| vmm.map(at, map.len, map.foffset, &map.backing))
         });
         log::debug!(
             "map file {:#x}+{:#x} at {at:#x}: {result:?}",
@@ -170,7 +181,7 @@ impl Window {
     }
 
     fn take(&mut self, at: u64, len: u64) -> io::Result<()> {
-        let result = self.vmm()?.unmap(at, len);
+        let result = self.ask(|vmm| vmm.unmap(at, len));
         log::debug!("unmap {at:#x}+{len:#x}: {result:?}");
         result?;
         add(&self.stats.n.shmem_unmap, 1);
