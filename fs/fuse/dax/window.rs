@@ -16,12 +16,17 @@ pub(crate) mod acquire;
 pub(crate) mod ahead;
 #[path = "window/answer.rs"]
 pub(crate) mod answer;
+#[cfg(any(test, CONFIG_FUSE_DAX_RUST_KUNIT_TEST))]
+#[path = "window/check.rs"]
+mod check;
 #[path = "window/evict.rs"]
 pub(crate) mod evict;
 #[path = "window/free.rs"]
 pub(crate) mod free;
 #[path = "window/ghosts.rs"]
 pub(crate) mod ghosts;
+#[path = "window/grant.rs"]
+mod grant;
 #[path = "window/index.rs"]
 pub(crate) mod index;
 #[path = "window/region.rs"]
@@ -32,10 +37,7 @@ pub(crate) mod table;
 pub(crate) mod units;
 
 use ahead::Run;
-use free::{
-    Found,
-    Free, //
-};
+use free::Free;
 use ghosts::Ghosts;
 use index::Index;
 use kernel::prelude::*;
@@ -48,7 +50,6 @@ use table::{
     Table, //
 };
 use units::{
-    order_holding,
     FilePage,
     RangeId,
     BLOCK_PAGES,
@@ -263,174 +264,6 @@ impl<F: File> Window<F> {
         self.closed.is_some()
     }
 
-    /// The range that has `page` of `file`, if it can be used at once.
-    ///
-    /// Unlike [`Window::request`] this changes nothing if it cannot.
-    #[inline]
-    pub(crate) fn try_hold(&mut self, file: &F, page: FilePage, write: bool) -> Option<RangeId> {
-        let id = self.index.lookup(&self.table, file, page)?;
-        let record = self.table.get_mut(id);
-        if record.state != State::Mapped
-            || record.poisoned
-            || record.mark
-            || (write && !record.writable)
-            || self.closed.is_some()
-        {
-            return None;
-        }
-        record.users += 1;
-        self.touch(id);
-        Some(id)
-    }
-
-    /// What to do for a task that wants `page` of `file`, which has `file_pages` pages.
-    pub(crate) fn request(
-        &mut self,
-        file: &F,
-        page: FilePage,
-        file_pages: u64,
-        write: bool,
-    ) -> Step {
-        if let Some(error) = self.closed {
-            return Step::Fail(error);
-        }
-        match self.index.lookup(&self.table, file, page) {
-            Some(id) => self.request_known(id, write),
-            None => match self.allocate(file, page, file_pages) {
-                Ok((id, page)) => Step::Start(self.begin_setup(file, id, page, write, 1)),
-                Err(step) => step,
-            },
-        }
-    }
-
-    fn request_known(&mut self, id: RangeId, write: bool) -> Step {
-        let changes = self.changes;
-        let record = self.table.get_mut(id);
-        match record.state {
-            State::Setup => {
-                record.users += 1;
-                Step::Join(id)
-            }
-            State::Mapped if record.poisoned => {
-                if self.may_reclaim(id) {
-                    return Step::Reclaim(self.reclaim_one(id));
-                }
-                Step::Wait(changes)
-            }
-            State::Mapped if write && !record.writable => {
-                record.users += 1;
-                if core::mem::replace(&mut record.upgrading, true) {
-                    return Step::Join(id);
-                }
-                record.error = 0;
-                let setup = Setup {
-                    id,
-                    page: record.page,
-                    order: record.order,
-                    writable: true,
-                    upgrade: true,
-                };
-                self.counters.setups += 1;
-                self.counters.upgrades += 1;
-                Step::Start(setup)
-            }
-            State::Mapped => {
-                record.users += 1;
-                let ahead = core::mem::replace(&mut record.mark, false);
-                self.touch(id);
-                Step::Held { id, ahead }
-            }
-            _ => Step::Wait(changes),
-        }
-    }
-
-    /// How large a range for `page` of `file` should be.
-    ///
-    /// As large as what the file has from an aligned page on, so that small files take small ranges;
-    /// but where the file already has ranges beside it, no larger than what is left between them.
-    fn order_for(&self, file: &F, page: FilePage, file_pages: u64, largest: u8) -> u8 {
-        let block = page.align_down(TOP_ORDER);
-        let mut order = order_holding(file_pages.saturating_sub(block.0)).min(largest);
-        while order > self.smallest {
-            let start = page.align_down(order);
-            let overlaps = self.index.find(&self.table, file, page.block(), |id| {
-                let other = self.table.get(id);
-                (other.page.align_down(order) == start
-                    || start.align_down(other.order) == other.page)
-                    .then_some(())
-            });
-            if overlaps.is_none() {
-                break;
-            }
-            order -= 1;
-        }
-        order.max(self.smallest)
-    }
-
-    /// Takes a range out of what is free for `page` of `file`; or says what has to be done first.
-    fn allocate(
-        &mut self,
-        file: &F,
-        page: FilePage,
-        file_pages: u64,
-    ) -> Result<(RangeId, FilePage), Step> {
-        let Some(largest) = self.free.largest_order(self.smallest) else {
-            return Err(Step::Fail(EIO.to_errno()));
-        };
-        let order = self.order_for(file, page, file_pages, largest);
-        match self.free.take(&mut self.table, order) {
-            Found::Range(id) => return Ok((id, page.align_down(order))),
-            Found::NeedsRoom(id) => return Err(Step::NeedsRoom(id)),
-            Found::Nothing => {}
-        }
-        if self.free.stale_count() > 0 {
-            return Err(Step::Remove);
-        }
-        if self.removing > 0 {
-            return Err(Step::Wait(self.changes));
-        }
-        match self.plan_reclaim(order) {
-            Some(area) => Err(Step::Reclaim(area)),
-            None => Err(Step::Wait(self.changes)),
-        }
-    }
-
-    /// Gives `id`, which is in no list, to `file`.
-    fn begin_setup(
-        &mut self,
-        file: &F,
-        id: RangeId,
-        page: FilePage,
-        writable: bool,
-        users: u32,
-    ) -> Setup {
-        let soon = self.mapped.saturating_mul(2);
-        let lives = self.ghosts.back(file, page, soon);
-        let record = self.table.get_mut(id);
-        record.state = State::Setup;
-        record.lives = (lives, lives);
-        record.writable = writable;
-        record.upgrading = false;
-        record.mark = false;
-        record.error = 0;
-        record.users = users;
-        record.file = Some(file.clone());
-        record.page = page;
-        let order = record.order;
-        self.index.insert(&mut self.table, id);
-        let mut ranges = file.ranges();
-        ranges.push_back::<Siblings, F>(&mut self.table, id);
-        file.set_ranges(ranges);
-        self.counters.setups += 1;
-        Setup {
-            id,
-            page,
-            order,
-            writable,
-            upgrade: false,
-        }
-    }
-
     /// Takes `id` from its file, as far as finding it goes.
     fn unlink_file(&mut self, id: RangeId) {
         self.index.remove(&mut self.table, id);
@@ -459,69 +292,6 @@ impl<F: File> Window<F> {
     fn leave_lru(&mut self, id: RangeId) {
         self.lru.remove::<Queued, F>(&mut self.table, id);
         self.mapped = self.mapped.saturating_sub(1);
-    }
-
-    /// The server answered: `Err` is a negative error number.
-    ///
-    /// An answer to what was not asked changes nothing.
-    pub(crate) fn setup_done(&mut self, id: RangeId, upgrade: bool, result: Result<(), i32>) {
-        let record = self.table.get_mut(id);
-        let error = match result {
-            Ok(()) => 0,
-            // Zero would mean that all is well.
-            Err(error) => error.min(-1),
-        };
-        match record.state {
-            State::Mapped if upgrade && record.upgrading => {
-                record.upgrading = false;
-                record.writable |= error == 0;
-                record.error = error;
-            }
-            State::Setup if record.error == 0 => {
-                if error == 0 && record.file.is_some() {
-                    self.enter_lru(id);
-                } else {
-                    // The file is gone, or has no such range. What the server has there is unknown.
-                    record.error = if error == 0 { EIO.to_errno() } else { error };
-                    let users = record.users;
-                    self.unlink_file(id);
-                    if users == 0 {
-                        self.free.put_stale(&mut self.table, id);
-                    }
-                }
-            }
-            _ => return,
-        }
-        self.changed();
-    }
-
-    /// What became of a range that the caller uses since [`Step::Join`] or [`Step::Start`].
-    pub(crate) fn poll(&mut self, id: RangeId, write: bool) -> Poll {
-        let record = self.table.get(id);
-        let poll = match record.state {
-            State::Setup if record.error == 0 => return Poll::Pending,
-            State::Setup => Poll::Failed(record.error),
-            State::Mapped if record.poisoned => Poll::Again,
-            State::Mapped if !write || record.writable => return Poll::Held,
-            State::Mapped if record.upgrading => return Poll::Pending,
-            State::Mapped if record.error != 0 => Poll::Failed(record.error),
-            _ => Poll::Again,
-        };
-        self.release(id);
-        poll
-    }
-
-    /// Ends a use.
-    #[inline]
-    pub(crate) fn release(&mut self, id: RangeId) {
-        let record = self.table.get_mut(id);
-        record.users = record.users.saturating_sub(1);
-        if record.users == 0 {
-            if record.state == State::Setup && record.error != 0 {
-                self.free.put_stale(&mut self.table, id);
-            }
-            self.changed();
-        }
     }
 
     /// Hands over records; what comes back was not needed.
@@ -562,51 +332,6 @@ impl<F: File> Window<F> {
             self.free.put_clean(&mut self.table, id, order);
         }
         self.changed();
-    }
-
-    /// Whether `page` of `file` is in a range; for tests.
-    #[cfg(test)]
-    pub(crate) fn has(&self, file: &F, page: FilePage) -> bool {
-        self.index.lookup(&self.table, file, page).is_some()
-    }
-
-    /// Whether the invariants hold; for tests.
-    #[cfg(any(test, CONFIG_FUSE_DAX_RUST_KUNIT_TEST))]
-    #[allow(dead_code)]
-    pub(crate) fn check(&self) -> bool {
-        let mut mapped = 0;
-        for block in 0..self.table.blocks() {
-            let end = (block + 1) << TOP_ORDER;
-            let mut at = RangeId(block << TOP_ORDER);
-            while at.0 < end {
-                let record = self.table.get(at);
-                let aligned = at.align_down(record.order) == at && record.order <= TOP_ORDER;
-                let found = record.file.as_ref().is_none_or(|file| {
-                    self.index.lookup(&self.table, file, record.page) == Some(at)
-                });
-                let owned = match record.state {
-                    State::Mapped | State::Reclaiming => record.file.is_some(),
-                    State::Setup => true,
-                    State::Inside => return false,
-                    _ => record.file.is_none() && record.users == 0,
-                };
-                if !aligned || !found || !owned {
-                    return false;
-                }
-                mapped += u32::from(record.state == State::Mapped);
-                at = RangeId(at.0 + (1 << record.order));
-            }
-        }
-        let mut listed = 0;
-        let mut at = self.lru.first;
-        while let Some(id) = at.some() {
-            if self.table.get(id).state != State::Mapped || listed > mapped {
-                return false;
-            }
-            listed += 1;
-            at = List::next::<Queued, F>(&self.table, id).unwrap_or(RangeId::NONE);
-        }
-        mapped == self.mapped && listed == mapped
     }
 }
 

@@ -65,8 +65,12 @@ mod memory_failure_ranges_tests;
 mod poison_map_tests;
 #[cfg(test)]
 mod units_tests;
+#[cfg(test)]
+mod window_instant;
 #[cfg(all(test, not(miri)))]
 mod window_loom;
+#[cfg(test)]
+mod window_policy_tests;
 #[cfg(test)]
 mod window_retired_tests;
 #[cfg(test)]

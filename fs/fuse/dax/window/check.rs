@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether the window's invariants hold; for tests.
+
+use super::{
+    table::{
+        List,
+        Queued,
+        State, //
+    },
+    units::{
+        RangeId,
+        TOP_ORDER, //
+    },
+    File,
+    Window, //
+};
+
+impl<F: File> Window<F> {
+    /// Whether `page` of `file` is in a range.
+    #[cfg(test)]
+    pub(crate) fn has(&self, file: &F, page: super::units::FilePage) -> bool {
+        self.index.lookup(&self.table, file, page).is_some()
+    }
+
+    /// Whether the invariants hold.
+    #[allow(dead_code)]
+    pub(crate) fn check(&self) -> bool {
+        let mut mapped = 0;
+        for block in 0..self.table.blocks() {
+            let end = (block + 1) << TOP_ORDER;
+            let mut at = RangeId(block << TOP_ORDER);
+            while at.0 < end {
+                let record = self.table.get(at);
+                let aligned = at.align_down(record.order) == at && record.order <= TOP_ORDER;
+                let found = record.file.as_ref().is_none_or(|file| {
+                    self.index.lookup(&self.table, file, record.page) == Some(at)
+                });
+                let owned = match record.state {
+                    State::Mapped | State::Reclaiming => record.file.is_some(),
+                    State::Setup => true,
+                    State::Inside => return false,
+                    _ => record.file.is_none() && record.users == 0,
+                };
+                if !aligned || !found || !owned {
+                    return false;
+                }
+                mapped += u32::from(record.state == State::Mapped);
+                at = RangeId(at.0 + (1 << record.order));
+            }
+        }
+        let mut listed = 0;
+        let mut at = self.lru.first;
+        while let Some(id) = at.some() {
+            if self.table.get(id).state != State::Mapped || listed > mapped {
+                return false;
+            }
+            listed += 1;
+            at = List::next::<Queued, F>(&self.table, id).unwrap_or(RangeId::NONE);
+        }
+        mapped == self.mapped && listed == mapped
+    }
+}

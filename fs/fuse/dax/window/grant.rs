@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a task is given the range with a page that it wants: what to do for it, the server's answer,
+//! and the end of the use.
+
+use super::{
+    free::Found,
+    table::{
+        Siblings,
+        State, //
+    },
+    units::{
+        order_holding,
+        FilePage,
+        RangeId,
+        TOP_ORDER, //
+    },
+    File,
+    Poll,
+    Setup,
+    Step,
+    Window, //
+};
+use kernel::prelude::*;
+
+impl<F: File> Window<F> {
+    /// The range that has `page` of `file`, if it can be used at once.
+    ///
+    /// Unlike [`Window::request`] this changes nothing if it cannot.
+    #[inline]
+    pub(crate) fn try_hold(&mut self, file: &F, page: FilePage, write: bool) -> Option<RangeId> {
+        let id = self.index.lookup(&self.table, file, page)?;
+        let record = self.table.get_mut(id);
+        if record.state != State::Mapped
+            || record.poisoned
+            || record.mark
+            || (write && !record.writable)
+            || self.closed.is_some()
+        {
+            return None;
+        }
+        record.users += 1;
+        self.touch(id);
+        Some(id)
+    }
+
+    /// What to do for a task that wants `page` of `file`, which has `file_pages` pages.
+    pub(crate) fn request(
+        &mut self,
+        file: &F,
+        page: FilePage,
+        file_pages: u64,
+        write: bool,
+    ) -> Step {
+        if let Some(error) = self.closed {
+            return Step::Fail(error);
+        }
+        match self.index.lookup(&self.table, file, page) {
+            Some(id) => self.request_known(id, write),
+            None => match self.allocate(file, page, file_pages) {
+                Ok((id, page)) => Step::Start(self.begin_setup(file, id, page, write, 1)),
+                Err(step) => step,
+            },
+        }
+    }
+
+    fn request_known(&mut self, id: RangeId, write: bool) -> Step {
+        let changes = self.changes;
+        let record = self.table.get_mut(id);
+        match record.state {
+            State::Setup => {
+                record.users += 1;
+                Step::Join(id)
+            }
+            State::Mapped if record.poisoned => {
+                if self.may_reclaim(id) {
+                    return Step::Reclaim(self.reclaim_one(id));
+                }
+                Step::Wait(changes)
+            }
+            State::Mapped if write && !record.writable => {
+                record.users += 1;
+                if core::mem::replace(&mut record.upgrading, true) {
+                    return Step::Join(id);
+                }
+                record.error = 0;
+                let setup = Setup {
+                    id,
+                    page: record.page,
+                    order: record.order,
+                    writable: true,
+                    upgrade: true,
+                };
+                self.counters.setups += 1;
+                self.counters.upgrades += 1;
+                Step::Start(setup)
+            }
+            State::Mapped => {
+                record.users += 1;
+                let ahead = core::mem::replace(&mut record.mark, false);
+                self.touch(id);
+                Step::Held { id, ahead }
+            }
+            _ => Step::Wait(changes),
+        }
+    }
+
+    /// How large a range for `page` of `file` should be.
+    ///
+    /// As large as what the file has from an aligned page on, so that small files take small ranges;
+    /// but where the file already has ranges beside it, no larger than what is left between them.
+    fn order_for(&self, file: &F, page: FilePage, file_pages: u64, largest: u8) -> u8 {
+        let block = page.align_down(TOP_ORDER);
+        let mut order = order_holding(file_pages.saturating_sub(block.0)).min(largest);
+        while order > self.smallest {
+            let start = page.align_down(order);
+            let overlaps = self.index.find(&self.table, file, page.block(), |id| {
+                let other = self.table.get(id);
+                (other.page.align_down(order) == start
+                    || start.align_down(other.order) == other.page)
+                    .then_some(())
+            });
+            if overlaps.is_none() {
+                break;
+            }
+            order -= 1;
+        }
+        order.max(self.smallest)
+    }
+
+    /// Takes a range out of what is free for `page` of `file`; or says what has to be done first.
+    pub(super) fn allocate(
+        &mut self,
+        file: &F,
+        page: FilePage,
+        file_pages: u64,
+    ) -> Result<(RangeId, FilePage), Step> {
+        let Some(largest) = self.free.largest_order(self.smallest) else {
+            return Err(Step::Fail(EIO.to_errno()));
+        };
+        let order = self.order_for(file, page, file_pages, largest);
+        match self.free.take(&mut self.table, order) {
+            Found::Range(id) => return Ok((id, page.align_down(order))),
+            Found::NeedsRoom(id) => return Err(Step::NeedsRoom(id)),
+            Found::Nothing => {}
+        }
+        if self.free.stale_count() > 0 {
+            return Err(Step::Remove);
+        }
+        if self.removing > 0 {
+            return Err(Step::Wait(self.changes));
+        }
+        match self.plan_reclaim(order) {
+            Some(area) => Err(Step::Reclaim(area)),
+            None => Err(Step::Wait(self.changes)),
+        }
+    }
+
+    /// Gives `id`, which is in no list, to `file`.
+    pub(super) fn begin_setup(
+        &mut self,
+        file: &F,
+        id: RangeId,
+        page: FilePage,
+        writable: bool,
+        users: u32,
+    ) -> Setup {
+        let soon = self.mapped.saturating_mul(2);
+        let lives = self.ghosts.back(file, page, soon);
+        let record = self.table.get_mut(id);
+        record.state = State::Setup;
+        record.lives = (lives, lives);
+        record.writable = writable;
+        record.upgrading = false;
+        record.mark = false;
+        record.error = 0;
+        record.users = users;
+        record.file = Some(file.clone());
+        record.page = page;
+        let order = record.order;
+        self.index.insert(&mut self.table, id);
+        let mut ranges = file.ranges();
+        ranges.push_back::<Siblings, F>(&mut self.table, id);
+        file.set_ranges(ranges);
+        self.counters.setups += 1;
+        Setup {
+            id,
+            page,
+            order,
+            writable,
+            upgrade: false,
+        }
+    }
+
+    /// The server answered: `Err` is a negative error number.
+    ///
+    /// An answer to what was not asked changes nothing.
+    pub(crate) fn setup_done(&mut self, id: RangeId, upgrade: bool, result: Result<(), i32>) {
+        let record = self.table.get_mut(id);
+        let error = match result {
+            Ok(()) => 0,
+            // Zero would mean that all is well.
+            Err(error) => error.min(-1),
+        };
+        match record.state {
+            State::Mapped if upgrade && record.upgrading => {
+                record.upgrading = false;
+                record.writable |= error == 0;
+                record.error = error;
+            }
+            State::Setup if record.error == 0 => {
+                if error == 0 && record.file.is_some() {
+                    self.enter_lru(id);
+                } else {
+                    // The file is gone, or has no such range. What the server has there is unknown.
+                    record.error = if error == 0 { EIO.to_errno() } else { error };
+                    let users = record.users;
+                    self.unlink_file(id);
+                    if users == 0 {
+                        self.free.put_stale(&mut self.table, id);
+                    }
+                }
+            }
+            _ => return,
+        }
+        self.changed();
+    }
+
+    /// What became of a range that the caller uses since [`Step::Join`] or [`Step::Start`].
+    pub(crate) fn poll(&mut self, id: RangeId, write: bool) -> Poll {
+        let record = self.table.get(id);
+        let poll = match record.state {
+            State::Setup if record.error == 0 => return Poll::Pending,
+            State::Setup => Poll::Failed(record.error),
+            State::Mapped if record.poisoned => Poll::Again,
+            State::Mapped if !write || record.writable => return Poll::Held,
+            State::Mapped if record.upgrading => return Poll::Pending,
+            State::Mapped if record.error != 0 => Poll::Failed(record.error),
+            _ => Poll::Again,
+        };
+        self.release(id);
+        poll
+    }
+
+    /// Ends a use.
+    #[inline]
+    pub(crate) fn release(&mut self, id: RangeId) {
+        let record = self.table.get_mut(id);
+        record.users = record.users.saturating_sub(1);
+        if record.users == 0 {
+            if record.state == State::Setup && record.error != 0 {
+                self.free.put_stale(&mut self.table, id);
+            }
+            self.changed();
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One task, and a server that answers at once: what the window asks it for can be counted.
+
+use crate::{
+    window::{
+        acquire::{
+            acquire,
+            Killed,
+            Platform,
+            Want, //
+        },
+        units::{
+            FilePage,
+            BLOCK_PAGES, //
+        },
+        File,
+        Setup,
+        Window, //
+    },
+    window_world::{
+        Server,
+        TestFile, //
+    },
+};
+use std::cell::{
+    Cell,
+    RefCell, //
+};
+
+const BLOCK: u64 = BLOCK_PAGES as u64;
+
+/// A platform whose server answers at once, for one task.
+pub(crate) struct Instant {
+    pub(crate) window: RefCell<Window<TestFile>>,
+    pub(crate) server: RefCell<Server>,
+    pub(crate) removes: Cell<u64>,
+    pub(crate) dropped: RefCell<Vec<(usize, u64)>>,
+}
+
+impl Instant {
+    pub(crate) fn new(blocks: u64) -> Self {
+        Self {
+            window: RefCell::new(Window::new(blocks * BLOCK).unwrap()),
+            server: RefCell::new(Server::new((blocks * BLOCK) as usize)),
+            removes: Cell::new(0),
+            dropped: RefCell::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn touch(&self, file: &TestFile, page: u64, file_pages: u64, write: bool) {
+        let want = Want {
+            page: FilePage(page),
+            file_pages,
+            write,
+        };
+        let id = acquire(self, file, want).unwrap();
+        self.update(|window| window.release(id));
+    }
+
+    pub(crate) fn setups(&self) -> u64 {
+        self.server.borrow().setups
+    }
+}
+
+impl Platform<TestFile> for Instant {
+    fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
+        f(&mut self.window.borrow_mut())
+    }
+
+    fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
+        Ok(f(&mut self.window.borrow_mut()).expect("there is nobody to wait for"))
+    }
+
+    fn pause(&self) -> Result<(), Killed> {
+        panic!("nothing is busy");
+    }
+
+    fn send_setup(&self, file: &TestFile, setup: Setup) -> Result<(), i32> {
+        self.server.borrow_mut().setup(file.id(), &setup);
+        self.window
+            .borrow_mut()
+            .setup_done(setup.id, setup.upgrade, Ok(()));
+        Ok(())
+    }
+
+    fn send_removes(&self) -> Result<(), i32> {
+        self.removes.set(self.removes.get() + 1);
+        for _ in 0..256 {
+            let Some((id, order)) = self.window.borrow_mut().take_stale() else {
+                break;
+            };
+            self.server.borrow_mut().remove(id, order);
+            self.window.borrow_mut().removed(id);
+        }
+        Ok(())
+    }
+
+    fn drop_pages(&self, file: &TestFile, page: FilePage, _order: u8) -> bool {
+        self.dropped.borrow_mut().push((file.id(), page.0));
+        true
+    }
+}
