@@ -25,6 +25,8 @@ pub(crate) mod evict;
 pub(crate) mod free;
 #[path = "window/ghosts.rs"]
 pub(crate) mod ghosts;
+#[path = "window/grain.rs"]
+mod grain;
 #[path = "window/grant.rs"]
 mod grant;
 #[path = "window/index.rs"]

@@ -8,6 +8,7 @@
 //! exactly as many requests as without; one that is left half-way costs at most the depth.
 
 use super::{
+    grain::Grain,
     units::{
         FilePage,
         BLOCK_PAGES,
@@ -34,6 +35,8 @@ pub(crate) struct Run {
     streak: u8,
     /// How many blocks were last mapped ahead.
     depth: u8,
+    /// How large its ranges should be.
+    pub(super) grain: Grain,
 }
 
 impl Run {
@@ -44,15 +47,27 @@ impl Run {
         } else {
             *self = Run {
                 streak: 1,
+                grain: self.grain,
                 ..Run::default()
             };
         }
         self.next = block.saturating_add(1);
     }
 
+    /// Has the file be mapped in pieces, or not; for tests.
+    #[cfg(test)]
+    pub(crate) fn set_fine(&mut self, fine: bool) {
+        self.grain.set_fine(fine);
+    }
+
+    /// Whether a task goes through it.
+    pub(super) fn in_a_row(&self) -> bool {
+        self.streak >= STREAK
+    }
+
     /// How many blocks to map ahead now.
     fn deepen(&mut self, most: u32) -> u32 {
-        if self.streak < STREAK {
+        if !self.in_a_row() || self.grain.is_fine() {
             return 0;
         }
         let depth = u32::from(self.depth).saturating_mul(2).clamp(1, MAX_DEPTH);

@@ -181,8 +181,10 @@ impl<F: File> Window<F> {
         }
         if taken {
             let (page, lives) = (record.page, record.lives.1);
+            let (order, used) = (record.order, record.used);
             if let Some(file) = record.file.clone() {
                 self.ghosts.took(&file, page, lives);
+                self.weigh_taken(&file, order, used);
             }
             self.unlink_file(id);
             self.free.put_stale(&mut self.table, id);

@@ -5,6 +5,7 @@
 
 use super::{
     free::Found,
+    grain::eighth,
     table::{
         Siblings,
         State, //
@@ -40,6 +41,7 @@ impl<F: File> Window<F> {
             return None;
         }
         record.users += 1;
+        record.used |= eighth(page);
         self.touch(id);
         Some(id)
     }
@@ -56,9 +58,17 @@ impl<F: File> Window<F> {
             return Step::Fail(error);
         }
         match self.index.lookup(&self.table, file, page) {
-            Some(id) => self.request_known(id, write),
+            Some(id) => {
+                self.table.get_mut(id).used |= eighth(page);
+                self.request_known(id, write)
+            }
             None => match self.allocate(file, page, file_pages) {
-                Ok((id, page)) => Step::Start(self.begin_setup(file, id, page, write, 1)),
+                Ok((id, start)) => {
+                    self.weigh_miss(file, page);
+                    let setup = self.begin_setup(file, id, start, write, 1);
+                    self.table.get_mut(id).used = eighth(page);
+                    Step::Start(setup)
+                }
                 Err(step) => step,
             },
         }
@@ -107,11 +117,13 @@ impl<F: File> Window<F> {
 
     /// How large a range for `page` of `file` should be.
     ///
-    /// As large as what the file has from an aligned page on, so that small files take small ranges;
-    /// but where the file already has ranges beside it, no larger than what is left between them.
+    /// As large as what the file has from an aligned page on, so that small files take small ranges,
+    /// and no larger than how it is used says; but where the file already has ranges beside it, no larger than what is left between them.
     fn order_for(&self, file: &F, page: FilePage, file_pages: u64, largest: u8) -> u8 {
         let block = page.align_down(TOP_ORDER);
-        let mut order = order_holding(file_pages.saturating_sub(block.0)).min(largest);
+        let mut order = order_holding(file_pages.saturating_sub(block.0))
+            .min(largest)
+            .min(self.grain_order(file));
         while order > self.smallest {
             let start = page.align_down(order);
             let overlaps = self.index.find(&self.table, file, page.block(), |id| {
@@ -173,6 +185,7 @@ impl<F: File> Window<F> {
         record.writable = writable;
         record.upgrading = false;
         record.mark = false;
+        record.used = 0;
         record.error = 0;
         record.users = users;
         record.file = Some(file.clone());

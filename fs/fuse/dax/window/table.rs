@@ -73,6 +73,8 @@ pub(crate) struct Record<F> {
     pub(crate) mark: bool,
     /// How often it is still to be spared when it is its turn to be taken, and was to be at first.
     pub(crate) lives: (u8, u8),
+    /// In which eighths of its block it was seen to be used.
+    pub(crate) used: u8,
     /// Why the server refused, a negative error number; 0 when it did not.
     pub(crate) error: i32,
     /// How many use it, or wait for it to be mapped.
@@ -103,6 +105,7 @@ impl<F> Record<F> {
             poisoned: false,
             mark: false,
             lives: (0, 0),
+            used: 0,
             error: 0,
             users: 0,
             ticket: 0,

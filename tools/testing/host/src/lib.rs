@@ -78,6 +78,8 @@ mod window_tests;
 #[cfg(test)]
 mod window_threads_tests;
 #[cfg(test)]
+mod window_workload_tests;
+#[cfg(test)]
 mod window_world;
 #[cfg(test)]
 mod xfs_ranges_tests;

@@ -12,7 +12,8 @@ use crate::{
         },
         units::{
             FilePage,
-            BLOCK_PAGES, //
+            BLOCK_PAGES,
+            TOP_ORDER, //
         },
         File,
         Setup,
@@ -23,9 +24,12 @@ use crate::{
         TestFile, //
     },
 };
-use std::cell::{
-    Cell,
-    RefCell, //
+use std::{
+    cell::{
+        Cell,
+        RefCell, //
+    },
+    collections::HashSet,
 };
 
 const BLOCK: u64 = BLOCK_PAGES as u64;
@@ -36,6 +40,8 @@ pub(crate) struct Instant {
     pub(crate) server: RefCell<Server>,
     pub(crate) removes: Cell<u64>,
     pub(crate) dropped: RefCell<Vec<(usize, u64)>>,
+    /// Pages of files that are in page tables.
+    present: RefCell<HashSet<(usize, u64)>>,
 }
 
 impl Instant {
@@ -45,6 +51,7 @@ impl Instant {
             server: RefCell::new(Server::new((blocks * BLOCK) as usize)),
             removes: Cell::new(0),
             dropped: RefCell::new(Vec::new()),
+            present: RefCell::new(HashSet::new()),
         }
     }
 
@@ -56,6 +63,32 @@ impl Instant {
         };
         let id = acquire(self, file, want).unwrap();
         self.update(|window| window.release(id));
+    }
+
+    /// As a load or a store of a process does: nobody hears of it unless it is a page fault.
+    pub(crate) fn load(&self, file: &TestFile, page: u64, file_pages: u64, write: bool) {
+        if self.present.borrow().contains(&(file.id(), page)) {
+            return;
+        }
+        let want = Want {
+            page: FilePage(page),
+            file_pages,
+            write,
+        };
+        let id = acquire(self, file, want).unwrap();
+        let (start, order) = self.update(|window| window.extent(id));
+        let pages = match order {
+            TOP_ORDER => start.0..start.0 + BLOCK,
+            _ => page..page + 1,
+        };
+        let pages = pages.map(|page| (file.id(), page));
+        self.present.borrow_mut().extend(pages);
+        self.update(|window| window.release(id));
+    }
+
+    /// Requests to the server.
+    pub(crate) fn requests(&self) -> u64 {
+        self.setups() + self.removes.get()
     }
 
     pub(crate) fn setups(&self) -> u64 {
@@ -96,7 +129,11 @@ impl Platform<TestFile> for Instant {
         Ok(())
     }
 
-    fn drop_pages(&self, file: &TestFile, page: FilePage, _order: u8) -> bool {
+    fn drop_pages(&self, file: &TestFile, page: FilePage, order: u8) -> bool {
+        let mut present = self.present.borrow_mut();
+        for number in page.0..page.0 + (1 << order) {
+            present.remove(&(file.id(), number));
+        }
         self.dropped.borrow_mut().push((file.id(), page.0));
         true
     }

@@ -20,6 +20,7 @@ use crate::{
             TOP_ORDER, //
         },
         Area,
+        File,
         Poll,
         Setup,
         Step,
@@ -81,6 +82,8 @@ enum Event {
     Remove(usize),
     /// A file gets another size.
     Resize(usize, u64),
+    /// A file is to be mapped in pieces, or not.
+    Grain(usize, bool),
     /// A task that takes ranges gets on; false if somebody has references to the pages.
     Take(usize, bool),
 }
@@ -95,6 +98,7 @@ fn event(files: usize) -> impl Strategy<Value = Event> {
         1 => (0..1000u64).prop_map(Event::Fail),
         1 => (0..4usize).prop_map(Event::Remove),
         1 => (0..files, 1..4 * BLOCK).prop_map(|(f, s)| Event::Resize(f, s)),
+        1 => (0..files, any::<bool>()).prop_map(|(f, fine)| Event::Grain(f, fine)),
         12 => (any::<usize>(), prop::bool::weighted(0.9)).prop_map(|(n, t)| Event::Take(n, t)),
     ]
 }
@@ -290,6 +294,11 @@ impl World {
             }
             Event::Remove(most) => self.send_removes(most),
             Event::Resize(file, size) => self.sizes[file] = size,
+            Event::Grain(file, fine) => {
+                let mut run = self.files[file].run();
+                run.set_fine(fine);
+                self.files[file].set_run(run);
+            }
             _ => {}
         }
         self.poll();
@@ -323,7 +332,7 @@ proptest! {
     /// What is in use is what the server has there, whatever happens.
     #[test]
     fn what_is_held_is_mapped(
-        blocks in 1..5u64,
+        blocks in 1..6u64,
         sizes in prop::collection::vec(prop_oneof![1..64u64, 1..6 * BLOCK], 1..6),
         alignment in prop_oneof![4 => Just(12u32), 1 => Just(16), 1 => Just(21), 1 => Just(0)],
         events in prop::collection::vec(event(5), 1..80),
@@ -335,6 +344,7 @@ proptest! {
                 Event::Want(file, place, write) => Event::Want(file % files, place, write),
                 Event::Forget(file) => Event::Forget(file % files),
                 Event::Resize(file, size) => Event::Resize(file % files, size),
+                Event::Grain(file, fine) => Event::Grain(file % files, fine),
                 event => event,
             };
             world.run(&event);

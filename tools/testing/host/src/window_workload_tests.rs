@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What workloads ask the server for when the window is smaller than the file.
+
+use crate::{
+    window::{
+        acquire::Platform,
+        units::BLOCK_PAGES, //
+    },
+    window_instant::Instant,
+    window_world::TestFile,
+};
+
+const BLOCK: u64 = BLOCK_PAGES as u64;
+/// Blocks of the window.
+const WINDOW: u64 = 8;
+
+/// How many accesses are counted.
+const COUNT: u64 = 3000;
+/// Servers' alignments: with the first there are only whole blocks.
+const BLOCKS_ONLY: u32 = 21;
+const PIECES: u32 = 18;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Order {
+    Seq,
+    Rand,
+    /// Pages by rank, theta 1.2, which are strewn over the file.
+    Zipf,
+    /// 1 MiB in a row at a place that is random.
+    Runs,
+}
+
+fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+fn zipf_table(pages: u64) -> Vec<f64> {
+    let mut sum = 0.0;
+    let mut table: Vec<f64> = (0..pages)
+        .map(|rank| {
+            sum += 1.0 / ((rank + 1) as f64).powf(1.2);
+            sum
+        })
+        .collect();
+    for share in &mut table {
+        *share /= sum;
+    }
+    table
+}
+
+/// A way to use a file of `times` windows.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    order: Order,
+    times: u64,
+    jobs: u64,
+    /// By loads from a mapping, which nobody hears of but by page faults; by reads otherwise.
+    mapped: bool,
+}
+
+impl Load {
+    fn each(order: Order, times: u64) -> impl Iterator<Item = Self> {
+        let kinds = [(1, false), (4, false), (1, true), (4, true)];
+        kinds.into_iter().map(move |(jobs, mapped)| Self {
+            order,
+            times,
+            jobs,
+            mapped,
+        })
+    }
+
+    /// Requests to a server of that alignment, after one access to each block; and the most ranges
+    /// that were mapped.
+    fn run(self, alignment: u32) -> (u64, u32) {
+        let world = Instant::new(WINDOW);
+        assert!(world.update(|window| window.set_alignment(alignment)));
+        let file = TestFile::new(1);
+        let pages = self.times * WINDOW * BLOCK;
+        let table = zipf_table(pages);
+        let mut states: Vec<u64> = (1..=self.jobs)
+            .map(|job| job.wrapping_mul(0x2545_f491_4f6c_dd1d))
+            .collect();
+        let mut at: Vec<u64> = (0..self.jobs).map(|job| pages / self.jobs * job).collect();
+        let touch = |page| match self.mapped {
+            true => world.load(&file, page, pages, false),
+            false => world.touch(&file, page, pages, false),
+        };
+        for block in 0..pages / BLOCK {
+            touch(block * BLOCK);
+        }
+        let before = world.requests();
+        let mut most = 0;
+        for number in 0..COUNT {
+            let job = (number % self.jobs) as usize;
+            let state = &mut states[job];
+            at[job] = match self.order {
+                Order::Seq => (at[job] + 1) % pages,
+                Order::Rand => random(state) % pages,
+                Order::Runs if number / self.jobs % 256 != 0 => (at[job] + 1) % pages,
+                Order::Runs => random(state) % pages / 256 * 256,
+                Order::Zipf => {
+                    let share = (random(state) >> 11) as f64 * 2f64.powi(-53);
+                    let rank = table.partition_point(|to| *to < share) as u64;
+                    rank.min(pages - 1) * 0x9e37_79b1 % pages
+                }
+            };
+            touch(at[job]);
+            most = most.max(world.update(|window| window.mapped()));
+        }
+        assert!(world.update(|window| window.check()));
+        (world.requests() - before, most)
+    }
+}
+
+/// What is hot is a page here and there: eight times as many places for it than blocks.
+#[test]
+fn pages_here_and_there_are_mapped_in_pieces() {
+    for load in Load::each(Order::Zipf, 4) {
+        let (blocks, _) = load.run(BLOCKS_ONLY);
+        let (pieces, most) = load.run(PIECES);
+        assert!(pieces * 10 < blocks * 7, "{load:?}: {pieces} and {blocks}");
+        assert!(most > 32, "{load:?}: {most}");
+    }
+}
+
+#[test]
+fn what_is_used_in_a_row_is_mapped_in_blocks() {
+    for load in Load::each(Order::Seq, 4).chain(Load::each(Order::Runs, 4)) {
+        let (blocks, _) = load.run(BLOCKS_ONLY);
+        let (pieces, _) = load.run(PIECES);
+        assert!(pieces <= blocks + 8, "{load:?}: {pieces} and {blocks}");
+    }
+}
+
+#[test]
+fn pieces_cost_little_where_they_do_not_help() {
+    for load in Load::each(Order::Rand, 4).chain(Load::each(Order::Rand, 2)) {
+        let (blocks, _) = load.run(BLOCKS_ONLY);
+        let (pieces, _) = load.run(PIECES);
+        assert!(
+            pieces * 20 <= blocks * 21,
+            "{load:?}: {pieces} and {blocks}"
+        );
+    }
+}
+
+#[test]
+fn what_fits_is_asked_for_once() {
+    for order in [Order::Seq, Order::Rand, Order::Zipf, Order::Runs] {
+        for load in Load::each(order, 1) {
+            assert_eq!(load.run(PIECES).0, 0, "{load:?}");
+        }
+    }
+}
+
+/// However small the server would map, and however much there is to gain.
+#[test]
+fn a_window_is_not_cut_into_more_pieces_than_a_vmm_has_slots() {
+    for order in [Order::Rand, Order::Zipf] {
+        for load in Load::each(order, 4) {
+            assert!(load.run(12).1 <= 128, "{load:?}");
+        }
+    }
+}
+
+/// A file that was used here and there, and is then read through, is mapped in blocks again.
+#[test]
+fn pieces_become_blocks_again() {
+    let world = Instant::new(WINDOW);
+    let file = TestFile::new(1);
+    let pages = 8 * WINDOW * BLOCK;
+    let mut state = 88172645463325252;
+    for _ in 0..400 {
+        world.touch(&file, random(&mut state) % pages, pages, false);
+    }
+    let fine = world.update(|window| window.mapped());
+    assert!(u64::from(fine) > WINDOW, "{fine}");
+    let before = world.setups();
+    for page in 0..pages {
+        world.touch(&file, page, pages, false);
+    }
+    // Two blocks in pieces, and what is left of others in the way.
+    let asked = world.setups() - before;
+    assert!(asked < pages / BLOCK + 64, "{asked}");
+    assert!(world.update(|window| window.mapped()) <= 2 * WINDOW as u32);
+    assert!(world.update(|window| window.check()));
+}
