@@ -153,7 +153,10 @@ pub(crate) fn live_spaces() -> impl Iterator<Item = LiveSpace> {
 ///
 /// Hardly ever is there one. Whoever asks for it only now hears of it when he touches what he lost.
 pub(crate) fn is_anyone_told(flags: Flags) -> bool {
-    flags.is_removal() || processes(|process| process.recipient(flags)).next().is_some()
+    flags.is_removal()
+        || processes(|process| process.recipient(flags))
+            .next()
+            .is_some()
 }
 
 /// Signals those who lost something and are to be told at once. Sleeps.
