@@ -9,7 +9,7 @@
 # regions: 0
 # alone: yes
 # boot: --modules mods-nfit
-# timeout: 150
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 
@@ -31,6 +31,11 @@ number() {
 # sector BLOCK: where a block of the arena is in the namespace.  The arena begins after 4K.
 sector() {
 	echo $(((4096 + $(number dataoff) + $1 * page) / 512))
+}
+
+# scrubbed: has the bus looked for bad memory to the end?  Says 7+ while it does, 7 then.
+scrubbed() {
+	[[ $(cat /sys/bus/nd/devices/ndbus*/nfit/scrub) =~ ^[0-9[:space:]]+$ ]]
 }
 
 # firmware inject|clear SECTOR COUNT: ndctl does neither where there is a table, so send
@@ -56,6 +61,8 @@ firmware() {
 		sys.exit(struct.unpack_from("=I", command, status)[0])
 	END
 	for _ in {1..50}; do [ "$(region_bad)" = "$before" ] || break; sleep 0.1; done
+	# A scrub that still runs would bring back what is made good meanwhile.
+	wait_for 60 scrubbed || bail "the bus is scrubbed on and on"
 }
 
 # region_bad: what the region says is bad, in sectors of the namespace; - for nothing.
