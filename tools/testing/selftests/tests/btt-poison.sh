@@ -34,6 +34,7 @@ sector() {
 }
 
 # scrubbed: has the bus looked for bad memory to the end?  Says 7+ while it does, 7 then.
+# shellcheck disable=SC2317
 scrubbed() {
 	[[ $(cat /sys/bus/nd/devices/ndbus*/nfit/scrub) =~ ^[0-9[:space:]]+$ ]]
 }
