@@ -140,11 +140,9 @@ impl Batch {
     }
 
     /// In the order in which they came.
-    fn get(&self, n: usize) -> Option<&Extent> {
-        match n.checked_sub(1) {
-            None => self.first.as_ref(),
-            Some(n) => self.others.get(n),
-        }
+    fn iter(&self) -> impl Iterator<Item = &Extent> {
+        // `pin_init` has a `chain()`, too.
+        Iterator::chain(self.first.iter(), &self.others)
     }
 }
 
@@ -187,13 +185,11 @@ impl Teller<'_> {
                     true
                 });
             self.metadata |= metadata;
-            let mut n = 0;
-            while let Some(extent) = batch.get(n) {
+            for extent in batch.iter() {
                 let told = self.owner(extent, here);
                 self.note(told);
                 rest();
                 done = Some(extent.key());
-                n += 1;
             }
             match more {
                 Ok(true) => batch.grow_more(),
