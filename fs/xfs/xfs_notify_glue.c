@@ -463,12 +463,6 @@ xfs_dax_nofs_restore(
 	memalloc_nofs_restore(flags);
 }
 
-void
-xfs_dax_rest(void)
-{
-	cond_resched();
-}
-
 /*
  * Freezing waits for everyone who writes, in a sleep that nothing ends, and a writer may
  * wait for user space.  So a worker does it, and is left alone when it takes too long.

@@ -104,6 +104,5 @@ bool xfs_dax_freeze(struct xfs_mount *mp, unsigned int seconds);
 void xfs_dax_thaw(struct xfs_mount *mp, bool frozen);
 unsigned int xfs_dax_nofs_save(void);
 void xfs_dax_nofs_restore(unsigned int flags);
-void xfs_dax_rest(void);
 
 #endif

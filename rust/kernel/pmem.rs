@@ -284,8 +284,11 @@ pub fn zero_page() -> &'static [u8; PAGE_SIZE] {
 }
 
 /// Lets others run if it is their turn: for loops whose length is up to somebody else. Sleeps.
+///
+/// The crate has none of its own; `kernel::task` would be the place.
 pub fn cond_resched() {
-    // SAFETY: Has no requirement but that its caller may sleep.
+    // SAFETY: It touches no memory of the caller's. Where one must not sleep it is a bug that the
+    // scheduler and lockdep tell of, as with all that sleeps, and not unsoundness.
     unsafe { bindings::cond_resched() };
 }
 

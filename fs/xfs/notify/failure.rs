@@ -4,7 +4,6 @@
 
 use super::{
     mount::{
-        rest,
         Device,
         Part,
         Role,
@@ -25,7 +24,10 @@ use kernel::{
         units::ByteRange,
         victims::Victims, //
     },
-    pmem::without_io,
+    pmem::{
+        cond_resched,
+        without_io, //
+    },
     prelude::*, //
 };
 
@@ -85,7 +87,7 @@ fn tell(device: &Device<'_>, part: &Part, hit: ByteRange, mf_flags: i32) -> Resu
         // What is wrong with one group is no reason not to tell those in the next.
         let told = teller.group(&here, &mut batch);
         teller.note(told);
-        rest();
+        cond_resched();
     }
     teller.victims.tell();
     if teller.metadata || teller.error.is_err() {
@@ -188,7 +190,7 @@ impl Teller<'_> {
             for extent in batch.iter() {
                 let told = self.owner(extent, here);
                 self.note(told);
-                rest();
+                cond_resched();
                 done = Some(extent.key());
             }
             match more {
@@ -222,7 +224,7 @@ impl Teller<'_> {
                     file.report_lost(lost);
                     result = result.and(self.take(&stopped, lost));
                 }
-                rest();
+                cond_resched();
             }
         }
         result
@@ -233,7 +235,7 @@ impl Teller<'_> {
         let mut result = Ok(());
         for (page, count) in page_runs(lost, PAGES_AT_ONCE) {
             result = result.and(file.take(page, count, &mut self.victims));
-            rest();
+            cond_resched();
         }
         result
     }

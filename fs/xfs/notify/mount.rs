@@ -27,6 +27,7 @@ use kernel::{
         victims::Victims, //
     },
     error::to_result,
+    pmem::cond_resched,
     prelude::*,
     types::NotThreadSafe, //
 };
@@ -305,7 +306,7 @@ impl<'a> Files<'a> {
                 ip: next,
                 _mount: PhantomData,
             });
-            rest();
+            cond_resched();
             // SAFETY: The type invariants.
             if unsafe { bindings::xfs_dax_is_on(next.ip.as_ptr(), self.device.btp.as_ptr()) } {
                 break;
@@ -446,10 +447,4 @@ impl Drop for Stopped<'_> {
         // SAFETY: Locked by `Inode::stop`.
         unsafe { bindings::xfs_dax_unlock(self.inode.ip.as_ptr()) };
     }
-}
-
-/// Lets others run, where something goes on for long. No spinlock may be held.
-pub(crate) fn rest() {
-    // SAFETY: The caller may sleep.
-    unsafe { bindings::xfs_dax_rest() };
 }

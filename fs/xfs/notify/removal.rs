@@ -11,7 +11,6 @@
 use super::{
     failure::PAGES_AT_ONCE,
     mount::{
-        rest,
         Device,
         Inode,
         Role,
@@ -28,6 +27,7 @@ use kernel::{
         units::ByteRange,
         victims::Victims, //
     },
+    pmem::cond_resched,
     prelude::*,
     time::{
         delay::fsleep,
@@ -100,7 +100,7 @@ fn revoke(file: &Inode<'_>, block: BlockSize, victims: &mut Victims, patience: &
             each_run(&stopped, block, |run| {
                 for (page, count) in page_runs(run, PAGES_AT_ONCE) {
                     result = result.and(stopped.take(page, count, victims));
-                    rest();
+                    cond_resched();
                 }
             });
         }
@@ -127,7 +127,7 @@ fn each_run(file: &Stopped<'_>, block: BlockSize, mut f: impl FnMut(ByteRange)) 
             f(run);
         }
         from = extent.end();
-        rest();
+        cond_resched();
     }
     if let Some(run) = joined.finish() {
         f(run);
