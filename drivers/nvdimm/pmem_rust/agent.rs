@@ -2,7 +2,8 @@
 
 //! What an agent in user space writes who knows of a failure.
 //!
-//! This file is plain `no_std` Rust without calls to C: `tools/testing/host` runs it under proptest and a fuzzer.
+//! This file is plain `no_std` Rust without calls to C: `tools/testing/host` runs it under proptest
+//! and a fuzzer.
 
 use kernel::{
     dax::units::ByteRange,
