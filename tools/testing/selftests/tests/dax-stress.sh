@@ -4,8 +4,9 @@
 # Failures are reported without a pause on one CPU, and on the other two partitions are
 # mounted, written, unmounted, partitioned, unbound and bound (src/stress.c).
 #
-#   RDAX_ROUNDS=10000 run-all --kernel debug dax-stress
+#   RDAX_ROUNDS=10000 run-all --kernel debug --append kmemleak=off dax-stress
 #
+# Half of the time goes to kmemleak otherwise, which the 40 rounds of check-debug are enough for.
 # It says nothing of C, where anything may happen.  To see what does:
 #
 #   RDAX_ROUNDS=10000 run-all --any --kernel debug-c dax-stress
