@@ -57,12 +57,16 @@ export here
 
 for ((seed = 1; seed <= ${rounds:-4}; seed++)); do
 	equal "seed $seed: faults are ordered" ok "$(virtiofs fault "fuzz=$seed")"
-	# An alignment of more than a range has, and the mount fails.
+	# The answer to FUSE_INIT is fuzzed, too: then the mount fails, or is there and all that
+	# is asked of it is ECONNREFUSED.
 	mounted=1
 	for _ in {1..8}; do
 		if bounded 30 mount -t virtiofs -o dax=always dax "$mnt"; then
-			mounted=0
-			break
+			if bounded 30 stat "$here/file" >/dev/null; then
+				mounted=0
+				break
+			fi
+			bounded 60 umount "$mnt"
 		fi
 	done
 	result "$mounted" "seed $seed: it is mounted"
@@ -93,7 +97,9 @@ for ((seed = 1; seed <= ${rounds:-4}; seed++)); do
 	equal "seed $seed: and so are small files" "" "$(small_files mmap 2>&1 | grep -v '^# 0 of 40 ')"
 	check "seed $seed: a program runs" bounded 30 "$here/program"
 	check "seed $seed: it is unmounted" bounded 60 umount "$mnt"
-	equal "seed $seed: nobody was harmed" 0 "$(dmesg | grep -cE 'BUG: |WARNING: |Oops|KASAN|corrupt')"
+	# A server may say EHWPOISON of what it was asked to map: "Killing ..., hardware memory
+	# corruption" is the kernel's word for the SIGBUS that follows, and no harm.
+	equal "seed $seed: nobody was harmed" "" "$(dmesg | grep -v 'MCE: Killing ' | grep -E 'BUG: |WARNING: |Oops|KASAN|corrupt' | paste -sd,)"
 done
 equal "what the host has is as it was" same "$(poison verify "$there/file" 0 8192 5)"
 finish

@@ -35,5 +35,5 @@ check "the reply comes" wait_for 60 came
 sleep 2
 # Memory that was freed is used by others now.
 for _ in {1..200}; do cat /proc/self/status >/dev/null; done
-equal "nobody was harmed" 0 "$(dmesg | grep -cE 'BUG: |WARNING: |KASAN|corrupt')"
+equal "nobody was harmed" "" "$(dmesg | grep -E 'BUG: |WARNING: |KASAN|corrupt' | paste -sd,)"
 finish
