@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Memory of the window fails.  The host still has the data: who asked is told, the range is out of
+# service, and the file goes on in another one, for those who have it mapped, too.
+#
+# expect: rust pass, c fail
+# regions: 0
+# alone: yes
+# boot: --virtiofs @SCRATCH@,window=8,cache=always --share @SCRATCH@
+# timeout: 200
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../virtiofs.sh"
+
+PAGES=2048
+poison fill "$there/file" 0 $PAGES 5
+printf 'what was there' | dd of="$there/file" bs=4096 seek=5 conv=notrunc status=none
+virtiofs_mount
+
+# block PAGE: in which 2 MiB of memory a page of the file is.
+block() {
+	echo $(($(poison phys "$here/file" "$1") >> 21))
+}
+
+holder "$here/file"
+equal "it is mapped" "what was there" "$(ask get $((5 * 4096)) 14)"
+user watch "$here/file" 3 >/tmp/watch &
+watcher=$!
+check "by another, who asks to be told" wait_for 30 grep -q ready /tmp/watch
+bad=$(block 3)
+poison phys "$here/file" 3 >/sys/devices/system/memory/hard_offline_page || echo "# it says that it failed"
+defect check "who asked is told" wait_for 5 grep -q "told SIGBUS offset=0x3000" /tmp/watch
+kill "$watcher" 2>/dev/null
+
+defect check "the page is elsewhere now" test "$(block 3)" != "$bad"
+defect equal "so is all that was near" "" "$(for page in 0 4 511 512 1024 1536; do block $page; done | grep -x "$bad")"
+equal "who has it mapped goes on" "what was there" "$(ask get $((5 * 4096)) 14)"
+equal "and stores" ok "$(ask put $((5 * 4096)) "WHAT")"
+equal "which the host has" "WHAT was there" "$(dd if="$there/file" bs=4096 skip=5 count=1 status=none | head -c 14)"
+printf 'what was there' | dd of="$there/file" bs=4096 seek=5 conv=notrunc status=none
+# Three ranges for four.
+used=
+for turn in 1 2; do
+	for page in 0 512 1024 1536; do
+		equal "turn $turn, page $page: the data" same "$(mapped verify "$here/file" $(((page + 6) * 4096)) $((400 * 4096)) 5)"
+		[ "$(block "$page")" != "$bad" ] || used+=" $turn:$page"
+	done
+done
+defect equal "the bad range is used no more" "" "$used"
+[ "$kernel" != rust ] || check "the log says so" sh -c "dmesg | grep 'memory of the DAX window failed at .*: 2048 KiB are out of service'"
+
+# All of it fails, range by range: then there is no window, and that is an error and no hang.
+if [ "$kernel" = rust ]; then
+	for turn in 1 2 3; do
+		poison phys "$here/file" 700 >/sys/devices/system/memory/hard_offline_page || echo "# turn $turn: it says that it failed"
+	done
+	equal "without a window: a load" SIGBUS "$(bounded 30 window touch "$here/file" 0)"
+	equal "without a window: a read" EIO "$(bounded 30 window read "$here/file" 0 65536)"
+fi
+holder_ends
+check "it is unmounted" bounded 60 umount "$mnt"
+equal "the host has what it had" same "$(poison verify "$there/file" 6 $((PAGES - 6)) 5)"
+finish
