@@ -22,9 +22,10 @@ equal "a delay is ordered" ok "$(virtiofs fault delay-setupmapping=1:45000)"
 window touch "$here/file" 0 >/tmp/fault 2>&1 &
 window read "$here/file" $((4 * MIB)) 4096 >/tmp/read 2>&1 &
 check "a fault is given up" wait_for 44 test -s /tmp/fault
-equal "by SIGBUS" SIGBUS "$(tail -n 1 /tmp/fault)"
+# Whoever of the two came later may not even have opened the file.
+matches "a fault: by an error" "@(SIGBUS|ECONNABORTED)" "$(tail -n 1 /tmp/fault)"
 check "and so is a read" wait_for 10 test -s /tmp/read
-matches "by an error" "E*" "$(cat /tmp/read)"
+matches "a read: by an error" "E*" "$(cat /tmp/read)"
 # The daemon answers now, and says so.
 # Called by check.
 # shellcheck disable=SC2317
