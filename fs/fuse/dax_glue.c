@@ -77,6 +77,13 @@ u64 rdax_fuse_node_id(struct inode *inode)
 	return get_node_id(inode);
 }
 
+u64 rdax_fuse_file_handle(struct file *file)
+{
+	struct fuse_file *ff = file->private_data;
+
+	return ff->fh;
+}
+
 int rdax_fuse_send(struct inode *inode, struct fuse_args *args)
 {
 	return fuse_simple_background(get_fuse_mount(inode), args, GFP_KERNEL);

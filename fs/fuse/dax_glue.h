@@ -42,11 +42,16 @@ void *rdax_fuse_inode_data(struct inode *inode);
 void rdax_fuse_set_inode_data(struct fuse_inode *fi, void *data);
 struct inode *rdax_fuse_vfs_inode(struct fuse_inode *fi);
 u64 rdax_fuse_node_id(struct inode *inode);
+/* What the server calls an open file. */
+u64 rdax_fuse_file_handle(struct file *file);
 /* Sends a request that calls args->end when it was answered, which may be now. */
 int rdax_fuse_send(struct inode *inode, struct fuse_args *args);
 /* The same in the name of nobody, waiting for nobody. */
 int rdax_fuse_send_unbound(struct fuse_conn *fc, struct fuse_args *args);
 ssize_t rdax_fuse_direct_write(struct kiocb *iocb, struct iov_iter *from);
+
+/* In inode.c; fuse_i.h declares it. */
+void fuse_invalidate_atime(struct inode *inode);
 
 /* In Rust, for dax_glue.c. */
 

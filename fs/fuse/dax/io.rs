@@ -4,7 +4,10 @@
 //!
 //! C functions: `fuse_dax_read_iter()`, `fuse_dax_write_iter()`
 
-use super::iomap;
+use super::{
+    iomap,
+    read, //
+};
 use kernel::{
     bindings,
     page::PAGE_SIZE,
@@ -142,6 +145,36 @@ unsafe fn copy(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter, write:
     }
 }
 
+/// Reads, some of it past the window perhaps.
+///
+/// # Safety
+///
+/// As for [`copy`].
+unsafe fn read_locked(iocb: *mut bindings::kiocb, to: *mut bindings::iov_iter) -> isize {
+    let mut done: isize = 0;
+    // SAFETY: The function's contract.
+    unsafe {
+        while let Some(result) = read::past_window(iocb, to) {
+            match result {
+                // The end of the file, or the caller's memory is bad from here on.
+                Ok(0) => return done,
+                // CAST: No more than was asked for.
+                Ok(bytes) => done += bytes as isize,
+                Err(_) if done > 0 => return done,
+                Err(error) => return to_size(error),
+            }
+            if bindings::iov_iter_count(to) == 0 {
+                return done;
+            }
+        }
+        match copy(iocb, to, false) {
+            copied if copied > 0 => done.saturating_add(copied),
+            _ if done > 0 => done,
+            copied => copied,
+        }
+    }
+}
+
 /// # Safety
 ///
 /// FUSE calls this for a file with DAX.
@@ -158,7 +191,7 @@ pub(crate) unsafe extern "C" fn fuse_dax_read_iter(
         } else if bindings::inode_trylock_shared(inode) == 0 {
             return to_size(EAGAIN);
         }
-        let copied = copy(iocb, to, false);
+        let copied = read_locked(iocb, to);
         bindings::inode_unlock_shared(inode);
         copied
     }

@@ -212,6 +212,34 @@ mod suite {
     }
 
     #[test]
+    fn reads_here_and_there_go_past_a_full_window() -> Result {
+        let server = TestServer::new(2)?;
+        let file = TestFile::new(1)?;
+        let pass = |block: u64, page: u64| {
+            let page = FilePage(block * BLOCK + page);
+            let end = server.update(|window| window.pass(&file, page, 8 * BLOCK));
+            end.map(|end| end.0)
+        };
+        // There is room.
+        assert_eq!(pass(4, 7), None);
+        assert_eq!(server.touch(&file, 0, 8 * BLOCK, false), Ok(()));
+        assert_eq!(server.touch(&file, 2 * BLOCK, 8 * BLOCK, false), Ok(()));
+        // It is there.
+        assert_eq!(pass(2, 7), None);
+        assert_eq!(pass(4, 70), Some(5 * BLOCK));
+        // In a row.
+        assert_eq!(pass(4, 71), None);
+        assert_eq!(pass(6, 70), Some(7 * BLOCK));
+        assert_eq!(pass(4, 100), Some(5 * BLOCK));
+        assert_eq!(pass(6, 100), Some(7 * BLOCK));
+        // Often enough.
+        assert_eq!(pass(4, 200), None);
+        assert_eq!(server.update(|window| window.counters.passes), 4);
+        assert_eq!(server.setups.get(), 2);
+        Ok(())
+    }
+
+    #[test]
     fn a_write_upgrades_once() -> Result {
         let server = TestServer::new(1)?;
         let file = TestFile::new(1)?;

@@ -31,6 +31,8 @@ mod grain;
 mod grant;
 #[path = "window/index.rs"]
 pub(crate) mod index;
+#[path = "window/pass.rs"]
+mod pass;
 #[path = "window/region.rs"]
 pub(crate) mod region;
 #[path = "window/table.rs"]
@@ -158,6 +160,8 @@ pub(crate) struct Counters {
     pub(crate) removes: u64,
     /// Ranges that are out of service.
     pub(crate) retired: u64,
+    /// A read went past the window.
+    pub(crate) passes: u64,
 }
 
 /// The window.

@@ -35,11 +35,23 @@ pub(crate) struct Run {
     streak: u8,
     /// How many blocks were last mapped ahead.
     depth: u8,
+    /// The page after the last one that was read past the window, or was about to be.
+    after_pass: u64,
     /// How large its ranges should be.
     pub(super) grain: Grain,
 }
 
 impl Run {
+    /// `page` is read past the window, or the first of a range for which that was thought of.
+    pub(super) fn passed(&mut self, page: FilePage) {
+        self.after_pass = page.0.saturating_add(1);
+    }
+
+    /// Whether `page` comes after that one.
+    pub(super) fn is_after_pass(&self, page: FilePage) -> bool {
+        page.0 == self.after_pass && page.0 != 0
+    }
+
     /// `block` was not there.
     fn missed(&mut self, block: u64) {
         if block == self.next {
@@ -47,6 +59,7 @@ impl Run {
         } else {
             *self = Run {
                 streak: 1,
+                after_pass: self.after_pass,
                 grain: self.grain,
                 ..Run::default()
             };

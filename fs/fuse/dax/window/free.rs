@@ -77,6 +77,12 @@ impl Free {
         }
     }
 
+    /// Whether there is a range of `order`, or will be when the server has removed what is stale.
+    pub(crate) fn has(&self, order: u8) -> bool {
+        let clean = self.clean.get(usize::from(order)..).unwrap_or(&[]);
+        self.stale_count > 0 || clean.iter().any(|list| list.first.some().is_some())
+    }
+
     /// Takes a range of `order`: of exactly that size if there is one, or cut from a larger one.
     pub(crate) fn take<F>(&mut self, table: &mut Table<F>, order: u8) -> Found {
         let at = usize::from(order);

@@ -110,7 +110,7 @@ pub(super) fn eighth(page: FilePage) -> u8 {
 
 impl<F: File> Window<F> {
     /// The order of pieces: [`TOP_ORDER`] if there are to be none.
-    fn piece_order(&self) -> u8 {
+    pub(super) fn piece_order(&self) -> u8 {
         if self.blocks() < FEWEST_BLOCKS {
             return TOP_ORDER;
         }

@@ -120,7 +120,7 @@ impl<F: File> Window<F> {
     /// As large as what the file has from an aligned page on, so that small files take small ranges,
     /// and no larger than how it is used says; but where the file already has ranges beside it, no
     /// larger than what is left between them.
-    fn order_for(&self, file: &F, page: FilePage, file_pages: u64, largest: u8) -> u8 {
+    pub(super) fn order_for(&self, file: &F, page: FilePage, file_pages: u64, largest: u8) -> u8 {
         let block = page.align_down(TOP_ORDER);
         let mut order = order_holding(file_pages.saturating_sub(block.0))
             .min(largest)

@@ -65,6 +65,15 @@ impl Instant {
         self.update(|window| window.release(id));
     }
 
+    /// As `read()` of a page does.
+    pub(crate) fn read(&self, file: &TestFile, page: u64, file_pages: u64) {
+        let passed = self.update(|window| window.pass(file, FilePage(page), file_pages));
+        match passed {
+            Some(end) => assert!(end.0 > page),
+            None => self.touch(file, page, file_pages, false),
+        }
+    }
+
     /// As a load or a store of a process does: nobody hears of it unless it is a page fault.
     pub(crate) fn load(&self, file: &TestFile, page: u64, file_pages: u64, write: bool) {
         if self.present.borrow().contains(&(file.id(), page)) {
@@ -88,7 +97,12 @@ impl Instant {
 
     /// Requests to the server.
     pub(crate) fn requests(&self) -> u64 {
-        self.setups() + self.removes.get()
+        self.setups() + self.removes.get() + self.passes()
+    }
+
+    /// Of these, for data.
+    pub(crate) fn passes(&self) -> u64 {
+        self.update(|window| window.counters.passes)
     }
 
     pub(crate) fn setups(&self) -> u64 {

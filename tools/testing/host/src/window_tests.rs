@@ -142,6 +142,13 @@ impl World {
     /// Goes as far as a task can go without waiting.
     fn want(&mut self, file: usize, page: FilePage, write: bool) {
         let pages = self.sizes[file];
+        let it = self.files[file].clone();
+        let changes = self.window.changes();
+        if let Some(end) = self.window.pass(&it, page, pages) {
+            assert!(page < end && end.0 <= page.0 + BLOCK);
+            assert_eq!(self.window.try_hold(&it, page, false), None);
+            assert_eq!(self.window.changes(), changes);
+        }
         for _ in 0..64 {
             let step = self
                 .window

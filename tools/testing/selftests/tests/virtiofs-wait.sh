@@ -45,8 +45,9 @@ waiter "a fault" window touch "$here/wanted" 0
 killed_fault "a fault"
 waiter "a store" window store "$here/wanted" $((2 * MIB))
 killed_fault "a store"
-waiter "a read" window read "$here/wanted" 0 4096
+waiter "a read" window read "$here/wanted" 0 65536
 killed_call "a read"
+defect equal "a small read needs no range" 4096 "$(bounded 10 window read "$here/wanted" 0 4096)"
 waiter "a write" dd if=/dev/zero of="$here/wanted" bs=4096 count=1 conv=notrunc status=none
 killed_call "a write"
 waiter "a fault that has patience" window touch "$here/wanted" 0

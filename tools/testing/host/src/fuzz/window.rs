@@ -199,6 +199,9 @@ impl World<'_> {
         };
         self.steps.set(0);
         self.tasks.set(self.tasks.get() + 1);
+        // As a read does, which then might ask the server for data.
+        let passed = (self.window.borrow_mut()).pass(file, page, size as u64);
+        assert!(passed.is_none_or(|end| page < end && end.0 <= page.0 + u64::from(BLOCK_PAGES)));
         // As a fault does.
         let held = self.window.borrow_mut().try_hold(file, page, write);
         let result = held.map_or_else(|| acquire(self, file, want), Ok);

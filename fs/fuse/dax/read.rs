@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reads past the window: the server is asked for data and not for a mapping.
+//!
+//! When that is, `window/pass.rs` says.
+
+use super::{
+    file::FileRef,
+    iomap,
+    window::{
+        answer::result_of,
+        units::FilePage, //
+    },
+};
+use kernel::{
+    bindings,
+    container_of,
+    error::to_result,
+    fs::File,
+    new_spinlock,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        SpinLock, //
+    },
+    types::Opaque, //
+};
+
+/// The most bytes that may be left of a read, or of the file, for some to go past the window.
+///
+/// The transport wants as much memory in one piece, without sleeping for it.
+const MOST: usize = 16 << 10;
+
+/// What a task waits for that has asked for data.
+#[pin_data]
+struct Answer {
+    #[pin]
+    data: SpinLock<Option<Result<KVec<u8>>>>,
+    #[pin]
+    done: Opaque<bindings::completion>,
+}
+
+// SAFETY: A completion may be used by any task; all else is `Send` and under a lock.
+unsafe impl Send for Answer {}
+// SAFETY: As above.
+unsafe impl Sync for Answer {}
+
+impl Answer {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                data <- new_spinlock!(None, "fuse_dax_read::data"),
+                done <- Opaque::ffi_init(|done| {
+                    // SAFETY: `done` is valid for writes.
+                    unsafe { bindings::init_completion(done) }
+                }),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn give(&self, data: Result<KVec<u8>>) {
+        *self.data.lock() = Some(data);
+        // SAFETY: The completion was initialised.
+        unsafe { bindings::complete_all(self.done.get()) };
+    }
+
+    /// Waits, for the server or a fatal signal.
+    fn wait(&self) -> Result<KVec<u8>> {
+        // SAFETY: The completion was initialised; the caller holds no lock that must not be slept
+        // with.
+        if unsafe { bindings::wait_for_completion_killable(self.done.get()) } != 0 {
+            return Err(EINTR);
+        }
+        self.data.lock().take().unwrap_or(Err(EIO))
+    }
+}
+
+struct ReadRequest {
+    args: bindings::fuse_args,
+    body: bindings::fuse_read_in,
+    data: KVec<u8>,
+    answer: Arc<Answer>,
+    /// The server's handle is good as long as the file is open, which a task that was killed does
+    /// not keep it.
+    file: ARef<File>,
+}
+
+/// Asks for the data; [`Answer::give`] follows unless this fails.
+fn send(inode: *mut bindings::inode, file: &File, pos: u64, bytes: usize) -> Result<Arc<Answer>> {
+    let answer = Answer::new()?;
+    // CAST: At most `MOST`.
+    let size = bytes as u32;
+    let mut request = KBox::new(
+        ReadRequest {
+            args: pin_init::zeroed(),
+            body: bindings::fuse_read_in {
+                // SAFETY: It is a file of FUSE, that is open.
+                fh: unsafe { bindings::rdax_fuse_file_handle(file.as_ptr()) },
+                offset: pos,
+                size,
+                read_flags: 0,
+                lock_owner: 0,
+                // What the window has is in the server's page cache.
+                flags: file.flags() & !bindings::O_DIRECT,
+                padding: 0,
+            },
+            data: KVec::zeroed(bytes, GFP_KERNEL)?,
+            answer: answer.clone(),
+            file: file.into(),
+        },
+        GFP_KERNEL,
+    )?;
+    // SAFETY: The caller keeps the inode.
+    request.args.nodeid = unsafe { bindings::rdax_fuse_node_id(inode) };
+    request.args.opcode = bindings::fuse_opcode_FUSE_READ;
+    request.args.in_numargs = 1;
+    request.args.in_args[0] = bindings::fuse_in_arg {
+        // CAST: Some bytes.
+        size: size_of::<bindings::fuse_read_in>() as c_uint,
+        value: (&raw const request.body).cast(),
+    };
+    request.args.out_numargs = 1;
+    request.args.out_args[0] = bindings::fuse_arg {
+        size,
+        value: request.data.as_mut_ptr().cast(),
+    };
+    // The end of the file may be nearer than it was.
+    request.args.set_out_argvar(true);
+    request.args.end = Some(read_end);
+
+    let request = KBox::into_raw(request);
+    // SAFETY: The request stays until `read_end()`, or here if that will not be called.
+    unsafe {
+        to_result(bindings::rdax_fuse_send(inode, &raw mut (*request).args))
+            .inspect_err(|_| drop(KBox::from_raw(request)))?;
+    }
+    Ok(answer)
+}
+
+/// # Safety
+///
+/// For FUSE, which calls this once for a request of [`send`].
+unsafe extern "C" fn read_end(args: *mut bindings::fuse_args, error: c_int) {
+    // SAFETY: The request was leaked by `send()`, and is not used by anybody any more.
+    let request = unsafe { KBox::from_raw(container_of!(args, ReadRequest, args)) };
+    let ReadRequest {
+        args,
+        mut data,
+        answer,
+        file,
+        ..
+    } = KBox::into_inner(request);
+    let result = result_of(error).map_err(Error::from_errno).map(|()| {
+        // No more than was asked for, whatever it says.
+        data.truncate(args.out_args[0].size as usize);
+        data
+    });
+    // Before the reader gets on: it may close the file and unmount at once, and the last reference
+    // must not be this one, which would go some time later.
+    drop(file);
+    answer.give(result);
+}
+
+/// How many bytes at the beginning of a read should be read past the window, if any.
+///
+/// # Safety
+///
+/// As for [`past_window`].
+unsafe fn bytes_past(
+    inode: *mut bindings::inode,
+    iocb: *mut bindings::kiocb,
+    to: *mut bindings::iov_iter,
+) -> Option<(u64, usize)> {
+    // SAFETY: The function's contract.
+    let (pos, count, flags, size, file) = unsafe {
+        (
+            u64::try_from((*iocb).ki_pos).ok()?,
+            bindings::iov_iter_count(to),
+            (*iocb).ki_flags,
+            iomap::size(inode),
+            FileRef::of(inode)?,
+        )
+    };
+    let left = size.checked_sub(pos)?.min(count as u64);
+    if left == 0 || left > MOST as u64 || flags & bindings::IOCB_NOWAIT != 0 {
+        return None;
+    }
+    let file_pages = size.div_ceil(PAGE_SIZE as u64);
+    let end = file
+        .conn()
+        .update(|window| window.pass(&file, FilePage::of_byte(pos), file_pages))?;
+    // CAST: At most `MOST`.
+    Some((pos, left.min(end.byte().saturating_sub(pos)) as usize))
+}
+
+/// Reads what should be read past the window; [`None`] if the window should be used.
+///
+/// Less than was asked for, or nothing, is the end of the file, or that of a range.
+///
+/// # Safety
+///
+/// The VFS gave both arguments to read; the inode's lock is held.
+pub(super) unsafe fn past_window(
+    iocb: *mut bindings::kiocb,
+    to: *mut bindings::iov_iter,
+) -> Option<Result<usize>> {
+    // SAFETY: The function's contract; nobody uses the file's position but by `iocb`.
+    unsafe {
+        let inode = (*(*iocb).ki_filp).f_inode;
+        let (pos, bytes) = bytes_past(inode, iocb, to)?;
+        let file = File::from_raw_file((*iocb).ki_filp);
+        let data = match send(inode, file, pos, bytes).and_then(|answer| answer.wait()) {
+            Ok(data) => data,
+            Err(error) => return Some(Err(error)),
+        };
+        bindings::fuse_invalidate_atime(inode);
+        // No range is used: the caller's memory may be of the window.
+        let copied = bindings::_copy_to_iter(data.as_ptr().cast(), data.len(), to);
+        if copied == 0 && !data.is_empty() {
+            return Some(Err(EFAULT));
+        }
+        // CAST: At most `MOST`.
+        (*iocb).ki_pos += copied as i64;
+        Some(Ok(copied))
+    }
+}

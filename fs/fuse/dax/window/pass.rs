@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which reads go past the window.
+//!
+//! To map a range while the window is full costs another range, and both change the memory that a
+//! VMM lays out for its guest, which takes it much longer than to read a page. For a page that is
+//! read once this is done in vain, and whoever had the other range pays again. So a small read of
+//! what is not there is a request for the data itself (FUSE_READ), until the same place has been
+//! read so often that a mapping will be worth it. The server reads the page cache that it maps: the
+//! data is the same.
+//!
+//! Not so while there is room, where somebody reads in a row, and as long as a file might do better
+//! in pieces: what becomes of its blocks is what tells that.
+
+use super::{
+    units::{
+        FilePage,
+        TOP_ORDER, //
+    },
+    File,
+    Window, //
+};
+
+impl<F: File> Window<F> {
+    /// Where a read from `page` on should end that goes past the window; [`None`] if it should not.
+    ///
+    /// `file` has `file_pages` pages.
+    pub(crate) fn pass(&mut self, file: &F, page: FilePage, file_pages: u64) -> Option<FilePage> {
+        if self.closed.is_some() || self.index.lookup(&self.table, file, page).is_some() {
+            return None;
+        }
+        let largest = self.free.largest_order(self.smallest)?;
+        let order = self.order_for(file, page, file_pages, largest);
+        let undecided = order == TOP_ORDER && self.piece_order() < TOP_ORDER;
+        // Where a larger range goes there is room for several.
+        let first = self.lru.first.some();
+        let cheap = first.is_some_and(|id| self.table.get(id).order > order);
+        if undecided || cheap || self.free.has(order) {
+            return None;
+        }
+
+        let start = page.align_down(order);
+        let end = FilePage(start.0.saturating_add(1 << order));
+        let mut run = file.run();
+        let before = page.0.checked_sub(1).map(FilePage);
+        let in_a_row = run.in_a_row()
+            || run.is_after_pass(page)
+            || before.is_some_and(|page| {
+                page < start && self.index.lookup(&self.table, file, page).is_some()
+            });
+        run.passed(page);
+        file.set_run(run);
+        if in_a_row || !self.ghosts.pass(file, start, self.mapped) {
+            return None;
+        }
+        self.weigh_miss(file, page);
+        self.counters.passes += 1;
+        Some(end)
+    }
+}
