@@ -4,7 +4,7 @@
 //!
 //! A fault is written `KIND-OP=WHEN[:ARG]`:
 //!
-//! - `OP` is the name of a FUSE operation, `any`, or `dax` (INIT, SETUPMAPPING and REMOVEMAPPING);
+//! - `OP` is the name of a FUSE operation, `any`, or `dax` (INIT, SETUPMAPPING, REMOVEMAPPING, READ);
 //! - `WHEN` is `N` (that request of the operation, from 1), `N+` (it and all later ones) or `*`;
 //! - `ARG` is the error of `fail` and `deny` (a name such as `EIO`, or the number for the header, such
 //!   as -5 or the nonsense 7), the milliseconds of `delay` and `late`, the seed of `fuzz`, and nothing
@@ -94,7 +94,10 @@ impl Fault {
     fn meets(&mut self, op: u32) -> bool {
         let own = match self.of {
             Of::Any => true,
-            Of::Dax => matches!(op, ops::INIT | ops::SETUPMAPPING | ops::REMOVEMAPPING),
+            Of::Dax => matches!(
+                op,
+                ops::INIT | ops::SETUPMAPPING | ops::REMOVEMAPPING | ops::READ
+            ),
             Of::One(own) => own == op,
         };
         if !own {
@@ -360,11 +363,17 @@ mod tests {
 
     #[test]
     fn fuzz_is_for_dax_and_the_same_each_time() {
-        let all = [ops::INIT, ops::SETUPMAPPING, ops::REMOVEMAPPING, ops::READ];
+        let all = [
+            ops::INIT,
+            ops::SETUPMAPPING,
+            ops::REMOVEMAPPING,
+            ops::READ,
+            ops::OPEN,
+        ];
         let of_seed = |seed: u64| {
             let mut f = faults(&format!("fuzz={seed}"));
             (0..400)
-                .map(|i| f.of_request(all[i % 4]))
+                .map(|i| f.of_request(all[i % all.len()]))
                 .collect::<Vec<_>>()
         };
         let one = of_seed(1);
@@ -372,8 +381,9 @@ mod tests {
         assert_ne!(one, of_seed(2));
         for (i, kinds) in one.iter().enumerate() {
             let alignment = matches!(kinds[..], [Kind::Alignment(_)]);
-            match all[i % 4] {
-                ops::READ => assert!(kinds.is_empty()),
+            match all[i % all.len()] {
+                ops::OPEN => assert!(kinds.is_empty()),
+                ops::READ => assert!(!matches!(kinds[..], [Kind::Flip(..) | Kind::Garbage])),
                 ops::INIT => assert!(kinds.is_empty() || alignment),
                 _ => assert!(kinds.len() <= 1 && !alignment),
             }
