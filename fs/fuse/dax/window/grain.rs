@@ -84,6 +84,11 @@ impl Grain {
         self.fine
     }
 
+    /// Whether it was mapped in pieces before, and is not now.
+    pub(super) fn was_fine(self) -> bool {
+        self.vain > 0
+    }
+
     /// A block was taken that had been used in these eighths.
     pub(super) fn took_block(&mut self, used: u8, blocks: u32) {
         // One that was mapped ahead in vain says nothing.

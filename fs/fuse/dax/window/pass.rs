@@ -9,8 +9,8 @@
 //! read so often that a mapping will be worth it. The server reads the page cache that it maps: the
 //! data is the same.
 //!
-//! Not so while there is room, where somebody reads in a row, and as long as a file might do better
-//! in pieces: what becomes of its blocks is what tells that.
+//! Not so while there is room, where somebody reads in a row, and as long as nothing is known of
+//! whether a file does better in pieces: what becomes of its blocks is what tells that.
 
 use super::{
     units::{
@@ -31,7 +31,9 @@ impl<F: File> Window<F> {
         }
         let largest = self.free.largest_order(self.smallest)?;
         let order = self.order_for(file, page, file_pages, largest);
-        let undecided = order == TOP_ORDER && self.piece_order() < TOP_ORDER;
+        let mut run = file.run();
+        let undecided =
+            order == TOP_ORDER && self.piece_order() < TOP_ORDER && !run.grain.was_fine();
         // Where a larger range goes there is room for several.
         let first = self.lru.first.some();
         let cheap = first.is_some_and(|id| self.table.get(id).order > order);
@@ -41,7 +43,6 @@ impl<F: File> Window<F> {
 
         let start = page.align_down(order);
         let end = FilePage(start.0.saturating_add(1 << order));
-        let mut run = file.run();
         let before = page.0.checked_sub(1).map(FilePage);
         let in_a_row = run.in_a_row()
             || run.is_after_pass(page)

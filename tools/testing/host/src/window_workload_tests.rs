@@ -236,3 +236,30 @@ fn pieces_become_blocks_again() {
     assert!(world.update(|window| window.mapped()) <= 2 * WINDOW as u32);
     assert!(world.update(|window| window.check()));
 }
+
+/// What a file was used for before does not matter: reads here and there go past the window also
+/// when it was mapped in pieces for a while, and is not now.
+#[test]
+fn reads_go_past_the_window_whatever_was_before() {
+    let world = Instant::new(WINDOW);
+    let file = TestFile::new(1);
+    let pages = 4 * WINDOW * BLOCK;
+    let mut state = 88172645463325252;
+    for turn in 0..6 {
+        for _ in 0..600 {
+            world.load(&file, random(&mut state) % pages, pages, false);
+        }
+        for page in 0..pages {
+            world.load(&file, page, pages, false);
+        }
+        let (before, passed) = (world.setups(), world.passes());
+        for _ in 0..600 {
+            world.read(&file, random(&mut state) % pages, pages);
+        }
+        let (mapped, passed) = (world.setups() - before, world.passes() - passed);
+        assert!(
+            mapped * 3 < passed,
+            "turn {turn}: {mapped} mapped and {passed} read"
+        );
+    }
+}
