@@ -147,6 +147,8 @@ unsafe fn copy(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter, write:
 
 /// Reads, some of it past the window perhaps.
 ///
+/// Most reads find all in the window: nothing is asked before it turns out that this one does not.
+///
 /// # Safety
 ///
 /// As for [`copy`].
@@ -154,18 +156,28 @@ unsafe fn read_locked(iocb: *mut bindings::kiocb, to: *mut bindings::iov_iter) -
     let mut done: isize = 0;
     // SAFETY: The function's contract.
     unsafe {
-        while let Some(result) = read::past_window(iocb, to) {
-            match result {
+        while read::may_pass(iocb, to).is_some() {
+            (*iocb).ki_flags |= bindings::IOCB_NOWAIT;
+            let copied = copy(iocb, to, false);
+            (*iocb).ki_flags &= !bindings::IOCB_NOWAIT;
+            done = done.saturating_add(copied.max(0));
+            let missing =
+                copied == to_size(EAGAIN) || (copied > 0 && bindings::iov_iter_count(to) > 0);
+            if !missing {
+                return if done > 0 { done } else { copied };
+            }
+            match read::past_window(iocb, to) {
                 // The end of the file, or the caller's memory is bad from here on.
-                Ok(0) => return done,
+                Some(Ok(0)) => return done,
                 // CAST: No more than was asked for.
-                Ok(bytes) => done += bytes as isize,
-                Err(_) if done > 0 => return done,
-                Err(error) => return to_size(error),
+                Some(Ok(bytes)) => done = done.saturating_add(bytes as isize),
+                Some(Err(_)) if done > 0 => return done,
+                Some(Err(error)) => return to_size(error),
+                None => break,
             }
-            if bindings::iov_iter_count(to) == 0 {
-                return done;
-            }
+        }
+        if done > 0 && bindings::iov_iter_count(to) == 0 {
+            return done;
         }
         match copy(iocb, to, false) {
             copied if copied > 0 => done.saturating_add(copied),

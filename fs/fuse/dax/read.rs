@@ -164,6 +164,29 @@ unsafe extern "C" fn read_end(args: *mut bindings::fuse_args, error: c_int) {
     answer.give(result);
 }
 
+/// Whether a read may go past the window, in part: it waits, and is short.
+///
+/// # Safety
+///
+/// The VFS gave both arguments to read.
+pub(super) unsafe fn may_pass(
+    iocb: *mut bindings::kiocb,
+    to: *mut bindings::iov_iter,
+) -> Option<u64> {
+    // SAFETY: The function's contract.
+    let (pos, count, flags, size) = unsafe {
+        (
+            u64::try_from((*iocb).ki_pos).ok()?,
+            bindings::iov_iter_count(to),
+            (*iocb).ki_flags,
+            iomap::size((*(*iocb).ki_filp).f_inode),
+        )
+    };
+    let left = size.checked_sub(pos)?.min(count as u64);
+    let may = left > 0 && left <= MOST as u64 && flags & bindings::IOCB_NOWAIT == 0;
+    may.then_some(left)
+}
+
 /// How many bytes at the beginning of a read should be read past the window, if any.
 ///
 /// # Safety
@@ -175,19 +198,14 @@ unsafe fn bytes_past(
     to: *mut bindings::iov_iter,
 ) -> Option<(u64, usize)> {
     // SAFETY: The function's contract.
-    let (pos, count, flags, size, file) = unsafe {
+    let (left, pos, size, file) = unsafe {
         (
+            may_pass(iocb, to)?,
             u64::try_from((*iocb).ki_pos).ok()?,
-            bindings::iov_iter_count(to),
-            (*iocb).ki_flags,
             iomap::size(inode),
             FileRef::of(inode)?,
         )
     };
-    let left = size.checked_sub(pos)?.min(count as u64);
-    if left == 0 || left > MOST as u64 || flags & bindings::IOCB_NOWAIT != 0 {
-        return None;
-    }
     let file_pages = size.div_ceil(PAGE_SIZE as u64);
     let end = file
         .conn()
