@@ -154,36 +154,30 @@ unsafe fn copy(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter, write:
 /// As for [`copy`].
 unsafe fn read_locked(iocb: *mut bindings::kiocb, to: *mut bindings::iov_iter) -> isize {
     let mut done: isize = 0;
+    // What was read; or, if nothing was, this.
+    let or = |done: isize, other| if done > 0 { done } else { other };
     // SAFETY: The function's contract.
     unsafe {
-        while read::may_pass(iocb, to).is_some() {
+        while read::Small::of(iocb, to).is_some() {
             (*iocb).ki_flags |= bindings::IOCB_NOWAIT;
             let copied = copy(iocb, to, false);
             (*iocb).ki_flags &= !bindings::IOCB_NOWAIT;
             done = done.saturating_add(copied.max(0));
-            let missing =
-                copied == to_size(EAGAIN) || (copied > 0 && bindings::iov_iter_count(to) > 0);
-            if !missing {
-                return if done > 0 { done } else { copied };
+            let stopped = copied > 0 || copied == to_size(EAGAIN);
+            if !stopped || bindings::iov_iter_count(to) == 0 {
+                return or(done, copied);
             }
             match read::past_window(iocb, to) {
-                // The end of the file, or the caller's memory is bad from here on.
+                // The end of the file.
                 Some(Ok(0)) => return done,
                 // CAST: No more than was asked for.
                 Some(Ok(bytes)) => done = done.saturating_add(bytes as isize),
-                Some(Err(_)) if done > 0 => return done,
-                Some(Err(error)) => return to_size(error),
+                Some(Err(error)) => return or(done, to_size(error)),
                 None => break,
             }
         }
-        if done > 0 && bindings::iov_iter_count(to) == 0 {
-            return done;
-        }
-        match copy(iocb, to, false) {
-            copied if copied > 0 => done.saturating_add(copied),
-            _ if done > 0 => done,
-            copied => copied,
-        }
+        let copied = copy(iocb, to, false);
+        or(done.saturating_add(copied.max(0)), copied)
     }
 }
 

@@ -88,8 +88,14 @@ struct ReadRequest {
     file: ARef<File>,
 }
 
-/// Asks for the data; [`Answer::give`] follows unless this fails.
-fn send(inode: *mut bindings::inode, file: &File, pos: u64, bytes: usize) -> Result<Arc<Answer>> {
+/// Asks for `bytes`, at most [`MOST`], from `pos` on; [`Answer::give`] follows unless this fails.
+///
+/// # Safety
+///
+/// `file` must be an open file of FUSE.
+unsafe fn send(file: &File, pos: u64, bytes: usize) -> Result<Arc<Answer>> {
+    // SAFETY: An open file keeps its inode.
+    let inode = unsafe { (*file.as_ptr()).f_inode };
     let answer = Answer::new()?;
     // CAST: At most `MOST`.
     let size = bytes as u32;
@@ -97,7 +103,7 @@ fn send(inode: *mut bindings::inode, file: &File, pos: u64, bytes: usize) -> Res
         ReadRequest {
             args: pin_init::zeroed(),
             body: bindings::fuse_read_in {
-                // SAFETY: It is a file of FUSE, that is open.
+                // SAFETY: The function's contract.
                 fh: unsafe { bindings::rdax_fuse_file_handle(file.as_ptr()) },
                 offset: pos,
                 size,
@@ -113,7 +119,7 @@ fn send(inode: *mut bindings::inode, file: &File, pos: u64, bytes: usize) -> Res
         },
         GFP_KERNEL,
     )?;
-    // SAFETY: The caller keeps the inode.
+    // SAFETY: As above; it is an inode of FUSE, as the file is FUSE's.
     request.args.nodeid = unsafe { bindings::rdax_fuse_node_id(inode) };
     request.args.opcode = bindings::fuse_opcode_FUSE_READ;
     request.args.in_numargs = 1;
@@ -164,73 +170,72 @@ unsafe extern "C" fn read_end(args: *mut bindings::fuse_args, error: c_int) {
     answer.give(result);
 }
 
-/// Whether a read may go past the window, in part: it waits, and is short.
-///
-/// # Safety
-///
-/// The VFS gave both arguments to read.
-pub(super) unsafe fn may_pass(
-    iocb: *mut bindings::kiocb,
-    to: *mut bindings::iov_iter,
-) -> Option<u64> {
-    // SAFETY: The function's contract.
-    let (pos, count, flags, size) = unsafe {
-        (
-            u64::try_from((*iocb).ki_pos).ok()?,
-            bindings::iov_iter_count(to),
-            (*iocb).ki_flags,
-            iomap::size((*(*iocb).ki_filp).f_inode),
-        )
-    };
-    let left = size.checked_sub(pos)?.min(count as u64);
-    let may = left > 0 && left <= MOST as u64 && flags & bindings::IOCB_NOWAIT == 0;
-    may.then_some(left)
+/// A read that may go past the window.
+pub(super) struct Small {
+    /// From where on, in bytes.
+    pos: u64,
+    /// How many bytes, of which the file has all.
+    left: u64,
+    /// The size of the file in bytes.
+    size: u64,
 }
 
-/// How many bytes at the beginning of a read should be read past the window, if any.
-///
-/// # Safety
-///
-/// As for [`past_window`].
-unsafe fn bytes_past(
-    inode: *mut bindings::inode,
-    iocb: *mut bindings::kiocb,
-    to: *mut bindings::iov_iter,
-) -> Option<(u64, usize)> {
-    // SAFETY: The function's contract.
-    let (left, pos, size, file) = unsafe {
-        (
-            may_pass(iocb, to)?,
-            u64::try_from((*iocb).ki_pos).ok()?,
-            iomap::size(inode),
-            FileRef::of(inode)?,
-        )
-    };
-    let file_pages = size.div_ceil(PAGE_SIZE as u64);
-    let end = file
-        .conn()
-        .update(|window| window.pass(&file, FilePage::of_byte(pos), file_pages))?;
-    // CAST: At most `MOST`.
-    Some((pos, left.min(end.byte().saturating_sub(pos)) as usize))
+impl Small {
+    /// What is left of a read, if it is short and waits.
+    ///
+    /// # Safety
+    ///
+    /// The VFS gave both arguments to read.
+    pub(super) unsafe fn of(
+        iocb: *mut bindings::kiocb,
+        to: *mut bindings::iov_iter,
+    ) -> Option<Self> {
+        // SAFETY: The function's contract.
+        let (pos, count, flags, size) = unsafe {
+            (
+                u64::try_from((*iocb).ki_pos).ok()?,
+                bindings::iov_iter_count(to),
+                (*iocb).ki_flags,
+                iomap::size((*(*iocb).ki_filp).f_inode),
+            )
+        };
+        let left = size.checked_sub(pos)?.min(count as u64);
+        let may = left > 0 && left <= MOST as u64 && flags & bindings::IOCB_NOWAIT == 0;
+        may.then_some(Self { pos, left, size })
+    }
+
+    /// How many bytes should be read past the window; [`None`] if the window should be used.
+    fn bytes_past(&self, file: &FileRef) -> Option<usize> {
+        let page = FilePage::of_byte(self.pos);
+        let file_pages = self.size.div_ceil(PAGE_SIZE as u64);
+        let end = file
+            .conn()
+            .update(|window| window.pass(file, page, file_pages))?;
+        // CAST: At most `MOST`.
+        Some(self.left.min(end.byte().saturating_sub(self.pos)) as usize)
+    }
 }
 
 /// Reads what should be read past the window; [`None`] if the window should be used.
 ///
-/// Less than was asked for, or nothing, is the end of the file, or that of a range.
+/// Less than was asked for, or nothing, is the end of the file, or that of a range. Sleeps; a fatal
+/// signal ends it (`EINTR`).
 ///
 /// # Safety
 ///
-/// The VFS gave both arguments to read; the inode's lock is held.
+/// FUSE was given `iocb` and `to` to read a file with DAX; the inode's lock is held.
 pub(super) unsafe fn past_window(
     iocb: *mut bindings::kiocb,
     to: *mut bindings::iov_iter,
 ) -> Option<Result<usize>> {
-    // SAFETY: The function's contract; nobody uses the file's position but by `iocb`.
+    // SAFETY: The function's contract: the file is open as long as it is read, and nobody else uses
+    // `iocb` and `to`.
     unsafe {
-        let inode = (*(*iocb).ki_filp).f_inode;
-        let (pos, bytes) = bytes_past(inode, iocb, to)?;
+        let small = Small::of(iocb, to)?;
         let file = File::from_raw_file((*iocb).ki_filp);
-        let data = match send(inode, file, pos, bytes).and_then(|answer| answer.wait()) {
+        let inode = (*file.as_ptr()).f_inode;
+        let bytes = small.bytes_past(&FileRef::of(inode)?)?;
+        let data = match send(file, small.pos, bytes).and_then(|answer| answer.wait()) {
             Ok(data) => data,
             Err(error) => return Some(Err(error)),
         };

@@ -57,12 +57,8 @@ impl Run {
         if block == self.next {
             self.streak = self.streak.saturating_add(1);
         } else {
-            *self = Run {
-                streak: 1,
-                after_pass: self.after_pass,
-                grain: self.grain,
-                ..Run::default()
-            };
+            self.streak = 1;
+            self.depth = 0;
         }
         self.next = block.saturating_add(1);
     }

@@ -22,8 +22,8 @@ pub(crate) const MOST_LIVES: u8 = 7;
 /// So often a place is read past the window before it is mapped.
 ///
 /// Where pages are used by a Zipf distribution a second read in a short time is often chance, and
-/// pushes out what is hotter: with two the server is asked less often than with one, or with none
-/// (`window_workload_tests.rs`).
+/// pushes out what is hotter: two passes are about as many requests as one, and less than half as
+/// many mappings.
 const PASSES: u8 = 2;
 
 /// A range that was taken, or one that was not mapped.
