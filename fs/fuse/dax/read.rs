@@ -23,9 +23,9 @@ use kernel::{
     sync::{
         aref::ARef,
         Arc,
+        Completion,
         SpinLock, //
-    },
-    types::Opaque, //
+    }, //
 };
 
 /// The most bytes that may be left of a read, or of the file, for some to go past the window.
@@ -39,23 +39,15 @@ struct Answer {
     #[pin]
     data: SpinLock<Option<Result<KVec<u8>>>>,
     #[pin]
-    done: Opaque<bindings::completion>,
+    done: Completion,
 }
-
-// SAFETY: A completion may be used by any task; all else is `Send` and under a lock.
-unsafe impl Send for Answer {}
-// SAFETY: As above.
-unsafe impl Sync for Answer {}
 
 impl Answer {
     fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 data <- new_spinlock!(None, "fuse_dax_read::data"),
-                done <- Opaque::ffi_init(|done| {
-                    // SAFETY: `done` is valid for writes.
-                    unsafe { bindings::init_completion(done) }
-                }),
+                done <- Completion::new(),
             }),
             GFP_KERNEL,
         )
@@ -63,17 +55,14 @@ impl Answer {
 
     fn give(&self, data: Result<KVec<u8>>) {
         *self.data.lock() = Some(data);
-        // SAFETY: The completion was initialised.
-        unsafe { bindings::complete_all(self.done.get()) };
+        self.done.complete_all();
     }
 
     /// Waits, for the server or a fatal signal.
     fn wait(&self) -> Result<KVec<u8>> {
-        // SAFETY: The completion was initialised; the caller holds no lock that must not be slept
-        // with.
-        if unsafe { bindings::wait_for_completion_killable(self.done.get()) } != 0 {
-            return Err(EINTR);
-        }
+        self.done
+            .wait_for_completion_killable()
+            .map_err(|_| EINTR)?;
         self.data.lock().take().unwrap_or(Err(EIO))
     }
 }
