@@ -13,6 +13,9 @@
 //!
 //! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
 
+#[path = "dax/copy.rs"]
+mod copy;
+
 #[path = "dax/units.rs"]
 pub mod units;
 

@@ -327,6 +327,73 @@ mod suite {
     }
 }
 
+/// Copies between the device and `data`, from byte `offset` of the device on.
+fn copy(dev: &Device, offset: u64, data: &mut [u8], write: bool) -> Result<usize> {
+    let mut iter = core::mem::MaybeUninit::<bindings::iov_iter>::zeroed();
+    let vec = bindings::kvec {
+        iov_base: data.as_mut_ptr().cast(),
+        iov_len: data.len(),
+    };
+    // SAFETY: The vector and the data outlive the iterator, which goes in the direction that it
+    // was made for.
+    unsafe {
+        bindings::iov_iter_kvec(iter.as_mut_ptr(), write.into(), &vec, 1, data.len());
+        if write {
+            let from = crate::iov::IovIterSource::from_raw(iter.as_mut_ptr());
+            dev.copy_from_iter(offset, data.len(), from)
+        } else {
+            let to = crate::iov::IovIterDest::from_raw(iter.as_mut_ptr());
+            dev.copy_to_iter(offset, data.len(), to)
+        }
+    }
+}
+
+#[kunit_tests(rust_dax_copy)]
+mod copies {
+    use super::*;
+
+    #[test]
+    fn what_there_is() -> Result {
+        let memory = TestMemory::new()?;
+        let registration = Registration::new(memory.clone(), Capabilities::default())?;
+        let dev = registration.device();
+        let end = (POISONED * PAGE_SIZE) as u64;
+        // Across a page, and then as far as there is good memory.
+        let mut data = [7; 100];
+        assert_eq!(copy(dev, PAGE_SIZE as u64 - 1, &mut data, true), Ok(100));
+        assert_eq!((memory.ends(0), memory.ends(1)), ((0xff, 7), (7, 0xff)));
+        data = [8; 100];
+        assert_eq!(copy(dev, end - 1, &mut data, true), Ok(1));
+        assert_eq!(memory.ends(1), (7, 8));
+        assert_eq!(copy(dev, end - 2, &mut data, false), Ok(2));
+        assert_eq!(data[..3], [0xff, 8, 8]);
+        assert_eq!(copy(dev, PAGE_SIZE as u64 - 1, &mut data, false), Ok(100));
+        assert_eq!(data, [7; 100]);
+        assert_eq!(copy(dev, 0, &mut [], false), Ok(0));
+        Ok(())
+    }
+
+    #[test]
+    fn what_there_is_not() -> Result {
+        let (memory, mut data) = (TestMemory::new()?, [7; 100]);
+        let registration = Registration::new(memory, Capabilities::default())?;
+        let dev = registration.device().clone();
+        for write in [false, true] {
+            for (page, error) in [(POISONED, EHWPOISON), (EMPTY, ERANGE), (PAGES, ERANGE)] {
+                let offset = (page * PAGE_SIZE) as u64;
+                assert_eq!(copy(&dev, offset, &mut data, write), Err(error));
+            }
+            assert_eq!(copy(&dev, u64::MAX, &mut data, write), Err(ERANGE));
+        }
+        drop(registration);
+        for write in [false, true] {
+            assert_eq!(copy(&dev, 0, &mut data, write), Err(ENXIO));
+        }
+        assert_eq!(data, [7; 100]);
+        Ok(())
+    }
+}
+
 /// Holders find the device by the disk.
 #[cfg(CONFIG_FS_DAX)]
 mod holder {
