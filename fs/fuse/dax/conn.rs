@@ -13,17 +13,20 @@ use super::{
             Platform,
             Want, //
         },
+        evict::Forgot,
         units::{
             order_bytes,
             FilePage,
             RangeId, //
         },
+        Place,
         Setup,
         Window, //
     },
 };
 use kernel::{
     bindings, dax, impl_has_delayed_work, new_delayed_work, new_spinlock,
+    pmem::cond_resched,
     prelude::*,
     sync::{
         Arc,
@@ -125,8 +128,8 @@ impl Conn {
 
     /// The `dax_device` of the window.
     #[inline]
-    pub(crate) fn device(&self) -> *mut bindings::dax_device {
-        self.device.as_raw()
+    pub(crate) fn device(&self) -> &dax::Device {
+        &self.device
     }
 
     /// What connects the device with this.
@@ -216,6 +219,12 @@ impl Conn {
         }
     }
 
+    /// Holds the range with a page of `file` if that can be used at once, until [`Conn::release`].
+    #[inline]
+    pub(crate) fn try_hold(&self, file: &FileRef, page: FilePage, write: bool) -> Option<Place> {
+        self.update(|window| window.try_hold(file, page, write))
+    }
+
     /// Ends a use of a range.
     #[inline]
     pub(crate) fn release(&self, id: RangeId) {
@@ -247,9 +256,15 @@ impl Conn {
         });
     }
 
-    /// Takes all ranges of an inode that is evicted.
+    /// Takes all ranges of an inode that is evicted; sleeps.
     pub(crate) fn forget(self: ArcBorrow<'_, Self>, file: &FileRef) {
-        self.wait_always(|window| window.forget(file).then_some(()));
+        let mut some = |window: &mut Manager| match window.forget(file) {
+            Forgot::Busy => None,
+            forgot => Some(forgot),
+        };
+        while self.wait_always(&mut some) == Forgot::Some {
+            cond_resched();
+        }
         self.remove_soon();
     }
 

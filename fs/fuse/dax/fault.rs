@@ -49,8 +49,8 @@ unsafe fn acquire(
     want: Want,
 ) -> Result<RangeId, Fault> {
     let conn = file.conn();
-    if let Some(id) = conn.update(|window| window.try_hold(file, want.page, want.write)) {
-        return Ok(id);
+    if let Some(held) = conn.try_hold(file, want.page, want.write) {
+        return Ok(held.id);
     }
     // SAFETY: The function's contract. The reference keeps the inode while nothing else does.
     unsafe {
@@ -158,7 +158,7 @@ unsafe fn handle(vmf: *mut bindings::vm_fault, order: c_uint, write: bool) -> Fa
         };
         let conn = file.conn();
         // A huge page has to be in one range.
-        if huge && conn.update(|window| window.extent(id)).1 != TOP_ORDER {
+        if huge && conn.update(|window| window.place(id)).order != TOP_ORDER {
             conn.release(id);
             return FALLBACK;
         }

@@ -42,6 +42,7 @@ mod conn;
 mod device;
 mod fault;
 mod file;
+mod hit;
 mod io;
 mod iomap;
 mod read;

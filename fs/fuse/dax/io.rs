@@ -5,6 +5,7 @@
 //! C functions: `fuse_dax_read_iter()`, `fuse_dax_write_iter()`
 
 use super::{
+    hit,
     iomap,
     read, //
 };
@@ -24,6 +25,12 @@ const TRIES: u32 = 3;
 /// What C calls an error where it expects a size.
 fn to_size(error: Error) -> isize {
     error.to_errno() as isize
+}
+
+/// What C calls the size of what was copied.
+fn to_copied(bytes: usize) -> isize {
+    // CAST: No more than was asked for, which is less than 2 GiB.
+    bytes as isize
 }
 
 /// Copies up to a page by way of memory that is always there.
@@ -145,39 +152,52 @@ unsafe fn copy(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter, write:
     }
 }
 
-/// Reads, some of it past the window perhaps.
-///
-/// Most reads find all in the window: nothing is asked before it turns out that this one does not.
+/// Copies what could not be copied at once, after `done` bytes; how many it is with these.
 ///
 /// # Safety
 ///
 /// As for [`copy`].
-unsafe fn read_locked(iocb: *mut bindings::kiocb, to: *mut bindings::iov_iter) -> isize {
-    let mut done: isize = 0;
-    // What was read; or, if nothing was, this.
-    let or = |done: isize, other| if done > 0 { done } else { other };
+#[cold]
+unsafe fn copy_rest(
+    iocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+    write: bool,
+    done: usize,
+) -> isize {
+    // SAFETY: The function's contract.
+    let copied = unsafe { copy(iocb, iter, write) };
+    if done > 0 {
+        copied.max(0).saturating_add(to_copied(done))
+    } else {
+        copied
+    }
+}
+
+/// Reads what could not be read at once, past the window perhaps, after `done` bytes; how many it is
+/// with these.
+///
+/// # Safety
+///
+/// As for [`copy`].
+#[cold]
+unsafe fn read_rest(
+    iocb: *mut bindings::kiocb,
+    to: *mut bindings::iov_iter,
+    mut done: usize,
+) -> isize {
     // SAFETY: The function's contract.
     unsafe {
-        while read::Small::of(iocb, to).is_some() {
-            (*iocb).ki_flags |= bindings::IOCB_NOWAIT;
-            let copied = copy(iocb, to, false);
-            (*iocb).ki_flags &= !bindings::IOCB_NOWAIT;
-            done = done.saturating_add(copied.max(0));
-            let stopped = copied > 0 || copied == to_size(EAGAIN);
-            if !stopped || bindings::iov_iter_count(to) == 0 {
-                return or(done, copied);
-            }
-            match read::past_window(iocb, to) {
+        while let Some(passed) = read::past_window(iocb, to) {
+            match passed {
                 // The end of the file.
-                Some(Ok(0)) => return done,
-                // CAST: No more than was asked for.
-                Some(Ok(bytes)) => done = done.saturating_add(bytes as isize),
-                Some(Err(error)) => return or(done, to_size(error)),
-                None => break,
+                Ok(0) => return to_copied(done),
+                Ok(bytes) => done = done.saturating_add(bytes),
+                Err(error) if done == 0 => return to_size(error),
+                Err(_) => return to_copied(done),
             }
+            done = done.saturating_add(hit::copy(iocb, to, false));
         }
-        let copied = copy(iocb, to, false);
-        or(done.saturating_add(copied.max(0)), copied)
+        copy_rest(iocb, to, false, done)
     }
 }
 
@@ -197,7 +217,12 @@ pub(crate) unsafe extern "C" fn fuse_dax_read_iter(
         } else if bindings::inode_trylock_shared(inode) == 0 {
             return to_size(EAGAIN);
         }
-        let copied = read_locked(iocb, to);
+        let done = hit::copy(iocb, to, false);
+        let copied = if bindings::iov_iter_count(to) == 0 {
+            to_copied(done)
+        } else {
+            read_rest(iocb, to, done)
+        };
         bindings::inode_unlock_shared(inode);
         copied
     }
@@ -237,9 +262,13 @@ unsafe fn write_locked(iocb: *mut bindings::kiocb, from: *mut bindings::iov_iter
         // The server has to make the file longer and put data there in one step, which a copy into
         // the window is not.
         if extends(iocb, from) {
-            bindings::rdax_fuse_direct_write(iocb, from)
+            return bindings::rdax_fuse_direct_write(iocb, from);
+        }
+        let done = hit::copy(iocb, from, true);
+        if bindings::iov_iter_count(from) == 0 {
+            to_copied(done)
         } else {
-            copy(iocb, from, true)
+            copy_rest(iocb, from, true, done)
         }
     }
 }

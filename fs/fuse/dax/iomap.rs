@@ -9,7 +9,6 @@ use super::{
     window::{
         acquire::Want,
         units::{
-            order_bytes,
             FilePage,
             RangeId,
             PAGE_SHIFT, //
@@ -72,7 +71,7 @@ unsafe fn begin(
     // SAFETY: The function's contract.
     let file = unsafe { FileRef::of(inode) }.ok_or(EIO)?;
     let conn = file.conn();
-    iomap.dax_dev = conn.device();
+    iomap.dax_dev = conn.device().as_raw();
 
     // SAFETY: The function's contract.
     let size = unsafe { size(inode) };
@@ -86,12 +85,7 @@ unsafe fn begin(
 
     let write = request.flags & bindings::IOMAP_WRITE != 0;
     let page = FilePage::of_byte(request.pos);
-    let held = conn.update(|window| {
-        window
-            .try_hold(&file, page, write)
-            .map(|id| (id, window.extent(id)))
-    });
-    let (id, (start, order)) = match held {
+    let place = match conn.try_hold(&file, page, write) {
         Some(held) => held,
         // A fault has a range before it comes here, because what it has locked by now others may
         // need to make room. If that range is not good any more, the fault starts anew.
@@ -105,22 +99,20 @@ unsafe fn begin(
                 write,
             };
             let id = conn.acquire(&file, want)?;
-            (id, conn.update(|window| window.extent(id)))
+            conn.update(|window| window.place(id))
         }
     };
 
-    // Neither wraps: the range has the page.
-    let offset = request.pos.saturating_sub(start.byte());
-    let left = order_bytes(order).saturating_sub(offset);
+    let (offset, left) = place.at_byte(request.pos);
     let mut length = request.length.min(left).min(size - request.pos);
     if request.flags & bindings::IOMAP_FAULT != 0 {
         length = length.next_multiple_of(PAGE_SIZE as u64);
     }
-    iomap.addr = id.offset() + offset;
+    iomap.addr = offset;
     iomap.length = length;
     // CAST: As above.
     iomap.type_ = bindings::IOMAP_MAPPED as u16;
-    iomap.private = to_private(id);
+    iomap.private = to_private(place.id);
     Ok(())
 }
 

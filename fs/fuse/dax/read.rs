@@ -160,7 +160,7 @@ unsafe extern "C" fn read_end(args: *mut bindings::fuse_args, error: c_int) {
 }
 
 /// A read that may go past the window.
-pub(super) struct Small {
+struct Small {
     /// From where on, in bytes.
     pos: u64,
     /// How many bytes, of which the file has all.
@@ -175,10 +175,7 @@ impl Small {
     /// # Safety
     ///
     /// The VFS gave both arguments to read.
-    pub(super) unsafe fn of(
-        iocb: *mut bindings::kiocb,
-        to: *mut bindings::iov_iter,
-    ) -> Option<Self> {
+    unsafe fn of(iocb: *mut bindings::kiocb, to: *mut bindings::iov_iter) -> Option<Self> {
         // SAFETY: The function's contract.
         let (pos, count, flags, size) = unsafe {
             (

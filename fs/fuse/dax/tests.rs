@@ -12,6 +12,7 @@ use super::window::{
     },
     ahead::Run,
     answer::result_of,
+    evict::Forgot,
     region::{
         usable,
         Region,
@@ -180,7 +181,7 @@ mod suite {
         assert_eq!(server.removes.get(), 0);
         assert!(server.update(|window| window.check()));
         for file in files.iter() {
-            assert!(server.update(|window| window.forget(file)));
+            assert_eq!(server.update(|window| window.forget(file)), Forgot::All);
         }
         assert_eq!(server.update(|window| window.mapped()), 0);
         Ok(())
@@ -319,7 +320,7 @@ mod suite {
         let victim = server.update(|window| window.fail(RangeId(bad.0 + 3)));
         assert!(victim.is_some());
         // Its inode is being looked at.
-        assert!(!server.update(|window| window.forget(&file)));
+        assert_eq!(server.update(|window| window.forget(&file)), Forgot::Busy);
         let area = server.update(|window| window.unpin(bad));
         assert!(area.is_some_and(|area| acquire::reclaim(&server, area)));
         for block in 0..6 {

@@ -3,9 +3,9 @@
 //! The manager of the window: what part of which file is where in it.
 //!
 //! All of it is one state, [`Window`], of which one task at a time calls a method, under a lock of
-//! the caller's. No method sleeps, and none does more than go through the ranges of one 2 MiB block.
-//! What has to be done outside of the lock a method returns ([`Step`]), and how that goes on in
-//! `acquire.rs` is the protocol.
+//! the caller's. No method sleeps, and none goes through more than the ranges of one 2 MiB block or,
+//! to find one to take, 64 ranges and as many neighbours of each. What has to be done outside of the
+//! lock a method returns ([`Step`]), and how that goes on in `acquire.rs` is the protocol.
 //!
 //! This is plain `no_std` Rust without calls to C, here and in `window/`: KUnit runs it in the
 //! kernel and `tools/testing/host` runs it under proptest and loom.
@@ -31,6 +31,8 @@ mod grain;
 mod grant;
 #[path = "window/index.rs"]
 pub(crate) mod index;
+#[path = "window/lru.rs"]
+mod lru;
 #[path = "window/pass.rs"]
 mod pass;
 #[path = "window/region.rs"]
@@ -47,13 +49,13 @@ use index::Index;
 use kernel::prelude::*;
 use table::{
     List,
-    Queued,
     Room,
     Siblings,
     State,
     Table, //
 };
 use units::{
+    order_bytes,
     FilePage,
     RangeId,
     BLOCK_PAGES,
@@ -106,6 +108,27 @@ pub(crate) struct Area {
     pub(crate) start: RangeId,
     pub(crate) order: u8,
     ticket: u64,
+}
+
+/// A range that is mapped, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) id: RangeId,
+    /// The first page of the file that is there.
+    pub(crate) page: FilePage,
+    pub(crate) order: u8,
+}
+
+impl Place {
+    /// Where in the window byte `pos` of the file is, which the range has, and how many bytes from
+    /// there on the range has.
+    #[inline]
+    pub(crate) fn at_byte(&self, pos: u64) -> (u64, u64) {
+        // Nothing of this wraps: the byte is in the range, and that in the window.
+        let inside = pos.saturating_sub(self.page.byte());
+        let left = order_bytes(self.order).saturating_sub(inside);
+        (self.id.offset().saturating_add(inside), left)
+    }
 }
 
 /// What has to be done next for a task that wants a page of a file.
@@ -176,9 +199,11 @@ pub(crate) struct Window<F: File> {
     index: Index,
     free: Free,
     ghosts: Ghosts,
-    /// Mapped ranges, the one that was used longest ago first.
+    /// Mapped ranges, see `lru.rs` for their order.
     lru: List,
     mapped: u32,
+    /// Counts uses of ranges.
+    uses: u64,
     /// How many ranges the server was asked to remove and has not answered.
     removing: u32,
     /// The smallest range that the server can map.
@@ -208,6 +233,7 @@ impl<F: File> Window<F> {
             table,
             lru: List::EMPTY,
             mapped: 0,
+            uses: 0,
             removing: 0,
             smallest: 0,
             closed: None,
@@ -252,11 +278,14 @@ impl<F: File> Window<F> {
         self.table.blocks()
     }
 
-    /// The range's size and the first page of the file that is there.
-    #[inline]
-    pub(crate) fn extent(&self, id: RangeId) -> (FilePage, u8) {
+    /// Where `id` is, a range that has a file.
+    pub(crate) fn place(&self, id: RangeId) -> Place {
         let record = self.table.get(id);
-        (record.page, record.order)
+        Place {
+            id,
+            page: record.page,
+            order: record.order,
+        }
     }
 
     /// Lets nobody in any more: requests fail with `error`, a negative error number.
@@ -278,26 +307,6 @@ impl<F: File> Window<F> {
             ranges.remove::<Siblings, F>(&mut self.table, id);
             file.set_ranges(ranges);
         }
-    }
-
-    /// Makes `id`, a mapped range, the one that was used last.
-    #[inline]
-    fn touch(&mut self, id: RangeId) {
-        if self.lru.last != id {
-            self.lru.remove::<Queued, F>(&mut self.table, id);
-            self.lru.push_back::<Queued, F>(&mut self.table, id);
-        }
-    }
-
-    fn enter_lru(&mut self, id: RangeId) {
-        self.table.get_mut(id).state = State::Mapped;
-        self.lru.push_back::<Queued, F>(&mut self.table, id);
-        self.mapped += 1;
-    }
-
-    fn leave_lru(&mut self, id: RangeId) {
-        self.lru.remove::<Queued, F>(&mut self.table, id);
-        self.mapped = self.mapped.saturating_sub(1);
     }
 
     /// Hands over records; what comes back was not needed.

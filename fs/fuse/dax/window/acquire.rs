@@ -34,6 +34,10 @@ use kernel::prelude::*;
 /// After so many ranges in a row that could not be taken, a task sleeps.
 const BUSY_TRIES: u32 = 16;
 
+/// How many steps a block that is mapped ahead may take: another may have to be taken first, or the
+/// pieces that there are of it.
+const STEPS_AHEAD: u32 = 10;
+
 /// A fatal signal came while waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Killed;
@@ -189,8 +193,7 @@ pub(crate) fn reclaim<F: File>(platform: &impl Platform<F>, area: Area) -> bool 
 fn map_ahead<F: File>(platform: &impl Platform<F>, file: &F, want: Want, missed: bool) {
     let depth = platform.update(|window| window.depth_ahead(file, want.page, missed));
     let mut first = true;
-    // Each block may need another to be taken first.
-    let mut left = depth.saturating_mul(2);
+    let mut left = depth.saturating_mul(STEPS_AHEAD);
     let mut started = 0;
     while started < depth && left > 0 {
         left -= 1;

@@ -117,11 +117,8 @@ impl<F: File> Window<F> {
         if !whole || self.closed.is_some() {
             return Step::Wait(self.changes);
         }
-        if self
-            .index
-            .find(&self.table, file, page.block(), Some)
-            .is_some()
-        {
+        let found = self.index.find(&self.table, file, page.block(), Some);
+        if found.is_some() && self.piece_in_the_way(file, page).is_none() {
             // Somebody was faster; leave the rest to him.
             return Step::Wait(self.changes);
         }

@@ -7,7 +7,6 @@ use super::{
     table::{
         List,
         Queued,
-        Siblings,
         State, //
     },
     units::{
@@ -19,9 +18,23 @@ use super::{
     Window, //
 };
 
-/// How many of the ranges that were used longest ago are looked at for one that can be taken.
-/// Those that are in use are at the other end, so that the first will nearly always do.
+/// How many of the ranges that were used longest ago are looked at for one that can be taken. Those
+/// that are in use were used last.
 const CANDIDATES: u32 = 64;
+
+/// How many ranges a file loses before others have their turn.
+const AT_ONCE: u32 = 64;
+
+/// How far [`Window::forget`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forgot {
+    /// The file has no ranges any more.
+    All,
+    /// It has more, which are to be asked for at once.
+    Some,
+    /// Nothing was done, since somebody looks at the inode: it is to be asked for again after a change.
+    Busy,
+}
 
 /// What may be done with an area.
 enum Outlook {
@@ -81,7 +94,8 @@ impl<F: File> Window<F> {
             .or_else(|| self.plan_reclaim_of(order, false))
     }
 
-    /// As above; `spare` what came back soon after it was taken the last time.
+    /// As above; `spare` what came back soon after it was taken the last time, and what was used
+    /// since it was put in order, of which there may be more than can be looked at.
     fn plan_reclaim_of(&mut self, order: u8, spare: bool) -> Option<Area> {
         let mut at = self.lru.first.some();
         let mut looked = RangeId::NONE;
@@ -94,11 +108,16 @@ impl<F: File> Window<F> {
             if !self.may_reclaim(id) {
                 continue;
             }
+            if spare && self.settle(id) {
+                // Its place may be before the next.
+                at = self.lru.first.some();
+                continue;
+            }
             let record = self.table.get_mut(id);
             let own = record.order;
             if spare && record.lives.0 > 0 {
                 record.lives.0 -= 1;
-                self.touch(id);
+                self.spare(id);
                 continue;
             }
             if own >= order {
@@ -191,6 +210,7 @@ impl<F: File> Window<F> {
             self.counters.reclaims += 1;
         } else {
             self.counters.busy += 1;
+            self.table.get_mut(id).stuck = true;
             while let Some(victim) = self.reclaim_next(area) {
                 self.enter_lru(victim.id);
             }
@@ -203,23 +223,26 @@ impl<F: File> Window<F> {
         self.plan_reclaim(0)
     }
 
-    /// Takes all that `file` has, because its inode goes away; false when that has to be asked for
-    /// again after a change, since somebody is looking at the inode.
+    /// Takes what `file` has, because its inode goes away: not all at once, since a file may have all
+    /// of a large window and this is under its lock.
     ///
     /// The server is not asked for anything: whoever needs the room will.
-    pub(crate) fn forget(&mut self, file: &F) -> bool {
-        let mut at = file.ranges().first;
-        while let Some(id) = at.some() {
-            let record = self.table.get(id);
-            if record.state == State::Reclaiming || record.pins > 0 {
-                return false;
-            }
-            at = List::next::<Siblings, F>(&self.table, id).unwrap_or(RangeId::NONE);
-        }
-        while let Some(id) = file.ranges().first.some() {
+    pub(crate) fn forget(&mut self, file: &F) -> Forgot {
+        for taken in 0..AT_ONCE {
+            let Some(id) = file.ranges().first.some() else {
+                return Forgot::All;
+            };
             let record = self.table.get(id);
             let (state, upgrading) = (record.state, record.upgrading);
+            if state == State::Reclaiming || record.pins > 0 {
+                // Who waits for what was taken before that one is told first.
+                return match taken {
+                    0 => Forgot::Busy,
+                    _ => Forgot::Some,
+                };
+            }
             self.unlink_file(id);
+            self.changed();
             if state != State::Mapped {
                 // The server has not answered. When it does, nobody needs it any more.
                 continue;
@@ -234,8 +257,7 @@ impl<F: File> Window<F> {
                 self.free.put_stale(&mut self.table, id);
             }
         }
-        self.changed();
-        true
+        Forgot::Some
     }
 
     /// A page of the window failed: no more use of the range that it is in.

@@ -5,8 +5,9 @@
 //! A range of 2 MiB is one request for all that is near. But where a file is used here and there,
 //! what is hot takes 2 MiB of the window for each page of it: the same window has room for
 //! several times as much in pieces. So blocks that are taken having been used in one or two places
-//! are a reason to map that file in pieces, and pieces that are wanted right after the piece before
-//! them are a reason to map blocks again. Each time that is so, it takes four times as much to try
+//! are a reason to map that file in pieces, and pieces that are wanted from their first page on while
+//! the piece before them is there are a reason to map blocks again. Pieces that are in the way of a
+//! block go then. Each time that is so, it takes four times as much to try
 //! pieces anew, because a block that page tables map as one does not tell where it is used.
 //!
 //! The window is never more than [`PIECES`] pieces, because somebody pays for their number: a VMM
@@ -43,8 +44,9 @@ const PATIENCE: u16 = 8;
 /// How often that is multiplied by four at most.
 const MOST_VAIN: u8 = 4;
 
-/// So much speaks for blocks before they are tried again.
-const DENSE: u16 = 16;
+/// So much speaks for blocks before they are tried again. It is little, since one in 64 first uses of
+/// a piece is by chance one of its first page.
+const DENSE: u16 = 4;
 
 /// What is known of how a file is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,7 +101,7 @@ impl Grain {
         }
     }
 
-    /// A piece is wanted; `after` says whether the one before it is there.
+    /// A piece is wanted; `after` says whether from its first page on, after the one before it.
     pub(super) fn missed_piece(&mut self, after: bool) {
         if self.fine {
             self.weigh(after, DENSE);
@@ -138,8 +140,8 @@ impl<F: File> Window<F> {
     pub(super) fn weigh_miss(&self, file: &F, page: FilePage) {
         let mut run = file.run();
         if run.grain.is_fine() {
-            let start = page.align_down(self.piece_order()).0;
-            let before = start.checked_sub(1).map(FilePage);
+            let first = page.align_down(self.piece_order()) == page;
+            let before = page.0.checked_sub(1).map(FilePage).filter(|_| first);
             let found = before.and_then(|page| self.index.lookup(&self.table, file, page));
             run.grain.missed_piece(found.is_some());
             file.set_run(run);

@@ -14,9 +14,11 @@ use super::{
         order_holding,
         FilePage,
         RangeId,
+        BLOCK_PAGES,
         TOP_ORDER, //
     },
     File,
+    Place,
     Poll,
     Setup,
     Step,
@@ -29,7 +31,7 @@ impl<F: File> Window<F> {
     ///
     /// Unlike [`Window::request`] this changes nothing if it cannot.
     #[inline]
-    pub(crate) fn try_hold(&mut self, file: &F, page: FilePage, write: bool) -> Option<RangeId> {
+    pub(crate) fn try_hold(&mut self, file: &F, page: FilePage, write: bool) -> Option<Place> {
         let id = self.index.lookup(&self.table, file, page)?;
         let record = self.table.get_mut(id);
         if record.state != State::Mapped
@@ -42,8 +44,12 @@ impl<F: File> Window<F> {
         }
         record.users += 1;
         record.used |= eighth(page);
-        self.touch(id);
-        Some(id)
+        record.touch(&mut self.uses);
+        Some(Place {
+            id,
+            page: record.page,
+            order: record.order,
+        })
     }
 
     /// What to do for a task that wants `page` of `file`, which has `file_pages` pages.
@@ -108,7 +114,7 @@ impl<F: File> Window<F> {
             State::Mapped => {
                 record.users += 1;
                 let ahead = core::mem::replace(&mut record.mark, false);
-                self.touch(id);
+                record.touch(&mut self.uses);
                 Step::Held { id, ahead }
             }
             _ => Step::Wait(changes),
@@ -141,6 +147,25 @@ impl<F: File> Window<F> {
         order.max(self.smallest)
     }
 
+    /// A piece that there is of the block of `page`, if that should be mapped as a whole and all that
+    /// there is of it can be taken.
+    ///
+    /// Only where the file was mapped in pieces because of how it was used: what a file has that
+    /// grew has to stay.
+    pub(super) fn piece_in_the_way(&self, file: &F, page: FilePage) -> Option<RangeId> {
+        let grain = file.run().grain;
+        let whole = self.free.largest_order(self.smallest) == Some(TOP_ORDER);
+        if !whole || grain.is_fine() || !grain.was_fine() {
+            return None;
+        }
+        let stays = |id| (self.table.get(id).stuck || !self.may_reclaim(id)).then_some(());
+        let block = page.block();
+        match self.index.find(&self.table, file, block, stays) {
+            Some(()) => None,
+            None => self.index.find(&self.table, file, block, Some),
+        }
+    }
+
     /// Takes a range out of what is free for `page` of `file`; or says what has to be done first.
     pub(super) fn allocate(
         &mut self,
@@ -152,6 +177,12 @@ impl<F: File> Window<F> {
             return Err(Step::Fail(EIO.to_errno()));
         };
         let order = self.order_for(file, page, file_pages, largest);
+        let block = page.align_down(TOP_ORDER).0;
+        if order < TOP_ORDER && block.saturating_add(BLOCK_PAGES.into()) <= file_pages {
+            if let Some(id) = self.piece_in_the_way(file, page) {
+                return Err(Step::Reclaim(self.reclaim_one(id)));
+            }
+        }
         match self.free.take(&mut self.table, order) {
             Found::Range(id) => return Ok((id, page.align_down(order))),
             Found::NeedsRoom(id) => return Err(Step::NeedsRoom(id)),
@@ -186,6 +217,7 @@ impl<F: File> Window<F> {
         record.writable = writable;
         record.upgrading = false;
         record.mark = false;
+        record.stuck = false;
         record.used = 0;
         record.error = 0;
         record.users = users;

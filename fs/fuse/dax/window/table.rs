@@ -71,12 +71,18 @@ pub(crate) struct Record<F> {
     pub(crate) poisoned: bool,
     /// It was mapped ahead of its use, and its use says to map further ahead.
     pub(crate) mark: bool,
+    /// It was used since it got where it is in the list of mapped ranges.
+    pub(crate) again: bool,
+    /// It could not be taken once, since its pages were in use by more than page tables.
+    pub(crate) stuck: bool,
     /// How often it is still to be spared when it is its turn to be taken, and was to be at first.
     pub(crate) lives: (u8, u8),
     /// In which eighths of its block it was seen to be used.
     pub(crate) used: u8,
     /// Why the server refused, a negative error number; 0 when it did not.
     pub(crate) error: i32,
+    /// When it was last used, as a number of uses of the window.
+    pub(crate) used_at: u64,
     /// How many use it, or wait for it to be mapped.
     pub(crate) users: u32,
     /// Who is taking it from its file, while somebody is: see `Area`.
@@ -104,9 +110,12 @@ impl<F> Record<F> {
             upgrading: false,
             poisoned: false,
             mark: false,
+            again: false,
+            stuck: false,
             lives: (0, 0),
             used: 0,
             error: 0,
+            used_at: 0,
             users: 0,
             ticket: 0,
             pins: 0,
@@ -294,6 +303,24 @@ impl List {
         self.last = id;
     }
 
+    /// Puts `id`, which is in no such list, behind `at`, or first if that is none.
+    pub(crate) fn insert_after<L: Along, F>(
+        &mut self,
+        table: &mut Table<F>,
+        at: RangeId,
+        id: RangeId,
+    ) {
+        let next = match at.some() {
+            Some(at) => core::mem::replace(&mut L::link_mut(table.get_mut(at)).next, id),
+            None => core::mem::replace(&mut self.first, id),
+        };
+        match next.some() {
+            Some(next) => L::link_mut(table.get_mut(next)).prev = id,
+            None => self.last = id,
+        }
+        *L::link_mut(table.get_mut(id)) = Link { prev: at, next };
+    }
+
     /// Takes `id`, which is in this list, out.
     #[inline]
     pub(crate) fn remove<L: Along, F>(&mut self, table: &mut Table<F>, id: RangeId) {
@@ -306,6 +333,11 @@ impl List {
             Some(next) => L::link_mut(table.get_mut(next)).prev = link.prev,
             None => self.last = link.prev,
         }
+    }
+
+    /// What comes before `id`, or none.
+    pub(crate) fn prev<L: Along, F>(table: &Table<F>, id: RangeId) -> RangeId {
+        L::link(table.get(id)).prev
     }
 
     /// What comes after `id`.

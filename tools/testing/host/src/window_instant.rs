@@ -42,6 +42,10 @@ pub(crate) struct Instant {
     pub(crate) dropped: RefCell<Vec<(usize, u64)>>,
     /// Pages of files that are in page tables.
     present: RefCell<HashSet<(usize, u64)>>,
+    /// Page faults.
+    pub(crate) faults: Cell<u64>,
+    /// Pages of files that somebody has references to.
+    pub(crate) referenced: RefCell<HashSet<(usize, u64)>>,
 }
 
 impl Instant {
@@ -52,6 +56,8 @@ impl Instant {
             removes: Cell::new(0),
             dropped: RefCell::new(Vec::new()),
             present: RefCell::new(HashSet::new()),
+            faults: Cell::new(0),
+            referenced: RefCell::new(HashSet::new()),
         }
     }
 
@@ -79,13 +85,15 @@ impl Instant {
         if self.present.borrow().contains(&(file.id(), page)) {
             return;
         }
+        self.faults.set(self.faults.get() + 1);
         let want = Want {
             page: FilePage(page),
             file_pages,
             write,
         };
         let id = acquire(self, file, want).unwrap();
-        let (start, order) = self.update(|window| window.extent(id));
+        let place = self.update(|window| window.place(id));
+        let (start, order) = (place.page, place.order);
         let pages = match order {
             TOP_ORDER => start.0..start.0 + BLOCK,
             _ => page..page + 1,
@@ -145,7 +153,12 @@ impl Platform<TestFile> for Instant {
 
     fn drop_pages(&self, file: &TestFile, page: FilePage, order: u8) -> bool {
         let mut present = self.present.borrow_mut();
-        for number in page.0..page.0 + (1 << order) {
+        let pages = page.0..page.0 + (1 << order);
+        let referenced = self.referenced.borrow();
+        if (pages.clone()).any(|number| referenced.contains(&(file.id(), number))) {
+            return false;
+        }
+        for number in pages {
             present.remove(&(file.id(), number));
         }
         self.dropped.borrow_mut().push((file.id(), page.0));

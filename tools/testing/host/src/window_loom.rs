@@ -16,6 +16,7 @@ use crate::{
             Platform,
             Want, //
         },
+        evict::Forgot,
         units::{
             FilePage,
             BLOCK_PAGES, //
@@ -204,8 +205,11 @@ fn eviction_waits_for_reclaim() {
         let server = loom.server(2);
         loom.touch(&file, 0).unwrap();
         let task = loom.touch_beside(&other, 0);
-        loom.wait(|window| window.forget(&file).then_some(()))
-            .unwrap();
+        let some = |window: &mut Window<TestFile>| match window.forget(&file) {
+            Forgot::Busy => None,
+            forgot => Some(forgot),
+        };
+        while loom.wait(some).unwrap() == Forgot::Some {}
         // From here on nobody may be at what was the file's.
         task.join().unwrap().unwrap();
         server.join().unwrap();

@@ -3,6 +3,7 @@
 //! Which range goes, what is mapped ahead, how large ranges are: in requests to the server.
 
 use crate::{
+    config::config,
     window::{
         acquire::{
             acquire,
@@ -17,6 +18,12 @@ use crate::{
     },
     window_instant::Instant,
     window_world::TestFile,
+};
+
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::Index, //
 };
 
 const BLOCK: u64 = BLOCK_PAGES as u64;
@@ -52,6 +59,48 @@ fn the_longest_unused_range_goes_first() {
     // Each miss is one request: nothing is removed, the next mapping replaces it.
     assert_eq!(world.setups(), 6);
     assert_eq!(world.removes.get(), 0);
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// The same whatever the order of uses, by a list that is always in order.
+    #[test]
+    fn the_longest_unused_range_goes_first_always(
+        blocks in prop_oneof![1..5_u64, Just(64)],
+        uses in vec(prop_oneof![1 => Just(None), 8 => any::<Index>().prop_map(Some)], 1..600),
+    ) {
+        let world = Instant::new(blocks);
+        // Blocks that are used in one place would become pieces.
+        world.update(|window| window.set_alignment(21));
+        let file = TestFile::new(1);
+        let mut order: Vec<u64> = Vec::new();
+        let mut new = 0;
+        for again in uses {
+            let block = match again {
+                Some(index) if !order.is_empty() => order.remove(index.index(order.len())),
+                _ => {
+                    if order.len() == blocks as usize {
+                        order.remove(0);
+                    }
+                    // Not in a row, which would map ahead; and none comes back, which would be
+                    // spared.
+                    new += 2;
+                    new
+                }
+            };
+            world.touch(&file, block * BLOCK, 10_000 * BLOCK, false);
+            order.push(block);
+            world.update(|window| {
+                for block in &order {
+                    prop_assert!(window.has(&file, FilePage(block * BLOCK)));
+                }
+                prop_assert_eq!(window.mapped() as usize, order.len());
+                Ok(())
+            })?;
+        }
+        prop_assert!(world.update(|window| window.check()));
+    }
 }
 
 #[test]

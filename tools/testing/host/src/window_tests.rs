@@ -5,8 +5,15 @@
 use crate::{
     config::config,
     window::{
+        acquire::{
+            reclaim,
+            Platform, //
+        },
         answer::result_of,
-        evict::Victim,
+        evict::{
+            Forgot,
+            Victim, //
+        },
         region::{
             usable,
             Region,
@@ -26,7 +33,9 @@ use crate::{
         Step,
         Window, //
     },
+    window_instant::Instant,
     window_world::{
+        forget_all,
         Server,
         TestFile, //
     },
@@ -204,7 +213,8 @@ impl World {
         match at.take() {
             Some(victim) => {
                 // Nobody else had it meanwhile.
-                assert_eq!(self.window.extent(victim.id), (victim.page, victim.order));
+                let place = self.window.place(victim.id);
+                assert_eq!((place.page, place.order), (victim.page, victim.order));
                 assert!(!self.uses.iter().any(|it| it.id == victim.id && it.held));
                 self.window.reclaimed(area, victim.id, taken);
             }
@@ -215,8 +225,6 @@ impl World {
                         .iter()
                         .any(|(_, at)| at.as_ref().is_some_and(|other| other.id == victim.id));
                     assert!(!twice, "two tasks take {:?}", victim.id);
-                    // Its inode stays.
-                    assert!(!self.window.forget(&victim.file.clone()));
                     self.taking[number].1 = Some(victim);
                 }
                 None => {
@@ -284,8 +292,13 @@ impl World {
                 self.window.release(it.id);
             }
             Event::Forget(file) if !self.uses.iter().any(|it| it.file == file) => {
-                // Or it has to wait.
-                self.window.forget(&self.files[file].clone());
+                let looked_at = self.taking.iter().any(|(_, at)| {
+                    at.as_ref()
+                        .is_some_and(|victim| victim.file.id() == self.files[file].id())
+                });
+                let all = forget_all(&mut self.window, &self.files[file].clone());
+                // An inode that somebody looks at stays.
+                assert!(!(all && looked_at));
             }
             Event::Fail(place) => {
                 let page = (self.server.pages.len() as u64 * place / 1000) as u32;
@@ -293,7 +306,10 @@ impl World {
                 if let Some(victim) = self.window.fail(RangeId(page)) {
                     assert!(victim.id.pages(victim.order).contains(&page));
                     // Eviction has to wait.
-                    assert!(!self.window.forget(&victim.file));
+                    let used = |it: &Use| self.files[it.file].id() == victim.file.id();
+                    if !self.uses.iter().any(used) {
+                        assert!(!forget_all(&mut self.window, &victim.file));
+                    }
                     if let Some(area) = self.window.unpin(victim.id) {
                         self.taking.push((area, None));
                     }
@@ -311,7 +327,8 @@ impl World {
         self.poll();
         assert!(self.window.check(), "after {event:?}");
         for it in self.uses.iter().filter(|it| it.held) {
-            let (page, order) = self.window.extent(it.id);
+            let place = self.window.place(it.id);
+            let (page, order) = (place.page, place.order);
             assert_eq!(it.page.align_down(order), page);
             self.server.check(it.id, order, it.file, page, it.write);
         }
@@ -372,7 +389,7 @@ proptest! {
             world.settle();
         }
         for file in 0..files {
-            prop_assert!(world.window.forget(&world.files[file].clone()));
+            prop_assert!(forget_all(&mut world.window, &world.files[file].clone()));
         }
         prop_assert_eq!(world.window.mapped(), 0);
     }
@@ -441,4 +458,55 @@ fn orders() {
     assert_eq!(order_holding(3), 2);
     assert_eq!(order_holding(BLOCK), TOP_ORDER);
     assert_eq!(order_holding(u64::MAX), TOP_ORDER);
+}
+
+/// A file with all of a large window does not keep the lock until it has lost all of that.
+#[test]
+fn a_file_goes_bit_by_bit() {
+    const BLOCKS: u32 = 300;
+    let world = Instant::new(BLOCKS.into());
+    let file = TestFile::new(1);
+    let pages = u64::from(BLOCKS) * BLOCK;
+    for block in 0..BLOCKS.into() {
+        world.touch(&file, block * BLOCK, pages, false);
+    }
+    let mapped = || world.update(|window| window.mapped());
+    assert_eq!(mapped(), BLOCKS);
+    let mut before = BLOCKS;
+    while world.update(|window| window.forget(&file)) == Forgot::Some {
+        let left = mapped();
+        assert!((1..=100).contains(&(before - left)), "{before} {left}");
+        before = left;
+    }
+    assert!((1..=100).contains(&before), "{before}");
+    assert_eq!(mapped(), 0);
+    assert!(world.update(|window| window.check()));
+}
+
+/// Who hears that somebody looks at the file has changed nothing: he waits, and would tell nobody.
+#[test]
+fn a_file_that_is_looked_at_stays_as_it_is() {
+    let world = Instant::new(8);
+    let file = TestFile::new(1);
+    for block in 0..8 {
+        world.touch(&file, block * BLOCK, 8 * BLOCK, false);
+    }
+    // Some range, which is neither the file's first nor its last.
+    let victim = world.update(|window| window.fail(RangeId(4 * BLOCK_PAGES)));
+    let mut some = 0;
+    let (changes, mapped) = loop {
+        let before = world.update(|window| (window.changes(), window.mapped()));
+        match world.update(|window| window.forget(&file)) {
+            Forgot::Busy => break before,
+            Forgot::Some => some += 1,
+            Forgot::All => panic!("somebody looks at it"),
+        }
+    };
+    assert!(some > 0 && mapped < 8, "{some} {mapped}");
+    assert_eq!(world.update(|window| window.changes()), changes);
+    assert_eq!(world.update(|window| window.mapped()), mapped);
+    let area = world.update(|window| window.unpin(victim.unwrap().id));
+    assert!(reclaim(&world, area.unwrap()));
+    assert!(forget_all(&mut world.window.borrow_mut(), &file));
+    assert!(world.update(|window| window.check()));
 }

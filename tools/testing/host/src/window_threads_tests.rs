@@ -19,6 +19,7 @@ use crate::{
         Window, //
     },
     window_world::{
+        forget_all,
         Server,
         TestFile, //
     },
@@ -195,7 +196,8 @@ fn run(blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
                     };
                     match acquire(&*threads, file, want) {
                         Ok(id) => {
-                            let (page, order) = threads.update(|window| window.extent(id));
+                            let place = threads.update(|window| window.place(id));
+                            let (page, order) = (place.page, place.order);
                             let server = threads.server.lock().unwrap();
                             server.check(id, order, file.id(), page, want.write);
                             drop(server);
@@ -219,7 +221,7 @@ fn run(blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
     threads.jobs.lock().unwrap().take();
     server.join().unwrap();
     for file in &files {
-        assert!(threads.update(|window| window.forget(file)));
+        assert!(threads.update(|window| forget_all(window, file)));
     }
     let window = threads.window.lock().unwrap();
     assert!(window.check());

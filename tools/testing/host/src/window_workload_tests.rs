@@ -5,7 +5,11 @@
 use crate::{
     window::{
         acquire::Platform,
-        units::BLOCK_PAGES, //
+        units::{
+            FilePage,
+            BLOCK_PAGES, //
+        },
+        Window, //
     },
     window_instant::Instant,
     window_world::TestFile,
@@ -214,27 +218,98 @@ fn a_window_is_not_cut_into_more_pieces_than_a_vmm_has_slots() {
     }
 }
 
-/// A file that was used here and there, and is then read through, is mapped in blocks again.
+/// A file of `times` windows that is used here and there, and then from front to back.
+struct Turn {
+    world: Instant,
+    file: TestFile,
+    pages: u64,
+    state: u64,
+}
+
+impl Turn {
+    fn new(times: u64) -> Self {
+        let world = Instant::new(WINDOW);
+        assert!(world.update(|window| window.set_alignment(PIECES)));
+        Self {
+            world,
+            file: TestFile::new(1),
+            pages: times * WINDOW * BLOCK,
+            state: 88172645463325252,
+        }
+    }
+
+    fn has(&self, page: u64) -> bool {
+        let has = |window: &mut Window<_>| window.has(&self.file, FilePage(page));
+        self.world.update(has)
+    }
+
+    fn here_and_there(&mut self) {
+        for _ in 0..1500 {
+            let page = random(&mut self.state) % self.pages;
+            self.world.load(&self.file, page, self.pages, false);
+        }
+        let fine = self.world.update(|window| window.mapped());
+        assert!(u64::from(fine) > WINDOW, "{fine}");
+    }
+
+    /// How many requests to the server that takes, and how many page faults.
+    fn from_front_to_back(&self) -> (u64, u64) {
+        let before = (self.world.requests(), self.world.faults.get());
+        for page in 0..self.pages {
+            self.world.load(&self.file, page, self.pages, false);
+        }
+        assert!(self.world.update(|window| window.check()));
+        (
+            self.world.requests() - before.0,
+            self.world.faults.get() - before.1,
+        )
+    }
+}
+
+/// A file that was used here and there, and is then read through, is mapped in blocks again: the
+/// pieces that there are of a block do not make it one of pieces.
 #[test]
 fn pieces_become_blocks_again() {
-    let world = Instant::new(WINDOW);
-    let file = TestFile::new(1);
-    let pages = 8 * WINDOW * BLOCK;
-    let mut state = 88172645463325252;
-    for _ in 0..400 {
-        world.touch(&file, random(&mut state) % pages, pages, false);
+    for times in [2, 4] {
+        let mut turn = Turn::new(times);
+        let blocks = times * WINDOW;
+        for _ in 0..4 {
+            turn.here_and_there();
+            // C has two for a block: it maps that, and removes another.
+            let (asked, faults) = turn.from_front_to_back();
+            assert!(asked <= blocks * 5 / 2, "{times}: {asked}");
+            assert!(faults < 2 * BLOCK, "{times}: {faults}");
+            turn.from_front_to_back();
+            let (asked, faults) = turn.from_front_to_back();
+            assert!(asked <= blocks + 2, "{times}: {asked}");
+            assert!(faults <= blocks, "{times}: {faults}");
+        }
+        assert!(turn.world.update(|window| window.mapped()) <= 2 * WINDOW as u32);
     }
-    let fine = world.update(|window| window.mapped());
-    assert!(u64::from(fine) > WINDOW, "{fine}");
-    let before = world.setups();
-    for page in 0..pages {
-        world.touch(&file, page, pages, false);
+}
+
+/// A piece that somebody has references to stays, and costs nobody more than a try: its block is
+/// mapped in pieces.
+#[test]
+fn a_piece_with_references_stays() {
+    let mut turn = Turn::new(2);
+    turn.here_and_there();
+    turn.from_front_to_back();
+    turn.here_and_there();
+    let all = (0..turn.pages / 64).map(|piece| piece * 64);
+    let pieces: Vec<u64> = all.filter(|page| turn.has(*page)).collect();
+    let kept = pieces[pieces.len() / 2];
+    turn.world.referenced.borrow_mut().insert((1, kept));
+    for _ in 0..3 {
+        turn.from_front_to_back();
+        assert!(turn.has(kept));
     }
-    // Two blocks in pieces, and what is left of others in the way.
-    let asked = world.setups() - before;
-    assert!(asked < pages / BLOCK + 64, "{asked}");
-    assert!(world.update(|window| window.mapped()) <= 2 * WINDOW as u32);
-    assert!(world.update(|window| window.check()));
+    assert!(turn.world.update(|window| window.counters.busy) > 0);
+    turn.world.referenced.borrow_mut().clear();
+    turn.from_front_to_back();
+    turn.from_front_to_back();
+    let (asked, faults) = turn.from_front_to_back();
+    assert!(asked <= 18 && faults <= 16, "{asked} {faults}");
 }
 
 /// What a file was used for before does not matter: reads here and there go past the window also

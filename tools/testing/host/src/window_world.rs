@@ -4,6 +4,7 @@
 
 use crate::window::{
     ahead::Run,
+    evict::Forgot,
     table::List,
     units::{
         order_bytes,
@@ -12,7 +13,8 @@ use crate::window::{
         PAGE_SHIFT, //
     },
     File,
-    Setup, //
+    Setup,
+    Window, //
 };
 use std::sync::{
     Arc,
@@ -58,6 +60,17 @@ impl File for TestFile {
 
     fn set_run(&self, run: Run) {
         self.0 .1.lock().unwrap().run = run;
+    }
+}
+
+/// Takes all that a file has, which nobody uses; false when somebody looks at it.
+pub(crate) fn forget_all(window: &mut Window<TestFile>, file: &TestFile) -> bool {
+    loop {
+        match window.forget(file) {
+            Forgot::All => return true,
+            Forgot::Some => {}
+            Forgot::Busy => return false,
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use crate::{
         Window, //
     },
     window_world::{
+        forget_all,
         Server,
         TestFile, //
     },
@@ -204,7 +205,7 @@ impl World<'_> {
         assert!(passed.is_none_or(|end| page < end && end.0 <= page.0 + u64::from(BLOCK_PAGES)));
         // As a fault does.
         let held = self.window.borrow_mut().try_hold(file, page, write);
-        let result = held.map_or_else(|| acquire(self, file, want), Ok);
+        let result = held.map_or_else(|| acquire(self, file, want), |held| Ok(held.id));
         self.tasks.set(self.tasks.get() - 1);
         match result {
             Ok(id) => {
@@ -226,7 +227,8 @@ impl World<'_> {
 
     /// Whoever uses a range has there what he wants.
     fn check_use(&self, it: &Use) {
-        let (first, order) = self.window.borrow().extent(it.id);
+        let place = self.window.borrow().place(it.id);
+        let (first, order) = (place.page, place.order);
         assert_eq!(it.page.align_down(order), first);
         self.server
             .borrow()
@@ -243,7 +245,7 @@ impl World<'_> {
     /// An inode is evicted, which nobody uses.
     fn forget(&self, file: &TestFile) {
         if !self.uses.borrow().iter().any(|it| it.file == file.id()) {
-            assert!(self.window.borrow_mut().forget(file));
+            assert!(forget_all(&mut self.window.borrow_mut(), file));
         }
     }
 
