@@ -7,7 +7,8 @@
 //! A fault gets the range that it needs before it takes the locks that keep the file as it is, so
 //! that nothing inside of them waits for a range. C finds no range when it holds them all, gives
 //! up, waits and starts anew; for a 2 MiB fault it does not even see that, and maps small pages
-//! that never become large again.
+//! that never become large again. Here they do, as soon as the file has the whole block in one range
+//! and nothing of it is mapped: a file that was used here and there is mapped in pieces before.
 
 use super::{
     file::FileRef,
@@ -109,6 +110,31 @@ unsafe fn map(
     }
 }
 
+/// Maps all of a block for a fault for a small page in it, with its range held, if nothing of the block
+/// is mapped there; [`None`] when it is to be a small page, or when the range is not good any more.
+///
+/// # Safety
+///
+/// As for [`map`].
+unsafe fn map_block(
+    vmf: *mut bindings::vm_fault,
+    inode: *mut bindings::inode,
+    write: bool,
+) -> Option<Fault> {
+    // SAFETY: The function's contract; this is before anything is mapped.
+    unsafe {
+        let at = (*vmf).__bindgen_anon_1.address / PAGE_SIZE;
+        // What `fs/dax.c` would find out too, but after the table is gone.
+        // CAST: Half a thousand.
+        let aligned = (at ^ (*vmf).__bindgen_anon_1.pgoff) % BLOCK_PAGES as usize == 0;
+        if !aligned || !bindings::vmf_free_empty_page_table(vmf) {
+            return None;
+        }
+        // Another fault may have been first: by small pages, or in another mapping of the file.
+        map(vmf, inode, TOP_ORDER.into(), write).filter(|fault| fault & !FALLBACK != 0)
+    }
+}
+
 /// # Safety
 ///
 /// The memory manager calls this for a mapping that [`fuse_dax_mmap`] made.
@@ -131,15 +157,14 @@ unsafe fn handle(vmf: *mut bindings::vm_fault, order: c_uint, write: bool) -> Fa
     let for_write = flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0;
 
     let huge = order == c_uint::from(TOP_ORDER);
-    if order != 0 {
-        // What `fs/dax.c` would find out too, but after a range was mapped for it.
-        let end = page
-            .align_down(TOP_ORDER)
-            .0
-            .saturating_add(BLOCK_PAGES.into());
-        if !huge || end > file_pages || (for_write && !shared) {
-            return FALLBACK;
-        }
+    // What `fs/dax.c` would find out too, but after a range was mapped for it.
+    let end = page
+        .align_down(TOP_ORDER)
+        .0
+        .saturating_add(BLOCK_PAGES.into());
+    let may_be_huge = end <= file_pages && (shared || !for_write);
+    if order != 0 && !(huge && may_be_huge) {
+        return FALLBACK;
     }
     if page.0 >= file_pages {
         return SIGBUS;
@@ -158,12 +183,20 @@ unsafe fn handle(vmf: *mut bindings::vm_fault, order: c_uint, write: bool) -> Fa
         };
         let conn = file.conn();
         // A huge page has to be in one range.
-        if huge && conn.update(|window| window.place(id)).order != TOP_ORDER {
+        let whole = conn.update(|window| window.place(id)).order == TOP_ORDER;
+        if huge && !whole {
             conn.release(id);
             return FALLBACK;
         }
         // SAFETY: The function's contract.
-        let fault = unsafe { map(vmf, inode, order, write) };
+        let fault = unsafe {
+            let block = if whole && may_be_huge && !huge {
+                map_block(vmf, inode, write)
+            } else {
+                None
+            };
+            block.or_else(|| map(vmf, inode, order, write))
+        };
         conn.release(id);
         if let Some(fault) = fault {
             return fault;

@@ -21,6 +21,9 @@
  *                                fail: "N of M accesses failed", then "same")
  *   window peak FILE...          map and load a byte of all of them, and keep them: "mapped N";
  *                                ends with its standard input
+ *   window turns FILE TOUCHES SEED
+ *                                load at that many random pages of what `poison fill` wrote,
+ *                                then of each page in order: the page faults of the latter
  *   window read FILE OFFSET LEN  pread: the number of bytes
  *
  * What fails says the error's name: "ENOSPC".  A signal says "SIGBUS".
@@ -35,6 +38,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -305,6 +309,33 @@ static int visit(const char *path, uint64_t touches, uint64_t seed, uint64_t tas
 	return 0;
 }
 
+static int turns(const char *path, uint64_t touches, uint64_t seed)
+{
+	uint64_t state = 0x2545f4914f6cdd1dULL, pages, i;
+	int fd = open(path, O_RDONLY);
+	struct rusage before, after;
+	uint64_t *map;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return say_error();
+	pages = st.st_size / PAGE;
+	map = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return say_error();
+	for (i = 0; i < touches + pages; i++) {
+		uint64_t page = i < touches ? random_of(&state) % pages : i - touches;
+
+		if (i == touches)
+			getrusage(RUSAGE_SELF, &before);
+		if (access_word(fd, map, page * (PAGE / 8) + page % (PAGE / 8), seed, 0) != RIGHT)
+			return 1;
+	}
+	getrusage(RUSAGE_SELF, &after);
+	printf("%ld\n", after.ru_minflt - before.ru_minflt + after.ru_majflt - before.ru_majflt);
+	return 0;
+}
+
 static int crowd(char **argv)
 {
 	uint64_t tasks = strtoull(argv[3], NULL, 0), touches = strtoull(argv[4], NULL, 0);
@@ -339,6 +370,8 @@ int main(int argc, char **argv)
 		return touch(argv[2], strtoull(argv[3], NULL, 0), 1);
 	if (argc == 7 && !strcmp(deed, "crowd"))
 		return crowd(argv);
+	if (argc == 5 && !strcmp(deed, "turns"))
+		return turns(argv[2], strtoull(argv[3], NULL, 0), strtoull(argv[4], NULL, 0));
 	if (argc >= 3 && !strcmp(deed, "peak"))
 		return peak(argv + 2, argc - 2);
 	if (argc == 5 && !strcmp(deed, "read")) {

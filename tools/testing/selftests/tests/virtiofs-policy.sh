@@ -50,5 +50,15 @@ check "read, then written: one request and its upgrade ($asked)" test "$asked" -
 virtiofs zero >/dev/null
 mapped fill "$here/hot" 0 $((2 * MIB)) 4
 equal "again, and through a mapping: none" 0 "$(virtiofs count SETUPMAPPING)"
+
+# Used here and there, then in order, in one mapping: large pages come where small ones were.  (C:
+# a fault that finds no free range is one for a small page for good.)  A quarter of the pages is far
+# more than what goes by until the file is mapped in blocks again.
+PAGES=8192
+poison fill "$there/turns" 0 $PAGES 5
+again always
+faults=$(bounded 200 window turns "$here/turns" 3000 5)
+echo "# at random, then in order: $faults faults for $PAGES pages"
+defect check "at random, then in order: by large pages ($faults faults)" test "$faults" -le $((PAGES / 4))
 umount "$mnt"
 finish
