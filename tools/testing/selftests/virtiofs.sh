@@ -36,6 +36,14 @@ sum_by() {
 	window cat "$1" "$2" | sha256sum | cut -d' ' -f1
 }
 
+# differs HOW NAME: the guest's file, read that way, has not what the host's has; what it is goes
+# to stderr.  One after the other, never by a pipe: while the daemon maps a file that is shorter than the
+# mapping the file is longer on the host, and who opens it there just then finds that length.
+differs() {
+	bounded 60 window cat "$1" "$here/$2" >/tmp/guests || echo "# window cat $1 $2 ended with $?" >&2
+	! cmp /tmp/guests "$there/$2" >&2
+}
+
 # noise FILE BYTES: a file of that size whose every page is another.
 noise() {
 	head -c "$2" /dev/urandom >"$1"

@@ -82,7 +82,7 @@ for ((seed = 1; seed <= ${rounds:-4}; seed++)); do
 		bounded 30 "$here/program" 2>/dev/null
 		[ $? != 137 ] || result 1 "seed $seed: a program comes to an end"
 	done
-	bounded 60 bash -c change_files >/dev/null 2>&1
+	bounded 200 bash -c change_files >/dev/null 2>&1
 	check "seed $seed: files change, and that comes to an end" test $? -lt 128
 	faults=$(virtiofs count faults)
 	echo "# seed $seed: $faults faults, $(virtiofs count SETUPMAPPING) SETUPMAPPING, $(virtiofs count REMOVEMAPPING) REMOVEMAPPING"

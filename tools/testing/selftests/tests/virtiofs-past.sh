@@ -40,12 +40,15 @@ elsewhere() {
 others() {
 	local i
 	for ((i = $2; i <= $3; i++)); do
-		bounded 30 window cat "$1" "$here/$i" | cmp -s - "$there/$i" || echo "$i by $1"
+		differs "$1" "$i" && echo "$i by $1"
 	done
 }
 
 fill 1
-equal "with room for them files are mapped" "$RANGES" "$(virtiofs count SETUPMAPPING)"
+# C has a worker that takes ranges back while they are read: it may ask for one more than once.
+asked=$(virtiofs count SETUPMAPPING)
+check "with room for them files are mapped ($asked)" test "$asked" -ge "$RANGES"
+[ "$kernel" != rust ] || equal "each once" "$RANGES" "$asked"
 virtiofs zero >/dev/null
 equal "read once: the data" "" "$(others read 21 60)"
 asked=$(virtiofs count SETUPMAPPING)
@@ -60,8 +63,12 @@ for _ in {1..6}; do
 	others read 30 30
 done >/tmp/others
 equal "read again and again: the data" "" "$(cat /tmp/others)"
-equal "read again and again: it is mapped" 1 "$(virtiofs count SETUPMAPPING)"
-[ "$kernel" != rust ] || equal "read again and again: after two READs" 2 "$(virtiofs count READ)"
+asked=$(virtiofs count SETUPMAPPING)
+check "read again and again: it is mapped" test "$asked" -ge 1
+if [ "$kernel" = rust ]; then
+	equal "read again and again: once" 1 "$asked"
+	equal "read again and again: after two READs" 2 "$(virtiofs count READ)"
+fi
 
 # Whoever wrote it.
 holder "$here/50"
