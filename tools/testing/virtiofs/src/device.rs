@@ -33,6 +33,7 @@ use vmm_sys_util::epoll::EventSet;
 
 use crate::server::Answer;
 use crate::server::FileServer;
+use crate::settled::Settled;
 use crate::window::Backing;
 use crate::window::Vmm;
 use crate::window::Window;
@@ -49,7 +50,10 @@ const CONFIG: usize = TAG + 4;
 const SHMID_CACHE: u8 = 0;
 
 /// QEMU, at the other end of the channel for the daemon's own requests.
-struct Channel(Backend);
+struct Channel {
+    backend: Backend,
+    settled: Arc<Settled>,
+}
 
 impl Vmm for Channel {
     fn map(&mut self, moffset: u64, len: u64, foffset: u64, backing: &Backing) -> io::Result<()> {
@@ -66,7 +70,8 @@ impl Vmm for Channel {
             len,
             flags,
         };
-        self.0.shmem_map(&request, &backing.file).map(drop)
+        self.settled
+            .after(|| self.backend.shmem_map(&request, &backing.file).map(drop))
     }
 
     fn unmap(&mut self, moffset: u64, len: u64) -> io::Result<()> {
@@ -76,7 +81,8 @@ impl Vmm for Channel {
             len,
             ..Default::default()
         };
-        self.0.shmem_unmap(&request).map(drop)
+        self.settled
+            .after(|| self.backend.shmem_unmap(&request).map(drop))
     }
 }
 
@@ -86,6 +92,7 @@ pub struct Device {
     window: Arc<Mutex<Window>>,
     window_size: u64,
     memory: Mutex<Option<Memory>>,
+    settled: Arc<Settled>,
     event_idx: AtomicBool,
     config: Vec<u8>,
     /// Ends the daemon, as a fault wants it.
@@ -109,6 +116,7 @@ impl Device {
             window,
             window_size,
             memory: Mutex::new(None),
+            settled: Arc::default(),
             event_idx: AtomicBool::new(false),
             config,
             end,
@@ -300,13 +308,17 @@ impl VhostUserBackend for Device {
 
     fn update_memory(&self, memory: Memory) -> io::Result<()> {
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
+        self.settled.told();
         Ok(())
     }
 
     fn set_backend_req_fd(&self, backend: Backend) {
         log::info!("the VMM takes mappings");
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        window.connect(Box::new(Channel(backend)));
+        window.connect(Box::new(Channel {
+            backend,
+            settled: self.settled.clone(),
+        }));
     }
 
     fn handle_event(

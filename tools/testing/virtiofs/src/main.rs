@@ -15,6 +15,7 @@ mod ops;
 mod reply;
 mod request;
 mod server;
+mod settled;
 mod stats;
 mod window;
 
