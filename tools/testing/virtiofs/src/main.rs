@@ -77,6 +77,9 @@ struct Options {
     /// Seconds after which the guest gives up a request, and the connection (without it: never)
     #[arg(long)]
     request_timeout: Option<u16>,
+    /// Directories of that name are file systems of their own to the guest, which mounts them
+    #[arg(long)]
+    submount: Option<String>,
     /// No more mappings at once: QEMU aborts at about 510
     #[arg(long, default_value = "480")]
     max_maps: usize,
@@ -208,6 +211,7 @@ fn run(options: Options) -> Result<(), Failure> {
         dax_min: Some(options.dax_min),
         request_timeout: options.request_timeout,
         keep_cache: options.cache == "always",
+        submount: options.submount,
     };
     let server = FileServer::new(
         &options.dir,

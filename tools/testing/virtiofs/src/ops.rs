@@ -59,6 +59,7 @@ const OPS: &[(u32, &str)] = &[
 /// One more than the largest known number.
 pub const COUNT: usize = 64;
 
+pub const LOOKUP: u32 = 1;
 pub const GETATTR: u32 = 3;
 pub const SETATTR: u32 = 4;
 pub const OPEN: u32 = 14;

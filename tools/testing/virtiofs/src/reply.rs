@@ -5,6 +5,7 @@
 
 use crate::fault::Kind;
 use crate::ops;
+use crate::request;
 
 /// `struct fuse_out_header`: length, error, unique.
 pub const HEADER: usize = 16;
@@ -24,6 +25,8 @@ const REQUEST_TIMEOUT: usize = HEADER + 40;
 
 const FUSE_ASYNC_READ: u32 = 1 << 0;
 const FUSE_BIG_WRITES: u32 = 1 << 5;
+const FUSE_DO_READDIRPLUS: u32 = 1 << 13;
+const FUSE_READDIRPLUS_AUTO: u32 = 1 << 14;
 const FUSE_PARALLEL_DIROPS: u32 = 1 << 18;
 const FUSE_MAX_PAGES: u32 = 1 << 22;
 const FUSE_MAP_ALIGNMENT: u32 = 1 << 26;
@@ -37,8 +40,13 @@ const ATTR_MODE: usize = HEADER + 16 + 60;
 const ATTR_FLAGS: usize = HEADER + 16 + 84;
 const FUSE_ATTR_DAX: u32 = 1 << 1;
 
+/// `struct fuse_entry_out`: the attributes begin 40 bytes after the header.
+const ENTRY_MODE: usize = HEADER + 40 + 60;
+const ENTRY_FLAGS: usize = HEADER + 40 + 84;
+const FUSE_ATTR_SUBMOUNT: u32 = 1 << 0;
+
 /// What the daemon says beside fuse-backend-rs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Manners {
     /// log2 of the alignment of mappings, if it is told.
     pub map_alignment: Option<u16>,
@@ -48,6 +56,8 @@ pub struct Manners {
     pub request_timeout: Option<u16>,
     /// Who opens a file may keep what he knows of it.
     pub keep_cache: bool,
+    /// A directory of that name is a file system of its own to the guest, which mounts it.
+    pub submount: Option<String>,
 }
 
 fn get<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -83,6 +93,7 @@ impl Manners {
         match op {
             ops::INIT => self.init(request, reply),
             ops::GETATTR | ops::SETATTR => self.attr(reply),
+            ops::LOOKUP => self.entry(request, reply),
             _ => {}
         }
     }
@@ -111,6 +122,10 @@ impl Manners {
             flags |= FUSE_MAP_ALIGNMENT;
             put(reply, MAP_ALIGNMENT, log2.to_le_bytes());
         }
+        if self.submount.is_some() {
+            // The entries that come with a directory's names would have to say it too.
+            flags &= !(FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO);
+        }
         put(reply, FLAGS, flags.to_le_bytes());
         let asked2 = get(request, IN_FLAGS2).map_or(0, u32::from_le_bytes);
         if let Some(seconds) = self
@@ -120,6 +135,27 @@ impl Manners {
             let flags2 = get(reply, FLAGS2).map_or(0, u32::from_le_bytes);
             put(reply, FLAGS2, (flags2 | FUSE_REQUEST_TIMEOUT).to_le_bytes());
             put(reply, REQUEST_TIMEOUT, seconds.to_le_bytes());
+        }
+    }
+
+    /// A request to look up is its header and a name that a zero ends.
+    fn entry(&self, request: &[u8], reply: &mut [u8]) {
+        let (Some(submount), Some(name)) = (&self.submount, request.get(request::HEADER..)) else {
+            return;
+        };
+        let (Some(mode), Some(flags)) = (
+            get(reply, ENTRY_MODE).map(u32::from_le_bytes),
+            get(reply, ENTRY_FLAGS).map(u32::from_le_bytes),
+        ) else {
+            return;
+        };
+        let directory = mode & libc::S_IFMT == libc::S_IFDIR;
+        if directory && name.strip_suffix(b"\0") == Some(submount.as_bytes()) {
+            put(
+                reply,
+                ENTRY_FLAGS,
+                (flags | FUSE_ATTR_SUBMOUNT).to_le_bytes(),
+            );
         }
     }
 
@@ -194,7 +230,7 @@ mod tests {
         u32::from_le_bytes(get(bytes, at).unwrap())
     }
 
-    fn init(manners: Manners, asked: u32) -> Vec<u8> {
+    fn init(manners: &Manners, asked: u32) -> Vec<u8> {
         let mut request = vec![0; 40 + 64];
         put(&mut request, IN_FLAGS, asked.to_le_bytes());
         put(&mut request, IN_FLAGS2, FUSE_REQUEST_TIMEOUT.to_le_bytes());
@@ -211,26 +247,30 @@ mod tests {
             dax_min: None,
             request_timeout: Some(20),
             keep_cache: false,
+            submount: None,
         };
-        let reply = init(manners, FUSE_INIT_EXT | FUSE_MAP_ALIGNMENT | FUSE_MAX_PAGES);
+        let reply = init(
+            &manners,
+            FUSE_INIT_EXT | FUSE_MAP_ALIGNMENT | FUSE_MAX_PAGES,
+        );
         assert_eq!(
             word(&reply, FLAGS),
             FUSE_INIT_EXT | FUSE_MAP_ALIGNMENT | FUSE_MAX_PAGES
         );
         assert_eq!(word(&reply, MAX_PAGES), (12 << 16) | 256);
         assert_eq!(word(&reply, MAX_WRITE), 1 << 20);
-        assert_eq!(word(&init(manners, 0), FLAGS), 0);
-        assert_eq!(word(&init(manners, 0), MAX_PAGES), 0);
+        assert_eq!(word(&init(&manners, 0), FLAGS), 0);
+        assert_eq!(word(&init(&manners, 0), MAX_PAGES), 0);
         assert_eq!(word(&reply, FLAGS2), FUSE_REQUEST_TIMEOUT);
         assert_eq!(word(&reply, REQUEST_TIMEOUT), 20);
-        let silent = init(Manners::default(), FUSE_MAP_ALIGNMENT);
+        let silent = init(&Manners::default(), FUSE_MAP_ALIGNMENT);
         assert_eq!(word(&silent, FLAGS), 0);
         assert_eq!(word(&silent, FLAGS2), 0);
     }
 
     #[test]
     fn an_alignment_is_put_in() {
-        let mut reply = init(Manners::default(), 0);
+        let mut reply = init(&Manners::default(), 0);
         damage(Kind::Alignment(23), &mut reply);
         assert_eq!(word(&reply, FLAGS), FUSE_MAP_ALIGNMENT);
         assert_eq!(word(&reply, MAX_PAGES), 23 << 16);
@@ -243,6 +283,7 @@ mod tests {
             dax_min: Some(100),
             request_timeout: None,
             keep_cache: false,
+            submount: None,
         };
         for (size, mode, dax) in [
             (100, libc::S_IFREG, true),
@@ -260,6 +301,44 @@ mod tests {
                 "{size} {mode:o}"
             );
         }
+    }
+
+    #[test]
+    fn a_directory_of_that_name_is_a_submount() {
+        let manners = Manners {
+            submount: Some("sub".to_owned()),
+            ..Manners::default()
+        };
+        for (name, mode, submount) in [
+            (&b"sub\0"[..], libc::S_IFDIR, true),
+            (b"sub\0", libc::S_IFREG, false),
+            (b"subs\0", libc::S_IFDIR, false),
+            (b"sub", libc::S_IFDIR, false),
+            (b"", libc::S_IFDIR, false),
+        ] {
+            let mut request = vec![0; request::HEADER];
+            request.extend(name);
+            let mut reply = failure(7, 0);
+            reply.resize(HEADER + 40 + 88, 0);
+            put(&mut reply, ENTRY_MODE, (mode | 0o755).to_le_bytes());
+            manners.complete(ops::LOOKUP, &request, &mut reply);
+            assert_eq!(
+                word(&reply, ENTRY_FLAGS) & FUSE_ATTR_SUBMOUNT != 0,
+                submount,
+                "{name:?} {mode:o}"
+            );
+        }
+        let mut request = vec![0; 40 + 64];
+        put(&mut request, IN_FLAGS, FUSE_DO_READDIRPLUS.to_le_bytes());
+        let mut reply = failure(7, 0);
+        reply.resize(HEADER + 64, 0);
+        put(
+            &mut reply,
+            FLAGS,
+            (FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO).to_le_bytes(),
+        );
+        manners.complete(ops::INIT, &request, &mut reply);
+        assert_eq!(word(&reply, FLAGS), 0);
     }
 
     #[test]
@@ -296,8 +375,9 @@ mod tests {
             dax_min: Some(0),
             request_timeout: None,
             keep_cache: false,
+            submount: None,
         };
-        for op in [ops::INIT, ops::GETATTR] {
+        for op in [ops::INIT, ops::GETATTR, ops::LOOKUP] {
             for len in 0..40 {
                 let mut reply = vec![0; len];
                 manners.complete(op, &[], &mut reply);

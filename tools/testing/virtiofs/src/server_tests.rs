@@ -29,6 +29,7 @@ impl Bed {
             dax_min: Some(0),
             request_timeout: None,
             keep_cache: false,
+            submount: None,
         };
         let server = FileServer::new(
             dir.path(),
