@@ -25,6 +25,9 @@ DEFINE_IDA(dax_minor_ida);
 /* The functions are Rust's; only C can put their names into the export table. */
 EXPORT_SYMBOL_GPL(alloc_dax);
 EXPORT_SYMBOL_GPL(dax_alive);
+/* By way of the kernel crate modules copy, too. */
+EXPORT_SYMBOL_GPL(dax_copy_from_iter);
+EXPORT_SYMBOL_GPL(dax_copy_to_iter);
 EXPORT_SYMBOL_GPL(dax_dev_get);
 EXPORT_SYMBOL_GPL(dax_dev_read_lock);
 EXPORT_SYMBOL_GPL(dax_dev_read_unlock);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The KUnit suites: those in the kernel image ran at boot, those in the module run when it is
+# The KUnit suites: those in the kernel image ran at boot, those in modules run when they are
 # loaded.  The C kernel has the former too: the abstractions must agree with what C does.
 #
 # expect: rust pass, c pass
@@ -18,7 +18,7 @@ suites() {
 mapfile -t wanted < <(suites "$RDAX_TOP/rust/kernel")
 if [ "$kernel" = rust ]; then
 	mapfile -t -O "${#wanted[@]}" wanted < <(suites "$RDAX_TOP/drivers" "$RDAX_TOP/fs")
-	modprobe nd_pmem || bail "modprobe nd_pmem"
+	modprobe -a nd_pmem fuse || bail "modprobe -a nd_pmem fuse"
 fi
 
 # What the kernel said, and what each line of it means: "case SUITE ok|not|skip NAME" for each
