@@ -110,4 +110,5 @@ ssize_t rdax_fuse_direct_write(struct kiocb *iocb, struct iov_iter *from)
 
 /* The functions are Rust's; only C can put their names into the export table. */
 EXPORT_SYMBOL_GPL(fuse_dax_cancel_work);
+EXPORT_SYMBOL_GPL(fuse_dax_remove_window);
 EXPORT_SYMBOL_GPL(fuse_dax_setup_window);

@@ -77,5 +77,6 @@ void fuse_dax_dontcache(struct inode *inode, unsigned int flags);
 bool fuse_dax_check_alignment(struct fuse_conn *fc, unsigned int map_alignment);
 void fuse_dax_cancel_work(struct fuse_conn *fc);
 int fuse_dax_setup_window(struct virtio_device *vdev, struct dax_device **dax_dev);
+void fuse_dax_remove_window(struct dax_device *dax_dev);
 
 #endif

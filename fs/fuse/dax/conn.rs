@@ -271,22 +271,7 @@ impl Conn {
     /// The device goes away: nobody uses its memory any more when this returns, except for those
     /// who have references to pages.
     pub(crate) fn evacuate(self: ArcBorrow<'_, Self>) {
-        self.update(|window| window.close(ENOTCONN.to_errno()));
-        // A range whose pages are referenced is tried no more than once more.
-        let mut tries = self.update(|window| window.mapped()).saturating_mul(2);
-        while tries > 0 {
-            tries -= 1;
-            match self.update(|window| window.take_any()) {
-                Some(area) => {
-                    acquire::reclaim(&self, area);
-                }
-                None if self.update(|window| window.mapped()) == 0 => break,
-                // In use, which ends soon.
-                None => {
-                    let _ = self.pause();
-                }
-            }
-        }
+        acquire::evacuate(&self, ENOTCONN.to_errno());
     }
 
     /// `pages` pages of the window, from `first` on, failed: their users are killed.
@@ -340,6 +325,10 @@ impl Platform<FileRef> for ArcBorrow<'_, Conn> {
 
     fn wait<R>(&self, f: impl FnMut(&mut Manager) -> Option<R>) -> Result<R, Killed> {
         self.sleep(true, f)
+    }
+
+    fn wait_always<R>(&self, f: impl FnMut(&mut Manager) -> Option<R>) -> R {
+        Conn::wait_always(self, f)
     }
 
     fn pause(&self) -> Result<(), Killed> {

@@ -20,7 +20,6 @@ use kernel::{
             Pfn,
             Pgoff, //
         },
-        Access,
         Mode, //
     },
     device::{
@@ -31,6 +30,7 @@ use kernel::{
     iov::IovIterSource,
     memremap::{
         self,
+        MappedPages,
         PageMap, //
     },
     new_mutex,
@@ -46,11 +46,15 @@ use kernel::{
     },
 };
 
-/// Which connection uses a device's window: at most one, since all mounts of a device share it.
+/// A window, as its device, its connection and its memory know it.
 #[pin_data]
 pub(crate) struct Slot {
+    /// Which connection uses it: at most one, since all mounts of a device share it.
     #[pin]
     conn: Mutex<Option<Arc<Conn>>>,
+    /// What makes the memory accessible, until it goes away.
+    #[pin]
+    access: Mutex<Option<Access>>,
     /// The frame of the window's first page.
     first: Pfn,
 }
@@ -64,6 +68,19 @@ impl Slot {
     pub(crate) fn disconnect(&self) {
         // Not dropped under the lock.
         let _conn = self.conn.lock().take();
+    }
+
+    /// Nobody uses the memory any more when this returns, or ever will. Sleeps.
+    fn end(&self) {
+        // First those who use it, because killing the device waits for them.
+        let conn = self.conn.lock().take();
+        if let Some(conn) = conn {
+            conn.as_arc_borrow().evacuate();
+        }
+        let access = self.access.lock().take();
+        if let Some(access) = access {
+            access.end(self.first);
+        }
     }
 }
 
@@ -96,12 +113,12 @@ unsafe impl Sync for WindowMemory {}
 impl dax::Operations for WindowMemory {
     const RECOVERY_UNIT: usize = PAGE_SIZE;
 
-    fn direct_access(&self, pgoff: Pgoff, pages: usize, _mode: Mode) -> Result<Access> {
+    fn direct_access(&self, pgoff: Pgoff, pages: usize, _mode: Mode) -> Result<dax::Access> {
         let left = self.pages.checked_sub(pgoff.0).filter(|left| *left > 0);
         let left = left.ok_or(ERANGE)?;
         // None of these wraps: the page is in the window.
         let offset = pgoff.0 << PAGE_SHIFT;
-        Ok(Access {
+        Ok(dax::Access {
             pages: pages.min(left),
             // SAFETY: The page is part of the mapping that begins there.
             kaddr: unsafe { self.kaddr.add(offset) },
@@ -137,19 +154,35 @@ impl dax::Operations for WindowMemory {
     }
 }
 
-/// What ends when the device is unbound, before its memory is unmapped.
-struct Guard {
-    slot: Arc<Slot>,
-    registration: Option<dax::Registration<WindowMemory>>,
+/// What makes a window's memory accessible.
+struct Access {
+    registration: dax::Registration<WindowMemory>,
+    mapped: MappedPages,
+    pages: usize,
 }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // First those who use it, because killing the device waits for them.
-        if let Some(conn) = self.slot.conn() {
-            conn.as_arc_borrow().evacuate();
+impl Access {
+    /// Takes the memory, which begins at `first`, from all who have it.
+    fn end(self, first: Pfn) {
+        drop(self.registration);
+        // Nobody gets memory any more. Who has references to pages, for direct I/O or in a pipe, would
+        // find them gone, and so would the file that still has entries for them.
+        let in_use = self.mapped.revoke(first, self.pages);
+        if in_use != 0 {
+            pr_err!(
+                "{} pages of the DAX window go away while they are kept for I/O\n",
+                in_use
+            );
         }
-        drop(self.registration.take());
+    }
+}
+
+/// Ends the use of a window when its device is unbound, or could not be bound.
+struct EndOnDrop(Arc<Slot>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -265,6 +298,7 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<Arc<dax::De
     let slot = Arc::pin_init(
         pin_init!(Slot {
             conn <- new_mutex!(None, "virtio_fs_window::conn"),
+            access <- new_mutex!(None, "virtio_fs_window::access"),
             // CAST: Frame numbers fit on 64-bit machines.
             first: Pfn((window.start >> PAGE_SHIFT) as usize),
         }),
@@ -273,12 +307,13 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<Arc<dax::De
     let mut pgmap = PageMap::new(FailureHandler(slot.clone()))?;
     pgmap.as_mut().set_range(window.start, last);
     let mapped = pgmap.map(dev)?;
+    // CAST: As above.
+    let pages = (window.len >> PAGE_SHIFT) as usize;
     let memory = Arc::new(
         WindowMemory {
             slot: slot.clone(),
             kaddr: mapped.addr(),
-            // CAST: As above.
-            pages: (window.len >> PAGE_SHIFT) as usize,
+            pages,
             device: SetOnce::new(),
         },
         GFP_KERNEL,
@@ -291,11 +326,12 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<Arc<dax::De
     };
     let device = registration.device().clone();
     memory.device.populate(device.clone());
-    let guard = Guard {
-        slot,
-        registration: Some(registration),
-    };
-    devres::register(dev, guard, GFP_KERNEL)?;
+    *slot.access.lock() = Some(Access {
+        registration,
+        mapped,
+        pages,
+    });
+    devres::register(dev, EndOnDrop(slot), GFP_KERNEL)?;
     dev_notice!(
         dev,
         "DAX window of {} MiB at {:#x}\n",
@@ -326,5 +362,23 @@ pub(crate) unsafe extern "C" fn fuse_dax_setup_window(
             0
         }
         Err(error) => error.to_errno(),
+    }
+}
+
+/// Takes the memory of a window from all who use it, before the device is reset.
+///
+/// From then on the server may unmap what it mapped, and what reads as zeroes and swallows stores
+/// must not be mapped in anybody. Sleeps; some seconds, if pages are kept for I/O.
+///
+/// # Safety
+///
+/// virtio-fs calls this with a device of [`fuse_dax_setup_window`] while it is being unbound, once no
+/// mount finds it any more.
+#[export]
+pub(crate) unsafe extern "C" fn fuse_dax_remove_window(dax_dev: *mut bindings::dax_device) {
+    // SAFETY: The function's contract.
+    let memory = unsafe { dax::Registration::<WindowMemory>::data_of(dax_dev) };
+    if let Some(slot) = memory.map(|memory| memory.slot.clone()) {
+        slot.end();
     }
 }

@@ -130,6 +130,14 @@ impl Platform<TestFile> for TestServer {
         f(&mut self.window.borrow_mut()).ok_or(Killed)
     }
 
+    fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> R {
+        loop {
+            if let Ok(result) = self.wait(&mut f) {
+                return result;
+            }
+        }
+    }
+
     fn pause(&self) -> Result<(), Killed> {
         self.pauses.set(self.pauses.get() + 1);
         self.busy.set(0);
@@ -347,6 +355,21 @@ mod suite {
         assert_eq!(server.touch(&file, 0, BLOCK, false), Ok(()));
         server.update(|window| window.close(-107));
         assert_eq!(server.touch(&file, 0, BLOCK, false), Err(-107));
+        Ok(())
+    }
+
+    #[test]
+    fn a_device_that_goes_leaves_no_file_its_ranges() -> Result {
+        let server = TestServer::new(3)?;
+        for number in 0..200 {
+            let file = TestFile::new(number)?;
+            assert_eq!(server.touch(&file, 0, 1, true), Ok(()));
+        }
+        assert!(server.update(|window| window.mapped()) > 0);
+        acquire::evacuate(&server, -107);
+        assert_eq!(server.update(|window| window.mapped()), 0);
+        let file = TestFile::new(200)?;
+        assert_eq!(server.touch(&file, 0, 1, false), Err(-107));
         Ok(())
     }
 

@@ -52,6 +52,9 @@ pub(crate) trait Platform<F: File> {
     /// Sleeps in between; `f` must change nothing that others wait for unless it gives a result.
     fn wait<R>(&self, f: impl FnMut(&mut Window<F>) -> Option<R>) -> Result<R, Killed>;
 
+    /// As above, whatever signals come.
+    fn wait_always<R>(&self, f: impl FnMut(&mut Window<F>) -> Option<R>) -> R;
+
     /// Sleeps for a moment.
     fn pause(&self) -> Result<(), Killed>;
 
@@ -187,6 +190,37 @@ pub(crate) fn reclaim<F: File>(platform: &impl Platform<F>, area: Area) -> bool 
         }
     }
     true
+}
+
+/// Closes the window with `error`, a negative error number, and takes all that files have of it; sleeps.
+///
+/// When this returns nobody uses a range any more, or will. What is left are ranges that somebody has
+/// references to, and those of which the server was asked something that it has not answered.
+pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
+    platform.update(|window| window.close(error));
+    // Copies, faults, and tasks that take a range for themselves, all of which began before. None of them
+    // waits for the server.
+    let mut at = RangeId(0);
+    while at != RangeId::NONE {
+        at = platform.wait_always(|window| {
+            let next = window.skip_unused(at);
+            (next != at).then_some(next)
+        });
+    }
+    // A range whose pages are referenced is tried no more than once more.
+    let mut tries = platform.update(|window| window.mapped()).saturating_mul(2);
+    while tries > 0 && platform.update(|window| window.mapped()) > 0 {
+        tries -= 1;
+        match platform.update(|window| window.take_any()) {
+            Some(area) => {
+                reclaim(platform, area);
+            }
+            // Its memory has just failed, or the server was asked to make it writable.
+            None => {
+                let _ = platform.pause();
+            }
+        }
+    }
 }
 
 /// Asks for what will probably be wanted next; waits for nothing but to be let send.

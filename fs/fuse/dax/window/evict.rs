@@ -22,7 +22,7 @@ use super::{
 /// that are in use were used last.
 const CANDIDATES: u32 = 64;
 
-/// How many ranges a file loses before others have their turn.
+/// How many ranges are dealt with before others have their turn.
 const AT_ONCE: u32 = 64;
 
 /// How far [`Window::forget`] came.
@@ -216,6 +216,22 @@ impl<F: File> Window<F> {
             }
         }
         self.changed();
+    }
+
+    /// The first range from `at` on that is in use or is just being taken from its file, or one before which
+    /// there were too many to look at under the lock; [`RangeId::NONE`] after the last.
+    pub(crate) fn skip_unused(&self, mut at: RangeId) -> RangeId {
+        for _ in 0..AT_ONCE {
+            let Some(id) = self.table.head_of(at).some() else {
+                return RangeId::NONE;
+            };
+            let record = self.table.get(id);
+            if record.users > 0 || record.state == State::Reclaiming {
+                return at;
+            }
+            at = RangeId(id.0.saturating_add(1 << record.order));
+        }
+        at
     }
 
     /// Any range that can be taken.

@@ -275,12 +275,20 @@ impl<F: File> Window<F> {
     /// What became of a range that the caller uses since [`Step::Join`] or [`Step::Start`].
     pub(crate) fn poll(&mut self, id: RangeId, write: bool) -> Poll {
         let record = self.table.get(id);
+        let pending = match record.state {
+            State::Setup => record.error == 0,
+            State::Mapped => write && !record.writable && record.upgrading,
+            _ => false,
+        };
         let poll = match record.state {
-            State::Setup if record.error == 0 => return Poll::Pending,
+            _ if pending => match self.closed {
+                // The answer is for nobody, should it come.
+                Some(error) => Poll::Failed(error),
+                None => return Poll::Pending,
+            },
             State::Setup => Poll::Failed(record.error),
             State::Mapped if record.poisoned => Poll::Again,
             State::Mapped if !write || record.writable => return Poll::Held,
-            State::Mapped if record.upgrading => return Poll::Pending,
             State::Mapped if record.error != 0 => Poll::Failed(record.error),
             _ => Poll::Again,
         };

@@ -11,6 +11,7 @@ use crate::{
     window::{
         acquire::{
             acquire,
+            evacuate,
             reclaim,
             Killed,
             Platform,
@@ -142,6 +143,14 @@ impl Platform<TestFile> for Loom {
         }
     }
 
+    fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> R {
+        loop {
+            if let Ok(result) = self.wait(&mut f) {
+                return result;
+            }
+        }
+    }
+
     fn pause(&self) -> Result<(), Killed> {
         panic!("nothing is busy");
     }
@@ -235,6 +244,29 @@ fn a_failure_takes_the_range_out() {
         // Served, or refused because there is no window any more.
         assert!(matches!(task.join().unwrap(), Ok(()) | Err(-5)));
         assert_eq!(loom.touch(&file, 0), Err(-5));
+    });
+}
+
+/// The device goes while a task uses or waits for a range: after that nobody is at its memory, and
+/// nobody waits for a server that may never answer.
+#[test]
+fn a_device_goes_when_nobody_is_at_it() {
+    check(|| {
+        let loom = Loom::new(false);
+        let (file, other) = (TestFile::new(1), TestFile::new(2));
+        let server = loom.server(1);
+        loom.touch(&file, 0).unwrap();
+        server.join().unwrap();
+        // One finds its range there, the other's would have to be asked for.
+        let tasks = [loom.touch_beside(&file, 0), loom.touch_beside(&other, 0)];
+        evacuate(&*loom, -107);
+        loom.memory.with_mut(|memory| {
+            // SAFETY: Loom says if this is not so.
+            unsafe { *memory += 1 };
+        });
+        for task in tasks {
+            assert!(matches!(task.join().unwrap(), Ok(()) | Err(-107)));
+        }
     });
 }
 

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# The device is unbound under a mount: its memory goes, so nobody may have it any more.  The kernel's C
+# leaves it mapped in processes and in files, and frees its pages while they are kept for I/O.
+#
+# expect: rust pass, c fail
+# regions: 0
+# alone: yes
+# splat: c
+# boot: --virtiofs @SCRATCH@,window=16,cache=always --share @SCRATCH@
+# timeout: 300
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../virtiofs.sh"
+
+MIB=1048576
+noise "$there/file" $((8 * MIB))
+poison fill "$there/crowd" 0 8192 3 >/dev/null
+virtiofs_mount
+driver=/sys/bus/virtio/drivers/virtiofs
+device=$(basename "$driver"/virtio*)
+check "there is a device" test -e "$driver/$device"
+
+holder "$here/file"
+equal "a store" ok "$(ask put 4096 BEFORE)"
+equal "a page is kept for I/O" ok "$(ask pin $((4 * MIB)))"
+exec 9<"$here/file"
+window crowd "$here/crowd" 20 4000 3 hostile >/tmp/crowd 2>&1 &
+crowd=$!
+sleep 2
+check "a crowd is at it" kill -0 $crowd
+
+echo "$device" >"$driver/unbind" &
+unbinder=$!
+sleep 3
+defect check "the device waits for the page that is kept" kill -0 $unbinder
+defect equal "a load from what was mapped" SIGBUS "$(ask get 4096 6)"
+# What C does from here on is anything.
+if [ "$kernel" = c ]; then finish; fi
+equal "a store to what was not mapped" SIGBUS "$(ask put $((6 * MIB)) AFTER)"
+equal "the page is let go" ok "$(ask unpin)"
+check "the device is gone" wait_for 30 ended $unbinder
+check "and not bound any more" test ! -e "$driver/$device"
+matches "a read of what is open" "*not connected*" "$(bounded 30 dd bs=64k count=1 <&9 2>&1 >/dev/null)"
+matches "nothing can be opened" "*not connected*" "$(cat "$here/crowd" 2>&1 >/dev/null)"
+check "the crowd comes to an end" wait_for 200 ended $crowd
+equal "none of it saw wrong data" same "$(grep -v ' of 4000 accesses failed' /tmp/crowd)"
+equal "all of it saw errors" 20 "$(grep -c '^[1-9][0-9]* of 4000 accesses failed' /tmp/crowd)"
+exec 9<&-
+holder_ends
+check "it is unmounted" bounded 60 umount "$mnt"
+equal "there is nothing to mount" 32 "$(bounded 30 mount -t virtiofs dax "$mnt" 2>/dev/null; echo $?)"
+equal "what was stored is there" BEFORE "$(tail -c +4097 "$there/file" | head -c 6)"
+finish
