@@ -75,4 +75,14 @@ equal "and one with libraries" 3 "$(LD_LIBRARY_PATH=$here "$here/jq" -n '1+2')"
 equal "by mappings alone" 0 "$(virtiofs count READ)"
 equal "a running program cannot be written" 1 "$("$here/busybox" sleep 20 & sleep 1; printf x 2>/dev/null | dd of="$here/busybox" conv=notrunc status=none 2>/dev/null; echo $?; kill %1)"
 umount "$mnt"
+
+# -- modules
+for round in 1 2 3; do
+	check "the modules go ($round)" modprobe -r virtiofs fuse
+	check "and are gone ($round)" test ! -e /sys/module/fuse
+	virtiofs_mount
+	equal "a mount brings them back ($round)" "$(sum "$there/large")" "$(sum_by mmap "$here/large")"
+	equal "with DAX ($round)" dax "$(mapped dax "$here/large")"
+	umount "$mnt"
+done
 finish
