@@ -130,14 +130,6 @@ impl Platform<TestFile> for TestServer {
         f(&mut self.window.borrow_mut()).ok_or(Killed)
     }
 
-    fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> R {
-        loop {
-            if let Ok(result) = self.wait(&mut f) {
-                return result;
-            }
-        }
-    }
-
     fn pause(&self) -> Result<(), Killed> {
         self.pauses.set(self.pauses.get() + 1);
         self.busy.set(0);

@@ -53,7 +53,15 @@ pub(crate) trait Platform<F: File> {
     fn wait<R>(&self, f: impl FnMut(&mut Window<F>) -> Option<R>) -> Result<R, Killed>;
 
     /// As above, whatever signals come.
-    fn wait_always<R>(&self, f: impl FnMut(&mut Window<F>) -> Option<R>) -> R;
+    ///
+    /// Where signals stay until they are taken this has to sleep in spite of them.
+    fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<F>) -> Option<R>) -> R {
+        loop {
+            if let Ok(result) = self.wait(&mut f) {
+                return result;
+            }
+        }
+    }
 
     /// Sleeps for a moment.
     fn pause(&self) -> Result<(), Killed>;

@@ -127,14 +127,6 @@ impl Platform<TestFile> for Instant {
         Ok(f(&mut self.window.borrow_mut()).expect("there is nobody to wait for"))
     }
 
-    fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> R {
-        loop {
-            if let Ok(result) = self.wait(&mut f) {
-                return result;
-            }
-        }
-    }
-
     fn pause(&self) -> Result<(), Killed> {
         panic!("nothing is busy");
     }

@@ -143,14 +143,6 @@ impl Platform<TestFile> for Loom {
         }
     }
 
-    fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> R {
-        loop {
-            if let Ok(result) = self.wait(&mut f) {
-                return result;
-            }
-        }
-    }
-
     fn pause(&self) -> Result<(), Killed> {
         panic!("nothing is busy");
     }

@@ -134,14 +134,6 @@ impl Platform<TestFile> for Threads {
         }
     }
 
-    fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> R {
-        loop {
-            if let Ok(result) = self.wait(&mut f) {
-                return result;
-            }
-        }
-    }
-
     fn pause(&self) -> Result<(), Killed> {
         thread::sleep(Duration::from_millis(1));
         if Self::killed() {

@@ -330,14 +330,6 @@ impl Platform<TestFile> for World<'_> {
         }
     }
 
-    fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> R {
-        loop {
-            if let Ok(result) = self.wait(&mut f) {
-                return result;
-            }
-        }
-    }
-
     fn pause(&self) -> Result<(), Killed> {
         if self.one_in(2) {
             return Err(Killed);
