@@ -25,7 +25,7 @@ DEFINE_IDA(dax_minor_ida);
 /* The functions are Rust's; only C can put their names into the export table. */
 EXPORT_SYMBOL_GPL(alloc_dax);
 EXPORT_SYMBOL_GPL(dax_alive);
-/* By way of the kernel crate modules copy, too. */
+/* C does not export these two: drivers in modules call them by way of the kernel crate. */
 EXPORT_SYMBOL_GPL(dax_copy_from_iter);
 EXPORT_SYMBOL_GPL(dax_copy_to_iter);
 EXPORT_SYMBOL_GPL(dax_dev_get);
