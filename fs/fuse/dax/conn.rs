@@ -55,6 +55,8 @@ struct Shared {
     window: Manager,
     /// How many tasks are in `queue`, or about to be.
     waiters: u32,
+    /// Whether [`Conn::shut_down`] was called: `work` is not queued any more.
+    over: bool,
 }
 
 /// A connection that has a window.
@@ -106,7 +108,7 @@ impl Conn {
         let window = Window::new(pages)?;
         Arc::pin_init(
             pin_init!(Self {
-                state <- new_spinlock!(Shared { window, waiters: 0 }, "fuse_conn_dax::state"),
+                state <- new_spinlock!(Shared { window, waiters: 0, over: false }, "fuse_conn_dax::state"),
                 queue <- Opaque::ffi_init(|queue| {
                     // SAFETY: `queue` is valid for writes, the name and the key are static.
                     unsafe {
@@ -234,6 +236,7 @@ impl Conn {
     /// No more requests and no more work: the connection goes away.
     pub(crate) fn shut_down(self: ArcBorrow<'_, Self>) {
         self.update(|window| window.close(ENOTCONN.to_errno()));
+        self.state.lock().over = true;
         // SAFETY: The work was initialised by `new()`; a `delayed_work` begins with its `work`.
         let pending = unsafe {
             let work = DelayedWork::raw_as_work(&raw const self.work);
@@ -245,15 +248,19 @@ impl Conn {
         }
     }
 
+    /// Has the server remove what is stale, `delay` jiffies from now.
+    fn remove_after(self: ArcBorrow<'_, Self>, delay: usize) {
+        let this: Arc<Self> = self.into();
+        let shared = self.state.lock();
+        // Inside of the lock, so that none is queued after `over` was set.
+        if shared.window.stale() > 0 && !shared.over {
+            let _ = workqueue::system_long().enqueue_delayed(this, delay);
+        }
+    }
+
     /// Has the server remove soon what is stale.
     pub(crate) fn remove_soon(self: ArcBorrow<'_, Self>) {
-        let this: Arc<Self> = self.into();
-        self.update(|window| {
-            // Inside of the lock, so that none is queued after the window was closed.
-            if window.stale() > 0 && !window.is_closed() {
-                let _ = workqueue::system_long().enqueue_delayed(this, REMOVE_DELAY_JIFFIES);
-            }
-        });
+        self.remove_after(REMOVE_DELAY_JIFFIES);
     }
 
     /// Takes all ranges of an inode that is evicted; sleeps.
@@ -272,6 +279,24 @@ impl Conn {
     /// who have references to pages.
     pub(crate) fn evacuate(self: ArcBorrow<'_, Self>) {
         acquire::evacuate(&self, ENOTCONN.to_errno());
+    }
+
+    /// Asks the server to remove all that it has mapped, after [`Conn::evacuate`] and while the device
+    /// can still be asked by; sleeps, some seconds if the server owes answers.
+    ///
+    /// What is mapped when the device is reset stays so for good: nobody remembers it then. QEMU does not
+    /// survive that the device is bound again.
+    pub(crate) fn give_back(self: ArcBorrow<'_, Self>) {
+        acquire::settle(&self);
+        // What was mapped since, and what somebody had references to.
+        self.evacuate();
+        self.remove_after(0);
+        // SAFETY: The work was initialised by `new()`; a `delayed_work` begins with its `work`. It takes no
+        // lock but the window's, which is not held.
+        unsafe {
+            let work = DelayedWork::raw_as_work(&raw const self.work);
+            bindings::flush_delayed_work(work.cast());
+        }
     }
 
     /// `pages` pages of the window, from `first` on, failed: their users are killed.

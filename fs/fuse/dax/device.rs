@@ -74,12 +74,15 @@ impl Slot {
     fn end(&self) {
         // First those who use it, because killing the device waits for them.
         let conn = self.conn.lock().take();
-        if let Some(conn) = conn {
+        if let Some(conn) = &conn {
             conn.as_arc_borrow().evacuate();
         }
         let access = self.access.lock().take();
         if let Some(access) = access {
             access.end(self.first);
+        }
+        if let Some(conn) = conn {
+            conn.as_arc_borrow().give_back();
         }
     }
 }

@@ -84,6 +84,9 @@ impl File for TestFile {
 
 /// A server that answers at once, with `error`.
 struct TestServer {
+    /// After so many pauses it answers what it was asked in between, if not at once.
+    late: Cell<u32>,
+    owed: Cell<Option<Setup>>,
     window: RefCell<Window<TestFile>>,
     error: Cell<i32>,
     setups: Cell<u32>,
@@ -96,6 +99,8 @@ impl TestServer {
     fn new(blocks: u64) -> Result<Self> {
         Ok(Self {
             window: RefCell::new(Window::new(blocks * BLOCK)?),
+            late: Cell::new(0),
+            owed: Cell::new(None),
             error: Cell::new(0),
             setups: Cell::new(0),
             removes: Cell::new(0),
@@ -133,11 +138,21 @@ impl Platform<TestFile> for TestServer {
     fn pause(&self) -> Result<(), Killed> {
         self.pauses.set(self.pauses.get() + 1);
         self.busy.set(0);
+        self.late.set(self.late.get().saturating_sub(1));
+        if self.late.get() == 0 {
+            if let Some(setup) = self.owed.take() {
+                self.update(|window| window.setup_done(setup.id, setup.upgrade, Ok(())));
+            }
+        }
         Ok(())
     }
 
     fn send_setup(&self, _file: &TestFile, setup: Setup) -> Result<(), i32> {
         self.setups.set(self.setups.get() + 1);
+        if self.late.get() > 0 {
+            self.owed.set(Some(setup));
+            return Ok(());
+        }
         let result = result_of(self.error.get());
         self.update(|window| window.setup_done(setup.id, setup.upgrade, result));
         Ok(())
@@ -362,6 +377,23 @@ mod suite {
         assert_eq!(server.update(|window| window.mapped()), 0);
         let file = TestFile::new(200)?;
         assert_eq!(server.touch(&file, 0, 1, false), Err(-107));
+        Ok(())
+    }
+
+    #[test]
+    fn a_late_answer_to_a_device_that_goes_is_waited_for() -> Result {
+        for (late, mapped) in [(5, 1), (u32::MAX, 0)] {
+            let server = TestServer::new(1)?;
+            let file = TestFile::new(1)?;
+            server.late.set(late);
+            assert_eq!(server.touch(&file, 0, BLOCK, false), Err(EINTR.to_errno()));
+            acquire::evacuate(&server, -107);
+            acquire::settle(&server);
+            assert_eq!(server.update(|window| window.mapped()), mapped);
+            acquire::evacuate(&server, -107);
+            assert_eq!(server.update(|window| window.mapped()), 0);
+            assert_eq!(server.update(|window| window.stale()), mapped);
+        }
         Ok(())
     }
 

@@ -294,11 +294,6 @@ impl<F: File> Window<F> {
         self.changed();
     }
 
-    /// Whether [`Window::close`] was called.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.is_some()
-    }
-
     /// Takes `id` from its file, as far as finding it goes.
     fn unlink_file(&mut self, id: RangeId) {
         self.index.remove(&mut self.table, id);

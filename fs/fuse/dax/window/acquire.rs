@@ -38,6 +38,9 @@ const BUSY_TRIES: u32 = 16;
 /// pieces that there are of it.
 const STEPS_AHEAD: u32 = 10;
 
+/// How often [`settle`] sleeps, which takes some seconds.
+const ANSWER_TRIES: u32 = 250;
+
 /// A fatal signal came while waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Killed;
@@ -228,6 +231,20 @@ pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
                 let _ = platform.pause();
             }
         }
+    }
+}
+
+/// Waits until the server owes no answer about a range of a closed window, but not for ever.
+pub(crate) fn settle<F: File>(platform: &impl Platform<F>) {
+    let mut at = RangeId(0);
+    let mut tries = ANSWER_TRIES;
+    while at != RangeId::NONE && tries > 0 {
+        let next = platform.update(|window| window.skip_answered(at));
+        if next == at {
+            tries -= 1;
+            let _ = platform.pause();
+        }
+        at = next;
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     table::{
         List,
         Queued,
+        Record,
         State, //
     },
     units::{
@@ -218,20 +219,37 @@ impl<F: File> Window<F> {
         self.changed();
     }
 
-    /// The first range from `at` on that is in use or is just being taken from its file, or one before which
-    /// there were too many to look at under the lock; [`RangeId::NONE`] after the last.
-    pub(crate) fn skip_unused(&self, mut at: RangeId) -> RangeId {
+    /// The first range from `at` on that is `wanted`, or one before which there were too many to look at under
+    /// the lock; [`RangeId::NONE`] after the last.
+    fn find(&self, mut at: RangeId, wanted: impl Fn(&Record<F>) -> bool) -> RangeId {
         for _ in 0..AT_ONCE {
             let Some(id) = self.table.head_of(at).some() else {
                 return RangeId::NONE;
             };
             let record = self.table.get(id);
-            if record.users > 0 || record.state == State::Reclaiming {
+            if wanted(record) {
                 return at;
             }
             at = RangeId(id.0.saturating_add(1 << record.order));
         }
         at
+    }
+
+    /// Skips ranges that nobody uses or just takes from their file; see [`Window::find`].
+    pub(crate) fn skip_unused(&self, at: RangeId) -> RangeId {
+        self.find(at, |record| {
+            record.users > 0 || record.state == State::Reclaiming
+        })
+    }
+
+    /// Skips ranges of which the server owes no answer; see [`Window::find`].
+    pub(crate) fn skip_answered(&self, at: RangeId) -> RangeId {
+        self.find(at, |record| match record.state {
+            State::Setup => record.error == 0,
+            State::Mapped => record.upgrading,
+            State::Removing => true,
+            _ => false,
+        })
     }
 
     /// Any range that can be taken.

@@ -52,4 +52,12 @@ holder_ends
 check "it is unmounted" bounded 60 umount "$mnt"
 equal "there is nothing to mount" 32 "$(bounded 30 mount -t virtiofs dax "$mnt" 2>/dev/null; echo $?)"
 equal "what was stored is there" BEFORE "$(tail -c +4097 "$there/file" | head -c 6)"
+
+# Nothing of what was there before is in the way; QEMU itself does not come to the end otherwise.
+check "the device is bound again" bounded 60 bash -c "echo $device >$driver/bind"
+virtiofs_mount
+equal "the data, by loads" "$(sum "$there/file")" "$(sum_by mmap "$here/file")"
+equal "and by reads" "$(sum "$there/crowd")" "$(sum_by read "$here/crowd")"
+check "it is unmounted again" bounded 60 umount "$mnt"
+check "and unbound" bounded 60 bash -c "echo $device >$driver/unbind"
 finish
