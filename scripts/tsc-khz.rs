@@ -25,6 +25,7 @@ fn main() {
         std::thread::sleep(Duration::from_millis(50));
         let (end, last) = both();
         let microseconds = (end - start).as_nanos() / 1000;
-        println!("{}", u128::from(last - first) * 1000 / microseconds);
+        let ticks = u128::from(last.saturating_sub(first));
+        println!("{}", ticks * 1000 / microseconds);
     }
 }
