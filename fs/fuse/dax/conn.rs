@@ -233,15 +233,19 @@ impl Conn {
         self.update(|window| window.release(id));
     }
 
+    fn raw_work(&self) -> *mut bindings::delayed_work {
+        // SAFETY: The pointer is that of a field.
+        let work = unsafe { DelayedWork::raw_as_work(&raw const self.work) };
+        // A `delayed_work` begins with its `work`.
+        work.cast()
+    }
+
     /// No more requests and no more work: the connection goes away.
     pub(crate) fn shut_down(self: ArcBorrow<'_, Self>) {
         self.update(|window| window.close(ENOTCONN.to_errno()));
         self.state.lock().over = true;
-        // SAFETY: The work was initialised by `new()`; a `delayed_work` begins with its `work`.
-        let pending = unsafe {
-            let work = DelayedWork::raw_as_work(&raw const self.work);
-            bindings::cancel_delayed_work_sync(work.cast())
-        };
+        // SAFETY: The work was initialised by `new()`; it takes no lock that is held here.
+        let pending = unsafe { bindings::cancel_delayed_work_sync(self.raw_work()) };
         if pending {
             // SAFETY: The queue owned a reference, which is nobody's now.
             drop(unsafe { Arc::from_raw(core::ptr::from_ref(&*self)) });
@@ -291,12 +295,8 @@ impl Conn {
         // What was mapped since, and what somebody had references to.
         self.evacuate();
         self.remove_after(0);
-        // SAFETY: The work was initialised by `new()`; a `delayed_work` begins with its `work`. It takes no
-        // lock but the window's, which is not held.
-        unsafe {
-            let work = DelayedWork::raw_as_work(&raw const self.work);
-            bindings::flush_delayed_work(work.cast());
-        }
+        // SAFETY: As in `shut_down()`.
+        unsafe { bindings::flush_delayed_work(self.raw_work()) };
     }
 
     /// `pages` pages of the window, from `first` on, failed: their users are killed.
