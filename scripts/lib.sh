@@ -16,10 +16,10 @@ say() {
 	printf 'rdax: %s\n' "$*" >&2
 }
 
-# die CAUSE MEND: every failure names the cause and what mends it.
+# die CAUSE HINT: every failure names the cause and what to do about it.
 die() {
 	printf 'rdax: error: %s\n' "$1" >&2
-	[ $# -lt 2 ] || printf 'rdax: to mend it: %s\n' "$2" >&2
+	[ $# -lt 2 ] || printf 'rdax: hint: %s\n' "$2" >&2
 	exit 1
 }
 
