@@ -39,6 +39,20 @@ tree_key() {
 		xargs -0 sha256sum) | sha256sum | cut -c1-16
 }
 
+# patch_list fixes|hooks: the patches of that kind in their order, as paths below RDAX_TOP.
+patch_list() {
+	local dir=patches/$1
+	# The one list of before there were two kinds.
+	if [ "$1" = hooks ] && [ -f "$RDAX_TOP/patches/series" ]; then dir=patches; fi
+	[ -f "$RDAX_TOP/$dir/series" ] || return 0
+	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' -e "s|^|$dir/|" "$RDAX_TOP/$dir/series"
+}
+
+# hooked_files PATCH: every file it changes, makes or deletes.
+hooked_files() {
+	sed -n -e 's|^--- a/\([^\t]*\).*|\1|p' -e 's|^+++ b/\([^\t]*\).*|\1|p' "$1" | LC_ALL=C sort -u
+}
+
 # missing_lines FRAGMENTS CONFIG: the lines of the fragments that are not in the
 # configuration.  A symbol that does not exist vanishes silently, and so does one whose
 # dependencies are missing.
