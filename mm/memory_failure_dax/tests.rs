@@ -4,7 +4,7 @@
 //!
 //! `tools/testing/host` goes through more cases.
 
-#![cfg(CONFIG_MEMORY_FAILURE_DAX_RUST_KUNIT_TEST)]
+#![cfg(CONFIG_DAX_RUST_KUNIT_TEST)]
 
 use kernel::prelude::*;
 

@@ -36,20 +36,14 @@ const unsigned long RUST_CONST_HELPER_RDAX_MEMREMAP_PMEM = ARCH_MEMREMAP_PMEM;
 #include "../../rdax/drivers/nvdimm/pmem_rust.h"
 #endif
 
-#if IS_ENABLED(CONFIG_FS_DAX_RUST)
-#include "../../rdax/fs/dax/fs_dax.h"
-#endif
-
-#if IS_ENABLED(CONFIG_MEMORY_FAILURE_DAX_RUST)
+/* The DAX side of memory_failure(). */
 #include <linux/mm.h>
 #include <linux/rmap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include "../../rdax/mm/memory_failure_dax.h"
-#endif
 
 /* The headers of the DAX core are private to its directory. */
-#if IS_ENABLED(CONFIG_DAX_RUST)
 #include <linux/cacheinfo.h>
 #include <linux/cdev.h>
 #include <linux/idr.h>
@@ -69,7 +63,6 @@ const size_t RUST_CONST_HELPER_KSYM_SYMBOL_LEN = KSYM_SYMBOL_LEN;
 const gfp_t RUST_CONST_HELPER_GFP_USER = GFP_USER;
 const slab_flags_t RUST_CONST_HELPER_RDAX_SLAB_FLAGS =
 	SLAB_HWCACHE_ALIGN | SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT;
-#endif
 
 /* Of XFS no more than the functions for notify_failure. */
 #if IS_ENABLED(CONFIG_XFS_DAX_NOTIFY_RUST)

@@ -184,15 +184,3 @@ __rust_helper void rust_helper_dax_remove_host(struct gendisk *disk)
 	dax_remove_host(disk);
 }
 #endif
-
-#ifndef CONFIG_DAX_RUST
-__rust_helper int rust_helper_dax_dev_read_lock(struct dax_device *dax_dev)
-{
-	return dax_dev_read_lock(dax_dev);
-}
-
-__rust_helper void rust_helper_dax_dev_read_unlock(struct dax_device *dax_dev, int id)
-{
-	dax_dev_read_unlock(dax_dev, id);
-}
-#endif

@@ -19,7 +19,6 @@ mod copy;
 #[path = "dax/units.rs"]
 pub mod units;
 
-#[cfg(CONFIG_XFS_DAX_NOTIFY_RUST)]
 #[path = "dax/victims.rs"]
 pub mod victims;
 
@@ -176,11 +175,8 @@ impl Device {
     /// modules.
     #[inline(never)]
     pub fn is_given_up(&self) -> bool {
-        #[cfg(CONFIG_DAX_RUST)]
-        // SAFETY: The type invariant.
-        return unsafe { bindings::dax_is_given_up(self.dev.as_ptr()) };
-        #[cfg(not(CONFIG_DAX_RUST))]
-        false
+        // SAFETY: By the type invariant `self.dev` is a valid dax device.
+        unsafe { bindings::dax_is_given_up(self.dev.as_ptr()) }
     }
 
     /// Sets whether [`bindings::dax_flush`] has to write back caches.

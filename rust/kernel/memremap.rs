@@ -255,18 +255,12 @@ impl MappedPages {
     /// by the pages alone, marks them, and signals who wants to know at once.
     ///
     /// `mf_flags` are those of `memory_failure()`. `EBUSY` when no page is part of a file that can be
-    /// found; `EOPNOTSUPP` when a test filters the failure, or the pages are not of this mapping, or
-    /// the kernel has nobody who could do it. Sleeps.
+    /// found; `EOPNOTSUPP` when a test filters the failure, or the pages are not of this mapping.
+    /// Sleeps.
     pub fn end_use(&self, first: Pfn, count: usize, mf_flags: i32) -> Result {
         let _pinned = self.pin_all(first, count).ok_or(EOPNOTSUPP)?;
-        #[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
-        // SAFETY: Fs-dax pages of this mapping, which are pinned.
-        return to_result(unsafe { bindings::mf_dax_kill_pfns(first.0, count, mf_flags) });
-        #[cfg(not(CONFIG_MEMORY_FAILURE_DAX_RUST))]
-        {
-            let _ = mf_flags;
-            Err(EOPNOTSUPP)
-        }
+        // SAFETY: `_pinned` keeps the pages, which are fs-dax pages of this mapping.
+        to_result(unsafe { bindings::mf_dax_kill_pfns(first.0, count, mf_flags) })
     }
 
     /// Takes `count` pages from `first` on, which go away, from the processes and the files that still
@@ -278,12 +272,9 @@ impl MappedPages {
         let Some(_pinned) = self.pin_all(first, count) else {
             return 0;
         };
-        #[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
-        // SAFETY: Fs-dax pages of this mapping, which are pinned. That the device is dead is needed for
-        // the result to last, not for the call.
-        return unsafe { bindings::mf_dax_revoke_pfns(first.0, count) };
-        #[cfg(not(CONFIG_MEMORY_FAILURE_DAX_RUST))]
-        0
+        // SAFETY: `_pinned` keeps the pages, which are fs-dax pages of this mapping. That the device is
+        // dead is needed for the result to last, not for the call.
+        unsafe { bindings::mf_dax_revoke_pfns(first.0, count) }
     }
 
     /// Sets the `HWPoison` flag of exactly `pfn`.

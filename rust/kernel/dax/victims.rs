@@ -15,26 +15,16 @@ use crate::{
 /// To signal somebody means to go through every process, so a file system that has a failure in many
 /// files gathers them over all of these.
 #[must_use]
-pub struct Victims(Inner);
-
-#[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
-type Inner = bindings::mf_dax_victims;
-/// C tells those of each file by themselves: this is the flags.
-#[cfg(not(CONFIG_MEMORY_FAILURE_DAX_RUST))]
-type Inner = c_int;
+pub struct Victims(bindings::mf_dax_victims);
 
 // Not inlined into a file system that is a module: C does not export the functions.
 impl Victims {
     /// Nobody yet. `mf_flags` are those of the failure (`enum mf_flags`).
     pub fn new(mf_flags: i32) -> Self {
-        #[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
-        let inner = Inner {
+        Self(bindings::mf_dax_victims {
             mf_flags,
-            ..Inner::default()
-        };
-        #[cfg(not(CONFIG_MEMORY_FAILURE_DAX_RUST))]
-        let inner = mf_flags;
-        Self(inner)
+            ..Default::default()
+        })
     }
 
     /// Takes `count` pages of a file from page `page` on away from all who map them.
@@ -52,23 +42,16 @@ impl Victims {
         page: usize,
         count: usize,
     ) -> Result {
-        #[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
-        // SAFETY: The function's contract; the value is nobody else's.
-        let errno = unsafe { bindings::mf_dax_collect_procs(mapping, page, count, &mut self.0) };
-        #[cfg(not(CONFIG_MEMORY_FAILURE_DAX_RUST))]
-        // SAFETY: The function's contract.
-        let errno = unsafe { bindings::mf_dax_kill_procs(mapping, page, count, self.0) };
-        to_result(errno)
+        // SAFETY: By the function's contract the inode stays, and with it its mapping; `self.0` is
+        // borrowed for the call.
+        to_result(unsafe { bindings::mf_dax_collect_procs(mapping, page, count, &mut self.0) })
     }
 
     /// Signals those who were added so far. Sleeps.
     #[inline(never)]
     pub fn tell(&mut self) {
-        #[cfg(CONFIG_MEMORY_FAILURE_DAX_RUST)]
-        // SAFETY: The value is nobody else's.
-        unsafe {
-            bindings::mf_dax_tell_procs(&mut self.0)
-        };
+        // SAFETY: `self.0` was initialized by `new()` and is borrowed for the call.
+        unsafe { bindings::mf_dax_tell_procs(&mut self.0) };
     }
 }
 

@@ -16,9 +16,6 @@
 #[path = "../../../../drivers/nvdimm/pmem_rust/agent.rs"]
 mod agent;
 #[cfg_attr(not(test), allow(dead_code))]
-#[path = "../../../../fs/dax/fs_dax/compare.rs"]
-mod compare;
-#[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../drivers/nvdimm/pmem_rust/geometry.rs"]
 mod geometry;
 #[cfg_attr(not(test), allow(dead_code))]
@@ -42,8 +39,6 @@ mod xfs_ranges;
 
 #[cfg(test)]
 mod agent_tests;
-#[cfg(test)]
-mod compare_tests;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
