@@ -14,6 +14,7 @@
 
 mod abi;
 mod access;
+mod block_device;
 mod device;
 mod fs_get;
 mod fs_holder;

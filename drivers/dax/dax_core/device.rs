@@ -3,6 +3,7 @@
 //! What a `dax_device` is.
 
 use super::{
+    block_device::BlockDevice,
     fs_holder::FsHolder,
     holders::{
         Counters,
@@ -292,21 +293,24 @@ impl DaxDevice {
         self.look(Table::counters)
     }
 
-    /// Makes `data` a holder of the bytes of `range`.
+    /// Makes `data` a holder of the bytes of `range`, or of those that `partition` has at the time
+    /// of a failure, which are those of `range` now.
     ///
     /// # Safety
     ///
     /// `ops` has to be null or a table of functions that may be called for `data` until
-    /// [`DaxDevice::unregister`] has returned, and the caller keeps a reference to the device until
-    /// then.
+    /// [`DaxDevice::unregister`] has returned, and until then the caller keeps a reference to the
+    /// device and `partition` open.
     pub(crate) unsafe fn register(
         &self,
         range: ByteRange,
+        partition: Option<BlockDevice>,
         data: *mut c_void,
         ops: *const bindings::dax_holder_operations,
     ) -> Result<(), Refusal> {
-        // SAFETY: The function's contract.
-        let holder = unsafe { FsHolder::new(self, data, ops) };
+        // SAFETY: By the function's contract, the type invariant holds until the holder has
+        // unregistered.
+        let holder = unsafe { FsHolder::new(self, data, ops, partition) };
         let result = self.core.holders.register(range, &holder);
         trace::register(self, &range, data, &result);
         result
@@ -318,7 +322,7 @@ impl DaxDevice {
     pub(crate) fn unregister(&self, data: *mut c_void) -> bool {
         trace::unregister(self, data);
         // SAFETY: Without functions there is nothing that could be called.
-        let holder = unsafe { FsHolder::new(self, data, core::ptr::null()) };
+        let holder = unsafe { FsHolder::new(self, data, core::ptr::null(), None) };
         self.core.holders.unregister(this_task(), &holder)
     }
 

@@ -117,7 +117,7 @@ unsafe fn check_and_register(
     unsafe { serves_file_systems(dev_dax)? };
     let range = ByteRange::from_bounds(0, u64::MAX).ok_or(EINVAL)?;
     // SAFETY: The function's contract.
-    unsafe { device.register(range, holder, ops) }.map_err(|refusal| {
+    unsafe { device.register(range, None, holder, ops) }.map_err(|refusal| {
         pr_info!("{}: no dax: {}\n", device.minor(), refusal);
         Error::from(&refusal)
     })

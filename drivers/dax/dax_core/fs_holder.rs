@@ -3,6 +3,7 @@
 //! A holder that registered through the C interface.
 
 use super::{
+    block_device::BlockDevice,
     device::DaxDevice,
     holders::{
         Extent,
@@ -13,6 +14,7 @@ use super::{
 };
 use kernel::{
     bindings,
+    dax::units::ByteRange,
     error::to_result,
     prelude::*,
     time::{
@@ -26,12 +28,15 @@ use kernel::{
 /// # Invariants
 ///
 /// As long as this is in the table of `dev`, or noted there as being called, `ops` is null or
-/// points to a valid table, whose functions may be called for `data` and `dev`.
+/// points to a valid table, whose functions may be called for `data` and `dev`, and `partition` is
+/// open.
 #[derive(Clone, Copy)]
 pub(crate) struct FsHolder {
     dev: *const DaxDevice,
     data: *mut c_void,
     ops: *const bindings::dax_holder_operations,
+    /// The partition that is held; [`None`] for all of the device, however large it becomes.
+    partition: Option<BlockDevice>,
 }
 
 // SAFETY: The pointers are only passed on to the holder's functions, which any task may call.
@@ -46,9 +51,15 @@ impl FsHolder {
         dev: &DaxDevice,
         data: *mut c_void,
         ops: *const bindings::dax_holder_operations,
+        partition: Option<BlockDevice>,
     ) -> Self {
         // INVARIANT: By the function's contract.
-        Self { dev, data, ops }
+        Self {
+            dev,
+            data,
+            ops,
+            partition,
+        }
     }
 
     /// What the holder calls itself.
@@ -73,6 +84,14 @@ impl FsHolder {
 impl Holder for FsHolder {
     fn is_same(&self, other: &Self) -> bool {
         self.data == other.data
+    }
+
+    fn range(&self, registered: ByteRange) -> Option<ByteRange> {
+        match &self.partition {
+            // SAFETY: By the type invariant it is open: this is in the table.
+            Some(partition) => unsafe { partition.range() },
+            None => Some(registered),
+        }
     }
 
     /// How to release the pin; [`None`] for a holder of the old kind, which has no pins.

@@ -60,6 +60,13 @@ pub(crate) trait Holder: Clone {
     /// Whether both are the same holder, whatever else they say.
     fn is_same(&self, other: &Self) -> bool;
 
+    /// The bytes that it holds now, if any, having registered for those of `registered`.
+    ///
+    /// A partition or a volume may be grown or shrunk under a mounted file system. Must not sleep.
+    fn range(&self, registered: ByteRange) -> Option<ByteRange> {
+        Some(registered)
+    }
+
     /// What releases a pin.
     type Pin;
 
@@ -165,17 +172,24 @@ pub(crate) enum Stage {
 /// A holder that registered.
 struct Entry<H> {
     id: HolderId,
-    range: ByteRange,
+    /// The bytes that it registered for. Those that it holds are [`Entry::range`].
+    registered: ByteRange,
     holder: H,
     stage: Stage,
     /// How many callbacks have run.
     told: u64,
 }
 
+impl<H: Holder> Entry<H> {
+    fn range(&self) -> Option<ByteRange> {
+        self.holder.range(self.registered)
+    }
+}
+
 /// What there is to see of a registration.
 pub(crate) struct Registration<'a, H> {
-    /// The bytes that are held.
-    pub(crate) range: ByteRange,
+    /// The bytes that are held; [`None`] when there are none left.
+    pub(crate) range: Option<ByteRange>,
     /// Who holds them.
     pub(crate) holder: &'a H,
     /// Whether the holder is told of failures.
@@ -254,7 +268,7 @@ impl<H: Holder> Table<H> {
     /// Every registration, in the order in which they came.
     pub(crate) fn registrations(&self) -> impl Iterator<Item = Registration<'_, H>> {
         self.entries.iter().map(|entry| Registration {
-            range: entry.range,
+            range: entry.range(),
             holder: &entry.holder,
             stage: entry.stage,
             told: entry.told,
@@ -279,13 +293,14 @@ impl<H: Holder> Table<H> {
             if entry.holder.is_same(holder) {
                 return Err(Refusal::Twice);
             }
-            if let Some(common) = entry.range.intersection(&range) {
+            let held = entry.range();
+            if let Some(common) = held.and_then(|held| held.intersection(&range)) {
                 return Err(Refusal::Overlap(common));
             }
         }
         let entry = Entry {
             id: HolderId(self.next_id),
-            range,
+            registered: range,
             holder: holder.clone(),
             stage: Stage::In,
             told: 0,
@@ -308,7 +323,12 @@ impl<H: Holder> Table<H> {
         }
         let found = self.entries.iter().find_map(|entry| {
             let here = left.contains(&entry.id) && entry.stage == Stage::In;
-            let extent = what.within(&entry.range).filter(|_| here)?;
+            // A whole failure is also for one that has no bytes left.
+            let extent = match (what, entry.range()) {
+                (Extent::Whole, _) => Some(Extent::Whole),
+                (what, range) => range.and_then(|range| what.within(&range)),
+            };
+            let extent = extent.filter(|_| here)?;
             Some((entry.id, entry.holder.clone(), extent))
         });
         let Some((id, holder, extent)) = found else {
@@ -411,7 +431,8 @@ impl<H: Holder> Table<H> {
 ///    is passed over as if it had gone. The note is removed before the pin is released, so that a
 ///    holder that ends with its last pin does not wait for itself.
 /// 7. A notification is for those who are registered when it begins: their ranges do not overlap,
-///    and it ends however many others come.
+///    and it ends however many others come. A holder's range is looked up, under the lock, when its
+///    turn has come: what was added to its partition by then is its own.
 /// 8. A removal tells each holder exactly once: the registrations cannot grow while the device is
 ///    dying, and it goes through them in the order of their numbers. A holder that unregisters
 ///    before its turn is not told.

@@ -2,9 +2,12 @@
 
 //! Which disk has which device: how file systems find theirs.
 
-use super::device::{
-    DaxDevice,
-    Flag, //
+use super::{
+    block_device::BlockDevice,
+    device::{
+        DaxDevice,
+        Flag, //
+    }, //
 };
 use core::ptr::{
     self,
@@ -13,10 +16,7 @@ use core::ptr::{
 use kernel::{
     alloc::KVVec,
     bindings,
-    dax::units::{
-        ByteRange,
-        Sector, //
-    },
+    dax::units::ByteRange,
     fmt,
     page::PAGE_SIZE,
     prelude::*,
@@ -101,35 +101,6 @@ pub(crate) fn name_of(device: &DaxDevice, show: impl FnOnce(&CStr) -> fmt::Resul
     }
 }
 
-/// A block device, by the name that it has in `/dev`.
-struct Name<'a>(&'a bindings::block_device);
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: A block device has a disk, whose name does not change.
-        let disk = unsafe { CStr::from_char_ptr((*self.0.bd_disk).disk_name.as_ptr()) };
-        let name = disk.to_str().unwrap_or("?");
-        f.write_str(name)?;
-        // SAFETY: It is a block device.
-        let number = unsafe { bindings::bdev_partno(ptr::from_ref(self.0).cast_mut()) };
-        match number {
-            0 => Ok(()),
-            number if name.ends_with(|c: char| c.is_ascii_digit()) => write!(f, "p{number}"),
-            number => write!(f, "{number}"),
-        }
-    }
-}
-
-/// The part of its disk's device that `bdev` is.
-fn part_of(bdev: &bindings::block_device) -> Option<ByteRange> {
-    let start = Sector(bdev.bd_start_sect).to_bytes()?;
-    let len = Sector(bdev.bd_nr_sectors).to_bytes()?;
-    if (start | len) % PAGE_SIZE as u64 != 0 {
-        return None;
-    }
-    ByteRange::new(start, len)
-}
-
 /// Finds the device of `bdev`, with a reference, for somebody who calls itself `holder`.
 ///
 /// `start_off` gets the byte of the device at which `bdev` begins. Where `holder` is not null, it
@@ -137,11 +108,13 @@ fn part_of(bdev: &bindings::block_device) -> Option<ByteRange> {
 /// the start of the device, and when the device goes away. Null when `bdev` has no device, or one
 /// that is going away, or when the bytes or some of them are held already; the log says which.
 ///
-/// A whole disk is held as far as it may grow. Sleeps.
+/// A whole disk is held as far as it may grow, a partition as large as it is at the time of a
+/// failure. Sleeps.
 ///
 /// # Safety
 ///
-/// `bdev` must be open, `start_off` valid for a write, `ops` null or functions that may be called
+/// `bdev` must be open, and stay so until [`fs_put_dax`](super::fs_get::fs_put_dax) has returned for
+/// `holder` if that is not null; `start_off` valid for a write, `ops` null or functions that may be called
 /// for `holder` until [`fs_put_dax`](super::fs_get::fs_put_dax) has returned.
 #[export]
 pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
@@ -150,23 +123,27 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
     holder: *mut c_void,
     ops: *const bindings::dax_holder_operations,
 ) -> *mut bindings::dax_device {
-    // SAFETY: By the C contract `bdev` is open, and with it its disk.
-    let bdev = unsafe { &*bdev };
-    // SAFETY: As above.
-    let features = unsafe { (*(*bdev.bd_disk).queue).limits.features };
+    let Some(bdev) = NonNull::new(bdev).map(BlockDevice) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: By the C contract `bdev` is open.
+    let (disk, name, part) = unsafe { (bdev.disk(), bdev.name(), bdev.range()) };
+    // SAFETY: The disk of a block device that is open has a queue.
+    let features = unsafe { (*(*disk).queue).limits.features };
     if features & bindings::BLK_FEAT_DAX == 0 {
         return ptr::null_mut();
     }
-    let Some(part) = part_of(bdev) else {
-        pr_info!("{}: error: unaligned partition for dax\n", Name(bdev));
+    let aligned = |part: &ByteRange| (part.start() | part.len()) % PAGE_SIZE as u64 == 0;
+    let Some(part) = part.filter(aligned) else {
+        pr_info!("{}: error: unaligned partition for dax\n", name);
         return ptr::null_mut();
     };
-    // SAFETY: By the C contract.
+    // SAFETY: By the C contract it is valid for a write.
     unsafe { *start_off = part.start() };
 
     let device = {
         let hosts = HOSTS.lock();
-        let host = hosts.iter().find(|host| host.disk.as_ptr() == bdev.bd_disk);
+        let host = hosts.iter().find(|host| host.disk.as_ptr() == disk);
         let Some(host) = host else {
             return ptr::null_mut();
         };
@@ -174,7 +151,7 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
         let device: &DaxDevice = unsafe { host.device.as_ref() };
         // SAFETY: As above. The reference makes the device outlive the lock.
         if device.dying() || unsafe { bindings::igrab(device.inode()) }.is_null() {
-            pr_info!("{}: the dax device is going away\n", Name(bdev));
+            pr_info!("{}: the dax device is going away\n", name);
             return ptr::null_mut();
         }
         if holder.is_null() {
@@ -186,20 +163,21 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
         return device;
     }
 
-    // SAFETY: It is a block device.
-    let number = unsafe { bindings::bdev_partno(ptr::from_ref(bdev).cast_mut()) };
-    let range = match number {
-        0 => ByteRange::from_bounds(0, u64::MAX).unwrap_or(part),
-        _ => part,
+    // SAFETY: By the C contract `bdev` is open.
+    let is_disk = unsafe { bdev.is_disk() };
+    let (range, partition) = if is_disk {
+        (ByteRange::from_bounds(0, u64::MAX).unwrap_or(part), None)
+    } else {
+        (part, Some(bdev))
     };
     // SAFETY: We have a reference.
     let registered = unsafe { DaxDevice::from_raw(device) }.map(|device| {
-        // SAFETY: The reference is the holder's until `fs_put_dax()`; the rest is the function's
-        // contract.
-        unsafe { device.register(range, holder, ops) }
+        // SAFETY: The reference is the holder's until `fs_put_dax()`; by the C contract `bdev` stays
+        // open and `ops` callable until then.
+        unsafe { device.register(range, partition, holder, ops) }
     });
     if let Some(Err(refusal)) = registered {
-        pr_info!("{}: no dax: {}\n", Name(bdev), refusal);
+        pr_info!("{}: no dax: {}\n", name, refusal);
         // SAFETY: The reference was ours.
         unsafe { super::abi::put_dax(device) };
         return ptr::null_mut();

@@ -92,6 +92,8 @@ struct State {
     flags: Atomic<i32>,
     /// Whether the device did not know in the callback whom the task is calling.
     lost: Atomic<bool>,
+    /// How many bytes its partition has grown by; all ones when it has none left.
+    grown: Atomic<u64>,
 }
 
 /// A holder.
@@ -126,6 +128,11 @@ impl Probe {
 impl Holder for Probe {
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn range(&self, registered: ByteRange) -> Option<ByteRange> {
+        let end = registered.end().checked_add(self.0.grown.load(Relaxed))?;
+        ByteRange::from_bounds(registered.start(), end)
     }
 
     type Pin = ();
@@ -185,6 +192,7 @@ impl World {
                 len: Atomic::new(0),
                 flags: Atomic::new(0),
                 lost: Atomic::new(false),
+                grown: Atomic::new(0),
             };
             Ok(Probe(Arc::new(state, GFP_KERNEL)?))
         };
@@ -305,6 +313,30 @@ mod suite {
         assert_eq!(world.times(), [1, 1, 1]);
         let lost = world.probes.iter().any(|probe| probe.0.lost.load(Relaxed));
         assert!(!lost);
+        Ok(())
+    }
+
+    #[test]
+    fn a_partition_that_grows_is_held_as_it_is() -> Result {
+        let world = World::new([FINE; 3])?;
+        let last = &world.probes[2];
+        let added = failure(3 * SIZE, 4 * SIZE)?;
+        assert_eq!(world.device.notify(ME, &added), Outcome::Unheld);
+        last.0.grown.store(SIZE, Relaxed);
+        assert_eq!(world.device.notify(ME, &added), Outcome::Told(Ok(())));
+        assert_eq!(last.told(), (1, added.extent, MEDIA));
+        // Nothing else may hold what was added.
+        world.device.unregister(ME, &world.probes[0]);
+        let range = bytes(4 * SIZE - 1, 5 * SIZE)?;
+        assert_eq!(
+            world.device.register(range, &world.probes[0]),
+            Err(Refusal::Overlap(bytes(4 * SIZE - 1, 4 * SIZE)?))
+        );
+        // One without bytes is told of no failure, and of the removal.
+        last.0.grown.store(u64::MAX, Relaxed);
+        assert_eq!(world.device.notify(ME, &added), Outcome::Unheld);
+        world.device.kill(ME, REMOVAL, || {});
+        assert_eq!(last.told(), (2, Extent::Whole, REMOVAL));
         Ok(())
     }
 

@@ -92,7 +92,7 @@ fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "refused: {}", counters.refused)?;
     device.look(|table| {
         for seen in table.registrations() {
-            let (start, end) = (seen.range.start(), seen.range.end());
+            let (start, end) = seen.range.map_or((0, 0), |r| (r.start(), r.end()));
             write!(f, "holder: {start:#x}-{end:#x} ")?;
             show_symbol(f, seen.holder.callback_address())?;
             let stage = match seen.stage {
