@@ -10,6 +10,14 @@ RDAX_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 RDAX_CACHE=${RDAX_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/rdax}
 export RDAX_TOP RDAX_CACHE
 
+# --help, for each script that sources this: the comment at its head.
+case ${1:-} in
+-h | --help)
+	sed -n '3,/^$/s/^# \{0,1\}//p' "$0"
+	exit 0
+	;;
+esac
+
 # say WORDS: one line of progress.  Standard error, so that a script's standard
 # output stays its answer.
 say() {
@@ -26,6 +34,26 @@ die() {
 # need_root WHAT: chroot and bind mounts need it; the machine's own tools do not.
 need_root() {
 	[ "$(id -u)" = 0 ] || [ "${RDAX_SYSROOT:-${SYSROOT:-}}" = / ] || die "$1 needs root" "run it as root, or set SYSROOT=/ on a machine that has the tools"
+}
+
+# need_namespaces: root in a container may have no CAP_SYS_ADMIN.
+need_namespaces() {
+	[ "${RDAX_SYSROOT:-${SYSROOT:-}}" = / ] || unshare --mount true 2>/dev/null ||
+		die "no mount namespace can be made here, which needs CAP_SYS_ADMIN" \
+			"in a container: start it privileged; or set SYSROOT=/ on a machine that has the tools"
+}
+
+# need_machine WHAT MIB_OF_MEMORY MIB_OF_DISK: before anything is done.
+need_machine() {
+	local have
+	[ "$(uname -m)" = x86_64 ] || die "this machine is $(uname -m), rdax is made for x86_64" "run it on an amd64 machine"
+	need_root "$1"
+	need_namespaces
+	have=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
+	[ "$have" -ge "$2" ] || die "$have MiB of memory are free, $1 needs $2" "end other programs, or take a larger machine"
+	mkdir -p "$RDAX_CACHE"
+	have=$(($(df --output=avail -k "$RDAX_CACHE" | tail -n 1) / 1024))
+	[ "$have" -ge "$3" ] || die "$RDAX_CACHE has $have MiB free, $1 needs $3" "make room, or set RDAX_CACHE to a larger disk"
 }
 
 # content_key FILE...: a short key of the files' contents (names do not count).
@@ -85,6 +113,10 @@ run_logged() {
 	if [ "$rc" -ne 0 ]; then
 		grep -nE '(^|[^_a-z])error(\[|:| )|Error [0-9]|undefined|E: ' "$log" | head -n 20 >&2 || :
 		tail -n 15 "$log" >&2
+		if grep -qE 'Could not resolve|Temporary failure resolving|Could not connect|Network is unreachable|Connection timed out|Failed to fetch' "$log"; then
+			die "no network: apt cannot reach its mirror $(grep -oE 'https?://[^/ ]+' "$log" | head -n 1)" \
+				"connect this machine, or set apt's proxy; the log of $what is $log"
+		fi
 		die "$what failed with status $rc" "read $log"
 	fi
 	say "$what: done in $((SECONDS - start)) s"
