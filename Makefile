@@ -20,10 +20,22 @@ help:
 	@echo '  make bench        Rust against C, in exact guest instructions'
 	@echo '  make bench-virtiofs  the virtio-fs window: Rust, C, and no window'
 	@echo '  make series       the whole stack as a mailbox of patches, in rdax.mbox'
-	@echo '  make clean        remove the kernel builds from the cache'
+	@echo '  make clean        remove what was built from the cache'
 	@echo
-	@echo 'As root.  Everything is kept in $${RDAX_CACHE:-~/.cache/rdax}; the first run'
-	@echo 'downloads a Debian root and builds a kernel in it.'
+	@echo 'As root.  The first run downloads a Debian root and builds a kernel in it.'
+	@echo
+	@echo 'Variables, on the command line or in the environment:'
+	@echo '  KERNEL=c          for the demos: plain C instead of rdax'
+	@echo '  RDAX_CACHE=DIR    where all of that is kept; ~/.cache/rdax'
+	@echo '  SYSROOT=/         the tools of this machine (Debian trixie or later), without root'
+	@echo '  KERNEL_SRC=DIR    a Linux 7.3 tree to start from; it is copied, never changed'
+	@echo '  KERNEL_TARBALL=FILE   the same from linux-7.3.4.tar.xz, sha256sums.asc beside it'
+	@echo '  RDAX_JOBS=N       compilers at a time; one for each processor'
+	@echo '  RDAX_TEST_JOBS=N  test guests at a time'
+	@echo '  RDAX_ROUNDS=N     rounds of the tests that go round and round'
+	@echo '  RDAX_ACCEL=kvm    KVM for the guests, where it works'
+	@echo '  XFSTESTS=DIR      for check-suites: a tree of xfstests that is built'
+	@echo '  DEB=DIR           for deb: where the packages go; ./deb'
 
 demo:
 	@scripts/demo $(KERNEL)
