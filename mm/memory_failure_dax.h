@@ -73,7 +73,8 @@ unsigned long dax_walk_memory(struct address_space *mapping, unsigned long first
 			      unsigned long last, dax_walk_func_t *f, void *data);
 
 /* As dax_unlock_folio(), but the entry goes.  The folio must not be in use. */
-void dax_unlock_folio_delete(struct folio *folio, unsigned long cookie);
+void dax_unlock_folio_delete(struct address_space *mapping, unsigned long index,
+			     unsigned long cookie);
 
 /* Of mm/memory-failure.c. */
 int hwpoison_filter(struct page *p);

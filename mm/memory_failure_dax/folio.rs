@@ -20,7 +20,8 @@ use super::{
 };
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop, //
+    mem::ManuallyDrop,
+    ptr, //
 };
 use kernel::{
     bindings,
@@ -110,8 +111,10 @@ impl<'a> Page<'a> {
     fn lock(&self) -> Option<LockedPage<'a>> {
         loop {
             let folio = self.folio();
-            // SAFETY: The folio has the page, which stays.
-            let cookie = unsafe { bindings::dax_lock_folio(folio) };
+            let (mut mapping, mut index) = (ptr::null_mut(), 0);
+            // SAFETY: The folio has the page, which stays by the type invariant; both variables live
+            // for the call.
+            let cookie = unsafe { bindings::dax_lock_folio(folio, &mut mapping, &mut index) };
             if cookie == 0 {
                 return None;
             }
@@ -119,6 +122,8 @@ impl<'a> Page<'a> {
             let locked = LockedPage {
                 page: *self,
                 folio,
+                mapping,
+                index,
                 cookie,
             };
             // While nothing was locked the page may have become part of another folio.
@@ -139,25 +144,28 @@ impl<'a> Page<'a> {
 ///
 /// # Invariants
 ///
-/// `cookie` is of `dax_lock_folio(folio)`.
+/// `mapping`, `index` and `cookie` are of `dax_lock_folio(folio)`: the entry of `mapping` at `index`
+/// is locked. The folio itself may have become one of several files since.
 struct LockedPage<'a> {
     page: Page<'a>,
     folio: *mut bindings::folio,
+    mapping: *mut bindings::address_space,
+    index: usize,
     cookie: bindings::dax_entry_t,
 }
 
 impl Drop for LockedPage<'_> {
     fn drop(&mut self) {
-        // SAFETY: The type invariant.
-        unsafe { bindings::dax_unlock_folio(self.folio, self.cookie) };
+        // SAFETY: By the type invariant the entry is locked, with this cookie.
+        unsafe { bindings::dax_unlock_folio(self.mapping, self.index, self.cookie) };
     }
 }
 
 impl LockedPage<'_> {
     /// The file.
     fn mapping(&self) -> Option<Mapping<'_>> {
-        // SAFETY: A file whose entry is locked stays.
-        unsafe { Mapping::from_raw(bindings::mf_folio_mapping(self.folio)) }
+        // SAFETY: A file whose entry is locked stays, and its entry is by the type invariant.
+        unsafe { Mapping::from_raw(self.mapping) }
     }
 
     /// Whether the folio, which is mapped nowhere, is kept by somebody.
@@ -169,20 +177,17 @@ impl LockedPage<'_> {
     /// Has the file forget its entry.
     fn forget(self) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: The type invariant; the lock goes with the entry.
-        unsafe { bindings::dax_unlock_folio_delete(this.folio, this.cookie) };
+        // SAFETY: By the type invariant the entry is locked, with this cookie; the lock goes with it.
+        unsafe { bindings::dax_unlock_folio_delete(this.mapping, this.index, this.cookie) };
     }
 
     /// The page and the entry that it is part of, as pages of the file.
     fn place(&self) -> Option<(Stretch, FileRange)> {
-        // SAFETY: The folio does not change while its entry is locked.
-        let (first, index, order) = unsafe {
-            (
-                bindings::page_to_pfn(self.folio.cast()),
-                bindings::mf_folio_index(self.folio),
-                bindings::folio_order(self.folio),
-            )
-        };
+        // SAFETY: The folio has a struct page, whose place does not change.
+        let first = unsafe { bindings::page_to_pfn(self.folio.cast()) };
+        // SAFETY: The order of a folio does not change while an entry of it is locked.
+        let order = unsafe { bindings::folio_order(self.folio) };
+        let index = self.index;
         let at = index.checked_add(self.page.0 .0.checked_sub(first)?)?;
         Some((
             Stretch::new(FileRange::new(at, 1)?, self.page.0)?,

@@ -38,11 +38,6 @@ __rust_helper struct address_space *rust_helper_mf_folio_mapping(struct folio *f
 	return folio->mapping;
 }
 
-__rust_helper pgoff_t rust_helper_mf_folio_index(struct folio *folio)
-{
-	return folio->index;
-}
-
 /* As dax_folio_is_shared() in fs/dax.c. */
 __rust_helper bool rust_helper_mf_folio_is_shared(struct folio *folio)
 {
