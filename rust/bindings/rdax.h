@@ -75,6 +75,7 @@ const slab_flags_t RUST_CONST_HELPER_RDAX_SLAB_FLAGS =
 #include <linux/iomap.h>
 #include <linux/pagemap.h>
 #include <linux/pci_regs.h>
+#include <linux/pgalloc.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_fs.h>
