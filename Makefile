@@ -3,7 +3,7 @@
 # What a person types.  Inside a kernel tree kbuild reads Kbuild and not this file.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-removal demo-virtiofs check check-debug kernel deb lint bench bench-virtiofs series clean
+.PHONY: help demo demo-removal demo-virtiofs check check-debug check-c check-fixed check-all check-suites kernel deb lint bench bench-virtiofs series clean
 
 help:
 	@echo 'rdax: the Linux DAX error-handling stack in Rust'
@@ -12,8 +12,12 @@ help:
 	@echo '  make demo KERNEL=c  the same story with the C driver, for comparison'
 	@echo '  make demo-removal   an NVDIMM is taken away under a mounted XFS; KERNEL=c, too'
 	@echo '  make demo-virtiofs  a directory of the host through a DAX window (KERNEL=c)'
-	@echo '  make check        lint, host tests, both kernels, guest tests'
-	@echo '  make check-debug  the guest tests with KASAN, lockdep and kmemleak'
+	@echo '  make check        lint, host tests, guest tests on rust and some on debug'
+	@echo '  make check-debug  all guest tests with KASAN, lockdep and kmemleak'
+	@echo '  make check-c      the guest tests on plain C, for comparison; kept for make check'
+	@echo '  make check-fixed  those that C passes with the fixes of patches/ alone'
+	@echo '  make check-all    all of these, and the combinations of the switches'
+	@echo '  make check-suites suites of others: ndctl; XFSTESTS=DIR for a built xfstests'
 	@echo '  make kernel       build the patched kernel; prints where it is'
 	@echo '  make deb          the same as Debian packages for a real machine, in ./deb'
 	@echo '  make lint         rustfmt, clippy, checkpatch, shellcheck'
@@ -51,6 +55,18 @@ check:
 
 check-debug:
 	@scripts/check --debug
+
+check-c:
+	@scripts/check --c
+
+check-fixed:
+	@scripts/check --fixed
+
+check-all:
+	@scripts/check --all
+
+check-suites:
+	@XFSTESTS=$(XFSTESTS) scripts/check --suites
 
 kernel:
 	@scripts/build rust
