@@ -53,7 +53,7 @@ status_of() {
 
 # last_words DIR N: of scripts/boot, as to why the boot ended.
 last_words() {
-	grep '^rdax: ' "$1/$2.err" 2>/dev/null | grep -vE '^rdax: (to mend it|hint)' | tail -n 1 || :
+	grep '^rdax: ' "$1/$2.err" 2>/dev/null | grep -v '^rdax: hint' | tail -n 1 || :
 }
 
 # test_at FILE LINE: the test that was running at that line of the console.
