@@ -6,9 +6,21 @@
 
 set -u
 kernel=$RDAX_KERNEL
-count=0 failures=0
+count=0 failures=0 planned=''
+# For the tests: 1 on our kernel, 0 on C.
+# shellcheck disable=SC2034
+ours=0
+# shellcheck disable=SC2034
+[ "$kernel" != rust ] || ours=1
 dev='' ns='' disk='' bb='' holder=''
 mnt=/mnt/pmem
+
+# plan N: how many checks follow, on this kernel and whatever they find.  Each test says it
+# before its first check, so that a check that does not happen is a failure.
+plan() {
+	planned=$1
+	echo "1..$planned"
+}
 
 # result STATUS NAME [DETAIL]: one line of TAP.  After `defect` the C kernel must fail.
 result() {
@@ -71,10 +83,17 @@ skip() {
 
 # finish: the last command of each test.
 finish() {
-	release
-	echo "1..$count"
-	[ "$failures" = 0 ]
-	exit
+	local status=0
+	if ! release; then
+		echo "# $mnt cannot be unmounted in the end"
+		status=1
+	fi
+	if [ "$count" != "$planned" ]; then
+		echo "# $count checks were made, ${planned:-none} planned"
+		status=1
+	fi
+	[ "$failures" = 0 ] || status=1
+	exit "$status"
 }
 
 # bail WHY: the test cannot go on.
@@ -132,7 +151,7 @@ xfs() {
 # release: unmount.  The namespace stays, its region is not used again.  (mountpoint asks
 # the file system, and one that is shut down has no answer.)
 release() {
-	while grep -q " $mnt " /proc/mounts; do umount "$mnt" || break; done
+	while grep -q " $mnt " /proc/mounts; do umount "$mnt" || return; done
 }
 
 # bad_sectors: what badblocks says, "START COUNT" lines joined by commas; - for nothing.
@@ -154,17 +173,40 @@ sectors_of() {
 	echo "$(((phys - $(data_start)) / 512)) 8"
 }
 
+# verdicts PFN: how often memory_failure() was through with the page, as the log has it.
+verdicts() {
+	dmesg | grep -c "Memory failure: $(printf %#x "$1"): recovery action"
+}
+
+# recorded COUNT: badblocks has not so many lines any more.
+recorded() {
+	[ "$(grep -c . "$bb")" != "$1" ]
+}
+
+# hw_poison PHYS: a machine check for that address, with which memory_failure() is through.
+hw_poison() {
+	local pfn=$(($1 / 4096)) verdicts
+	verdicts=$(verdicts "$pfn")
+	hw-poison "$1" || bail "hw-poison $1"
+	wait_for 30 is $((verdicts + 1)) verdicts "$pfn" || bail "the kernel does not deal with a machine check at $1"
+}
+
 # inject HOW FILE PAGE: HOW is madv or hw.
 inject() {
-	local before
+	local before pfn verdicts
 	before=$(grep -c . "$bb")
+	if [ "$1" != hw ]; then
+		poison "$@"
+		return
+	fi
+	# Two workers deal with a machine check: one of mm, and one of nfit, which records it.  (The
+	# second does nothing for a page that is on record, or where no nfit driver is.)
+	pfn=$(pfn_of "$2" "$3") || return
+	verdicts=$(verdicts "$pfn")
 	poison "$@"
-	[ "$1" = hw ] || return 0
-	# A machine check's work is done by a worker.
-	for _ in {1..30}; do
-		[ "$(grep -c . "$bb")" = "$before" ] || break
-		sleep 0.1
-	done
+	wait_for 30 is $((verdicts + 1)) verdicts "$pfn" || echo "# the failure of page $3 is not dealt with"
+	wait_for 3 recorded "$before"
+	return 0
 }
 
 # bind, unbind: the driver of $dev.
@@ -202,6 +244,37 @@ ended() {
 	! kill -0 "$1" 2>/dev/null
 }
 
+# blocked_in PATTERN [PID]: does a task, or one of that process, sleep in such a function?
+# PATTERN is of grep -E, and matches a part of the name (Rust's are mangled).  A task that
+# runs has no stack here.
+blocked_in() {
+	# shellcheck disable=SC2086
+	grep -qsE "$1" /proc/${2:-[0-9]*}/task/*/stack
+}
+
+# blocked_or_ended PATTERN PID
+blocked_or_ended() {
+	blocked_in "$1" "$2" || ended "$2"
+}
+
+# ends NAME SECONDS PID WHERE [TASK]: that process comes to its end.  As a defect: C's, or that
+# task, or any where TASK is '', sleeps in a function like WHERE, and is not merely slow.
+ends() {
+	if wait_for "$2" ended "$3"; then
+		result 0 "$1"
+	elif [ -n "${as_defect:-}" ] && ! blocked_in "$4" "${5-$3}"; then
+		as_defect=''
+		result 1 "$1" "it has not ended in $2 s, and does not wait in $4 either"
+	else
+		result 1 "$1" "it has not ended in $2 s"
+	fi
+}
+
+# runs FILE PID: does the process run that program?
+runs() {
+	[ "$(readlink "/proc/$2/exe")" = "$1" ]
+}
+
 # is WANTED COMMAND...: does it print that?
 is() {
 	local wanted=$1
@@ -219,6 +292,23 @@ pfn_of() {
 	local phys
 	phys=$(poison phys "$1" "$2") || return
 	echo $((phys / 4096))
+}
+
+# asked_for KEY: the number that the kernel's command line has for rdax.KEY=, if any.
+asked_for() {
+	sed -n "s/.*rdax\\.$1=\\([0-9]*\\).*/\\1/p" /proc/cmdline
+}
+
+# fresh_seed: another one in each run.  run-all --append rdax.seed=N runs the test with that one.
+fresh_seed() {
+	local seed
+	seed=$(asked_for seed)
+	echo "${seed:-$SRANDOM}"
+}
+
+# complaints: what the kernel said that no test may cause, on one line.
+complaints() {
+	dmesg | "$RDAX_TOP/scripts/splats" | sed 's/^[0-9]*://; s/^\[[^]]*\] *//' | sort -u | paste -sd';'
 }
 
 # hold_in FUNCTION [PARAMETER...]: who enters it next waits there (dax_delay.c).

@@ -8,6 +8,7 @@
 # regions: 2
 
 . "$(dirname "$0")/../lib.sh"
+plan 59
 
 # report WORDS: "ok" or the error's text.
 report() {

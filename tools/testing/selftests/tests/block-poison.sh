@@ -6,8 +6,10 @@
 # such command), so C cannot repair.
 #
 # expect: rust pass, c fail
+# c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
+plan 31
 
 namespace
 equal "sectors are 512 bytes" 512 "$(cat "/sys/block/$dev/queue/logical_block_size")"

@@ -6,8 +6,10 @@
 # does all the same.
 #
 # expect: rust pass, c fail
+# c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
+plan 16
 
 namespace
 xfs

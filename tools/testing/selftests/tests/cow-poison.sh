@@ -5,9 +5,11 @@
 # mapping, for which the kernel copies the page: SIGBUS, and neither the machine nor anything
 # else is lost.  C oopses there.
 #
-# expect: rust pass, c crash
+# expect: rust pass, c crash:copy_cow_page_dax|dax_fault_iter|dax_iomap_pte_fault
+# c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
+plan 6
 
 namespace
 xfs

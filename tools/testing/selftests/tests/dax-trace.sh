@@ -6,6 +6,7 @@
 # expect: rust pass
 
 . "$(dirname "$0")/../lib.sh"
+plan 29
 
 tracing=/sys/kernel/tracing
 namespace

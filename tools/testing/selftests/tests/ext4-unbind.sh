@@ -7,10 +7,11 @@
 # the user's exit) and under the inode's entries (oops in dax_layout_busy_page_range() at
 # umount).
 #
-# expect: rust pass, c crash
+# expect: rust pass, c crash:zap_vma_range|dax_layout_busy_page_range
 # regions: 2
 
 . "$(dirname "$0")/../lib.sh"
+plan 10
 
 for case in mapped open; do
 	region=''

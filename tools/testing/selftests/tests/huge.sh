@@ -5,8 +5,10 @@
 # of the folio, and repair touches nothing else.
 #
 # expect: rust pass, c fail
+# c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
+plan 56
 
 namespace
 # For xfs.

@@ -8,6 +8,7 @@
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
+plan 16
 
 namespace
 # Called by check.

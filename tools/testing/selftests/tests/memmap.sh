@@ -8,6 +8,7 @@
 # boot: --memory 2G --memmap 512M@1G
 
 . "$(dirname "$0")/../lib.sh"
+plan 19
 
 other_namespace nd_e820
 equal "it has DAX" 1 "$(cat /sys/block/pmem0/queue/dax)"

@@ -10,6 +10,7 @@
 # timeout: 400
 
 . "$(dirname "$0")/../lib.sh"
+plan 38
 
 # dump NAME: everything of the disk in sysfs that does not change by itself.
 dump() {
@@ -88,7 +89,8 @@ files sector
 holder=btt$region.0
 check "sector: can be disabled" ndctl disable-namespace "$ns"
 check "sector: and enabled" ndctl enable-namespace "$ns"
-mount -t xfs "$disk" "$mnt" && equal "sector: the files are there" same "$(poison verify "$mnt/file" 0 256 10)"
+check "sector: and mounted again" mount -t xfs "$disk" "$mnt"
+equal "sector: the files are there" same "$(poison verify "$mnt/file" 0 256 10)"
 umount "$mnt"
 check "sector: can be destroyed" ndctl destroy-namespace -f "$ns"
 
@@ -96,15 +98,14 @@ region=''
 namespace -m devdax
 check "devdax: the driver of disks leaves it alone" test -z "$dev"
 modprobe -a dax_pmem device_dax 2>/dev/null
-for _ in {1..20}; do compgen -G "/dev/dax*" >/dev/null && break; sleep 0.1; done
-check "devdax: is there" compgen -G "/dev/dax*"
+check "devdax: is there" wait_for 10 compgen -G "/dev/dax*"
 
 # Several in one region need labels.
 region=$(next_region) || bail "no NVDIMM is left"
 nmem=$(cut -d, -f1 "/sys/bus/nd/devices/region$region/mapping0")
 check "labels: the region can be disabled" ndctl disable-region "region$region"
 check "labels: are made" ndctl init-labels -f "$nmem"
-ndctl enable-region "region$region" >/dev/null 2>&1
+check "labels: and enabled" ndctl enable-region "region$region"
 for i in 0 1; do
 	json=$(ndctl create-namespace -r "region$region" -m fsdax -s 128M 2>/tmp/ndctl.err) ||
 		bail "namespace $i in one region: $(tail -n 1 /tmp/ndctl.err)"

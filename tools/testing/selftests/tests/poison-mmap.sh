@@ -5,8 +5,10 @@
 # C kills once, records nothing, and lets everybody read the page again.
 #
 # expect: rust pass, c fail
+# c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
+plan 12
 
 namespace
 xfs

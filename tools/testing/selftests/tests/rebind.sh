@@ -4,8 +4,10 @@
 # What is known of poison outlives unbinding the driver, and what was repaired stays good.
 #
 # expect: rust pass, c fail
+# c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
+plan 21
 
 namespace
 xfs

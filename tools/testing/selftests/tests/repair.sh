@@ -6,8 +6,10 @@
 # changes nothing.  C answers EFAULT for ever, and leaves the flag.
 #
 # expect: rust pass, c fail
+# c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
+plan 34
 
 namespace
 xfs
@@ -26,8 +28,12 @@ for how in madv hw; do
 		"$(poison pwrite "$f" $((at - page)) $((page + 512)) x)"
 	poison fill "$f" 6 1 3
 	matches "$how: a source that is not there is EFAULT or EIO" "E@(FAULT|IO)" "$(poison pwrite "$f" $at $page x badbuf)"
-	matches "$how: a source that ends too early is no repair" "E@(FAULT|IO)" "$(poison pwrite "$f" $at $page x badtail)" >/tmp/tail
-	if [ "$how" = hw ] || [ "$kernel" = rust ]; then cat /tmp/tail; else count=$((count - 1)) failures=0; fi
+	early="$how: a source that ends too early is no repair"
+	if [ "$how" = hw ] || [ "$ours" = 1 ]; then
+		matches "$early" "E@(FAULT|IO)" "$(poison pwrite "$f" $at $page x badtail)"
+	else
+		skip "$early" "C knows of no poison, and writes what there is of the source"
+	fi
 	equal "$how: the record is as it was" "$bad" "$(bad_sectors)"
 	madv_defect equal "$how: and the page bad" EIO "$(poison pread "$f" $at $page)"
 

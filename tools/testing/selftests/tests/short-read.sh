@@ -5,8 +5,10 @@
 # and never EFAULT.  C fails the whole read, or (after MADV_HWPOISON) sees no poison.
 #
 # expect: rust pass, c fail
+# c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
+plan 14
 
 namespace
 xfs

@@ -8,6 +8,7 @@
 # regions: 2
 
 . "$(dirname "$0")/../lib.sh"
+plan 16
 
 for options in "" "-o dax=always"; do
 	region=

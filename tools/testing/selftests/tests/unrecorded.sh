@@ -4,11 +4,13 @@
 # A machine check on memory that no nfit driver watches: the kernel takes the page out of
 # its map.  C has no record of that, and oopses with the next write through the disk.
 #
-# expect: rust pass, c crash
+# expect: rust pass, c crash:__memcpy_flushcache
+# c-sign: quick
 # regions: 0
 # boot: --virtio-pmem 512M
 
 . "$(dirname "$0")/../lib.sh"
+plan 5
 
 other_namespace virtio_pmem
 xfs

@@ -9,6 +9,7 @@
 # boot: --virtio-pmem 512M
 
 . "$(dirname "$0")/../lib.sh"
+plan 18
 
 other_namespace virtio_pmem
 matches "flushes go to the host" "write back*" "$(cat /sys/block/pmem0/queue/write_cache)"

@@ -15,6 +15,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
+plan 3
 
 poison fill "$there/file" 0 4096 5
 virtiofs_mount

@@ -11,6 +11,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
+plan 9
 
 # Called by check.
 # shellcheck disable=SC2317

@@ -10,6 +10,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
+plan 14
 
 noise "$there/file" 5000000
 equal "dax=always is refused" 32 "$(mount -t virtiofs -o dax=always dax "$mnt" 2>/dev/null; echo $?)"

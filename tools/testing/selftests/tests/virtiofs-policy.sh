@@ -11,6 +11,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
+plan 10
 
 MIB=1048576
 noise "$there/hot" $((2 * MIB))

@@ -14,6 +14,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
+plan 6
 
 MIB=1048576
 noise "$there/file" $((8 * MIB))

@@ -13,6 +13,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
+plan 27
 
 MIB=1048576
 FILES=200

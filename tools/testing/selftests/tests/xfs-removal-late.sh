@@ -6,12 +6,13 @@
 # maps memory that is freed a moment later, and the kernel crashes when it is unmapped.
 # One allocation group, with which C gets so far.
 #
-# expect: rust pass, c crash
+# expect: rust pass, c crash:zap_vma_range
 # alone: yes
 # timeout: 120
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
+plan 6
 
 namespace
 mkfs_options="-d agcount=1 --unsupported"

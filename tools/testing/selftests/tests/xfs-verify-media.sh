@@ -10,6 +10,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
+plan 2
 
 namespace
 # Small groups: what each keeps for its trees leaves little at its end.
