@@ -2,11 +2,11 @@
 /*
  * Failures against file systems that come and go:
  *
- *   stress ROUNDS DISK NDDEVICE PFNS
+ *   stress ROUNDS DISK NDDEVICE PFNS SEED
  *
  * DISK (/dev/pmem0) has two partitions with XFS, each with a file "victim" of PAGES
  * pages, whose page frames are listed in PFNS.  A process on the second CPU reports
- * failures of these without a pause.  One on the first CPU does ROUNDS rounds of mount
+ * failures of these without a pause, in an order that SEED gives.  One on the first CPU does ROUNDS rounds of mount
  * both, write, read through a mapping, unmount, and at times delete and add the
  * partitions, or unbind NDDEVICE from nd_pmem, also under the mounts, and bind it.
  *
@@ -84,7 +84,7 @@ static int put(const char *path, const char *text)
 	return rc;
 }
 
-static void inject(const char *list)
+static void inject(const char *list, unsigned int seed)
 {
 	static char address[PARTS * PAGES][32];
 	int count = 0, fd;
@@ -104,7 +104,7 @@ static void inject(const char *list)
 	fd = open("/sys/devices/system/memory/hard_offline_page", O_WRONLY);
 	if (fd < 0)
 		fail("hard_offline_page");
-	srandom(1);
+	srandom(seed);
 	while (!shared->stop) {
 		const char *which = address[random() % count];
 
@@ -261,7 +261,7 @@ int main(int argc, char **argv)
 	pid_t injector;
 	int status, good = 0;
 
-	if (argc != 5) {
+	if (argc != 6) {
 		fprintf(stderr, "stress: usage: see the head of stress.c\n");
 		return 2;
 	}
@@ -281,7 +281,7 @@ int main(int argc, char **argv)
 	if (!injector) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		on_cpu(1);
-		inject(argv[4]);
+		inject(argv[4], strtoul(argv[5], NULL, 0));
 		return 0;
 	}
 	on_cpu(0);

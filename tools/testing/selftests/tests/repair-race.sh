@@ -17,9 +17,12 @@
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
+plan $((3 + 5 * ours))
 
-rounds=$(sed -n 's/.*rdax\.rounds=\([0-9]*\).*/\1/p' /proc/cmdline)
+rounds=$(asked_for rounds)
 rounds=${rounds:-30}
+fresh=$(fresh_seed)
+echo "# seed $fresh; again: --append rdax.seed=$fresh"
 page=5
 f=$mnt/file
 
@@ -34,13 +37,12 @@ prepare() {
 cat >/tmp/race.py <<'END'
 import errno, fcntl, mmap, os, random, signal, struct, subprocess, sys, time
 
-how, target, offset, phys, disk, disk_offset, bad, region, rounds = sys.argv[1:]
+how, target, offset, phys, disk, disk_offset, bad, region, rounds, fresh = sys.argv[1:]
 offset, phys, disk_offset, rounds = (int(word, 0) for word in (offset, phys, disk_offset, rounds))
 base = int(open(region + "/resource").read(), 0)
 PAGE = 4096
 is_file = target != disk
 window = 0.03 if how == "hw" else 0.01
-random.seed(1)
 # start flag, then of the writer: when the last write began and ended, what it returned,
 # its byte, how many there were; of the injector: when it began and ended.
 shared = mmap.mmap(-1, PAGE)
@@ -198,7 +200,8 @@ broken, writes = [], 0
 for number in range(rounds):
     offline()
     shared[:] = bytes(PAGE)
-    random.seed(number)
+    # Every other round as ever, the others as never before.
+    random.seed(number if number % 2 == 0 else f"{fresh} {number}")
     children = [start(writer), start(injector)]
     time.sleep(0.005)
     shared[0] = 1
@@ -239,19 +242,19 @@ END
 
 # race HOW TARGET OFFSET ROUNDS
 race() {
-	python3 /tmp/race.py "$1" "$2" "$3" "$phys" "$disk" $((phys - $(data_start))) "$bb" "$region" "$4"
+	python3 /tmp/race.py "$1" "$2" "$3" "$phys" "$disk" $((phys - $(data_start))) "$bb" "$region" "$4" "$fresh"
 }
 
 namespace
 prepare
 defect equal "a file: poison by hand" 0 "$(race soft "$f" $((page * 4096)) "$rounds")"
-if [ "$kernel" = rust ]; then
+if [ "$ours" = 1 ]; then
 	equal "a file: machine checks" 0 "$(race hw "$f" $((page * 4096)) $(((rounds + 1) / 2)))"
 fi
 equal "its neighbours are intact" same "$(poison verify "$f" 0 $page 17)"
 equal "on both sides" same "$(poison verify "$f" $((page + 1)) 10 17)"
 umount "$mnt"
-if [ "$kernel" = rust ]; then
+if [ "$ours" = 1 ]; then
 	equal "the disk: poison by hand" 0 "$(race soft "$disk" $((phys - $(data_start))) "$rounds")"
 	equal "the disk: machine checks" 0 "$(race hw "$disk" $((phys - $(data_start))) $(((rounds + 1) / 2)))"
 
