@@ -24,7 +24,9 @@
  *   window turns FILE TOUCHES SEED
  *                                load at that many random pages of what `poison fill` wrote,
  *                                then of each page in order: the page faults of the latter
- *   window read FILE OFFSET LEN  pread: the number of bytes
+ *   window read FILE OFFSET LEN [LIKE]
+ *                                pread: the number of bytes; "other data" when LIKE, another
+ *                                file, does not have these bytes in that place
  *
  * What fails says the error's name: "ENOSPC".  A signal says "SIGBUS".
  */
@@ -355,6 +357,27 @@ static int crowd(char **argv)
 	return bad ? 1 : say("same");
 }
 
+static int read_bytes(const char *path, off_t offset, size_t len, const char *like)
+{
+	char *buffer = malloc(2 * len);
+	int fd = open(path, O_RDONLY);
+	ssize_t got = fd < 0 || !buffer ? -1 : pread(fd, buffer, len, offset);
+
+	if (got < 0)
+		return say_error();
+	if (like) {
+		fd = open(like, O_RDONLY);
+		if (fd < 0 || pread(fd, buffer + len, got, offset) != got)
+			fail(like);
+		if (memcmp(buffer, buffer + len, got)) {
+			say("other data");
+			return 1;
+		}
+	}
+	printf("%zd\n", got);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *deed = argc > 2 ? argv[1] : "";
@@ -374,17 +397,8 @@ int main(int argc, char **argv)
 		return turns(argv[2], strtoull(argv[3], NULL, 0), strtoull(argv[4], NULL, 0));
 	if (argc >= 3 && !strcmp(deed, "peak"))
 		return peak(argv + 2, argc - 2);
-	if (argc == 5 && !strcmp(deed, "read")) {
-		size_t len = strtoull(argv[4], NULL, 0);
-		char *buffer = malloc(len);
-		int fd = open(argv[2], O_RDONLY);
-		ssize_t got = fd < 0 || !buffer ? -1 : pread(fd, buffer, len, strtoull(argv[3], NULL, 0));
-
-		if (got < 0)
-			return say_error();
-		printf("%zd\n", got);
-		return 0;
-	}
+	if (argc >= 5 && !strcmp(deed, "read"))
+		return read_bytes(argv[2], strtoull(argv[3], NULL, 0), strtoull(argv[4], NULL, 0), argv[5]);
 	fprintf(stderr, "window: usage: see the head of window.c\n");
 	return 2;
 }

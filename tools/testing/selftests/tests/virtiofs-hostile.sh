@@ -12,6 +12,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
+plan 46
 
 MIB=1048576
 noise "$there/file" $((16 * MIB))
@@ -39,7 +40,7 @@ sees() {
 	ordered "$2"
 	equal "$1: through a mapping" "$3" "$(bounded 30 window touch "$here/file" 0)"
 	ordered "$2"
-	equal "$1: by pread" "$4" "$(bounded 30 window read "$here/file" 0 4096)"
+	equal "$1: by pread" "$4" "$(bounded 30 window read "$here/file" 0 4096 "$there/file")"
 	well "$1"
 }
 
@@ -50,7 +51,7 @@ sees "ENOSPC" "fail-setupmapping=*:ENOSPC" SIGBUS ENOSPC
 sees "ENOSYS" enosys SIGBUS ENOSYS
 sees "EINVAL" "fail-setupmapping=*:EINVAL" SIGBUS EINVAL
 ordered "fail-setupmapping=2+"
-equal "an error in the second range: a read before it is short" $((2 * MIB)) "$(bounded 30 window read "$here/file" 0 $((4 * MIB)))"
+equal "an error in the second range: a read before it is short" $((2 * MIB)) "$(bounded 30 window read "$here/file" 0 $((4 * MIB)) "$there/file")"
 well "an error in the second range"
 ordered "fail-setupmapping=1"
 matches "one error: through a mapping, the page or SIGBUS" "@(loaded|SIGBUS)" "$(bounded 30 window touch "$here/file" 0)"
@@ -72,7 +73,7 @@ well_or_not "a nonsense error"
 # -- damaged replies
 for kind in garbage short length unique silent; do
 	ordered "$kind-setupmapping=1"
-	got=$(bounded 30 window read "$here/file" 0 4096)
+	got=$(bounded 30 window read "$here/file" 0 4096 "$there/file")
 	case $kind in
 	# The header's error is what the noise says: no error of the system.
 	garbage) matches "$kind: by pread, an error" "E*" "$got" ;;
@@ -102,7 +103,7 @@ well "slow"
 ordered "drop-mapping=1"
 matches "a dropped mapping: no hang" "@(loaded|SIGBUS)" "$(bounded 30 window touch "$here/file" 0)"
 well_or_not "a dropped mapping"
-bounded 30 window read "$here/file" 0 4096 >/dev/null
+equal "all mappings taken back: there was one" 4096 "$(bounded 30 window read "$here/file" 0 4096 "$there/file")"
 matches "all mappings taken back" "ok *" "$(virtiofs unmap)"
 matches "all mappings taken back: no hang" "@(loaded|SIGBUS)" "$(bounded 30 window touch "$here/file" 0)"
 well_or_not "all mappings taken back"
