@@ -10,6 +10,7 @@
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
+plan 93
 
 MIB=1048576
 BUS=/sys/bus/dax
@@ -53,18 +54,15 @@ check "device-dax: its user is told" wait_for 10 ended $watcher
 equal "device-dax: by SIGBUS" SIGBUS "$(tail -n 1 /tmp/watcher)"
 
 # -- fsdev: for file systems that want such a device; none is there yet.
-if modprobe fsdev_dax 2>/tmp/err; then
-	check "fsdev: its driver takes the device" sh -c "echo $dax >$BUS/drivers/fsdev_dax/new_id"
-	[ "$(driver_of "$dax")" = fsdev_dax ] || echo "$dax" >$BUS/drivers/fsdev_dax/bind
-	equal "fsdev: is bound" fsdev_dax "$(driver_of "$dax")"
-	check "fsdev: is a character device" test -c "/dev/$dax"
-	equal "fsdev: which is not mapped" ENODEV "$(mapped verify "/dev/$dax" 0 $((2 * MIB)) 1)"
-	check "fsdev: its driver unbinds" sh -c "echo $dax >$BUS/drivers/fsdev_dax/unbind"
-	check "fsdev: and forgets the device" sh -c "echo $dax >$BUS/drivers/fsdev_dax/remove_id"
-	check "fsdev: its module goes" rmmod fsdev_dax
-else
-	skip "fsdev" "$(head -n 1 /tmp/err)"
-fi
+modprobe fsdev_dax || bail "modprobe fsdev_dax"
+check "fsdev: its driver takes the device" sh -c "echo $dax >$BUS/drivers/fsdev_dax/new_id"
+[ "$(driver_of "$dax")" = fsdev_dax ] || echo "$dax" >$BUS/drivers/fsdev_dax/bind
+equal "fsdev: is bound" fsdev_dax "$(driver_of "$dax")"
+check "fsdev: is a character device" test -c "/dev/$dax"
+equal "fsdev: which is not mapped" ENODEV "$(mapped verify "/dev/$dax" 0 $((2 * MIB)) 1)"
+check "fsdev: its driver unbinds" sh -c "echo $dax >$BUS/drivers/fsdev_dax/unbind"
+check "fsdev: and forgets the device" sh -c "echo $dax >$BUS/drivers/fsdev_dax/remove_id"
+check "fsdev: its module goes" rmmod fsdev_dax
 check "device-dax: has it again" sh -c "echo $dax >$BUS/drivers/device_dax/bind"
 equal "device-dax: the data is still there" same "$(mapped verify "/dev/$dax" 0 $((4 * MIB)) 1)"
 
@@ -77,34 +75,28 @@ total() {
 movable_free() {
 	awk '$1 == "Node" { movable = $4 == "Movable" } movable && $1 == "pages" { print $3 }' /proc/zoneinfo
 }
-if modprobe kmem 2>/tmp/err; then
-	state=$BUS/devices/$dax/state before=$(total)
-	echo "$dax" >$BUS/drivers/device_dax/unbind
-	check "kmem: its driver takes the device" sh -c "echo $dax >$BUS/drivers/kmem/new_id"
-	equal "kmem: is bound" kmem "$(driver_of "$dax")"
-	# Offline blocks came with the driver; they go, and come back to be used.
-	check "kmem: the memory is offlined" sh -c "echo unplugged >$state"
-	check "kmem: the memory is onlined" sh -c "echo online_movable >$state"
-	after=$(total)
-	check "kmem: there is more memory ($before MiB, $after MiB)" test $((after - before)) -ge 256
-	# What can be moved goes to movable memory first.
-	before_use=$(movable_free)
-	head -c 64M /dev/zero >/dev/shm/fill
-	check "kmem: and it is used" test $((before_use - $(movable_free))) -ge 8192
-	rm -f /dev/shm/fill
-	if echo unplugged >"$state" 2>/tmp/err; then
-		equal "kmem: the memory is given back" "$before" "$(total)"
-		check "kmem: its driver unbinds" sh -c "echo $dax >$BUS/drivers/kmem/unbind"
-		check "kmem: and forgets the device" sh -c "echo $dax >$BUS/drivers/kmem/remove_id"
-		check "kmem: its module goes" rmmod kmem
-		check "device-dax: has it after that" sh -c "echo $dax >$BUS/drivers/device_dax/bind"
-		has_data "device-dax after kmem" "/dev/$dax" 4 2
-	else
-		skip "kmem: the memory is given back" "the kernel does not let it: $(cat /tmp/err)"
-	fi
-else
-	skip "kmem" "$(head -n 1 /tmp/err)"
-fi
+modprobe kmem || bail "modprobe kmem"
+state=$BUS/devices/$dax/state before=$(total)
+echo "$dax" >$BUS/drivers/device_dax/unbind
+check "kmem: its driver takes the device" sh -c "echo $dax >$BUS/drivers/kmem/new_id"
+equal "kmem: is bound" kmem "$(driver_of "$dax")"
+# Offline blocks came with the driver; they go, and come back to be used.
+check "kmem: the memory is offlined" sh -c "echo unplugged >$state"
+check "kmem: the memory is onlined" sh -c "echo online_movable >$state"
+after=$(total)
+check "kmem: there is more memory ($before MiB, $after MiB)" test $((after - before)) -ge 256
+# What can be moved goes to movable memory first.
+before_use=$(movable_free)
+head -c 64M /dev/zero >/dev/shm/fill
+check "kmem: and it is used" test $((before_use - $(movable_free))) -ge 8192
+rm -f /dev/shm/fill
+check "kmem: the memory is offlined again" wait_for 60 sh -c "echo unplugged >$state 2>/dev/null"
+equal "kmem: the memory is given back" "$before" "$(total)"
+check "kmem: its driver unbinds" sh -c "echo $dax >$BUS/drivers/kmem/unbind"
+check "kmem: and forgets the device" sh -c "echo $dax >$BUS/drivers/kmem/remove_id"
+check "kmem: its module goes" rmmod kmem
+check "device-dax: has it after that" sh -c "echo $dax >$BUS/drivers/device_dax/bind"
+has_data "device-dax after kmem" "/dev/$dax" 4 2
 
 # -- device mapper, on two disks
 region=''
@@ -200,44 +192,36 @@ equal "stripe: the file is on both disks" "a b" \
 unmapping stripe
 
 # The write cache keeps its data where the dax core says.
-if modprobe dm-writecache 2>/tmp/err; then
-	truncate -s 64M /tmp/origin
-	loop=$(losetup -f --show /tmp/origin) || bail losetup
-	check "writecache: the device is made" dmsetup create writecache \
-		--table "0 131072 writecache p $loop $disk_a 4096 0"
-	head -c 8M /dev/urandom >/tmp/data
-	check "writecache: is written" dd if=/tmp/data of=/dev/mapper/writecache bs=1M oflag=direct status=none
-	check "writecache: and read" cmp -n $((8 * MIB)) /tmp/data /dev/mapper/writecache
-	matches "writecache: the data is in the cache" "* writecache 0 *" "$(dmsetup status writecache)"
-	check "writecache: is written back" dmsetup message writecache 0 flush
-	check "writecache: the device goes" dmsetup remove writecache
-	check "writecache: the data is behind it" cmp -n $((8 * MIB)) /tmp/data "$loop"
-	losetup -d "$loop"
-else
-	skip writecache "$(head -n 1 /tmp/err)"
-fi
+modprobe dm-writecache || bail "modprobe dm-writecache"
+truncate -s 64M /tmp/origin
+loop=$(losetup -f --show /tmp/origin) || bail losetup
+check "writecache: the device is made" dmsetup create writecache \
+	--table "0 131072 writecache p $loop $disk_a 4096 0"
+head -c 8M /dev/urandom >/tmp/data
+check "writecache: is written" dd if=/tmp/data of=/dev/mapper/writecache bs=1M oflag=direct status=none
+check "writecache: and read" cmp -n $((8 * MIB)) /tmp/data /dev/mapper/writecache
+matches "writecache: the data is in the cache" "* writecache 0 *" "$(dmsetup status writecache)"
+check "writecache: is written back" dmsetup message writecache 0 flush
+check "writecache: the device goes" dmsetup remove writecache
+check "writecache: the data is behind it" cmp -n $((8 * MIB)) /tmp/data "$loop"
+losetup -d "$loop"
 
 # -- erofs
-if ! command -v mkfs.erofs >/dev/null; then
-	skip erofs "there is no mkfs.erofs"
-elif ! modprobe erofs 2>/tmp/err; then
-	skip erofs "$(head -n 1 /tmp/err)"
-else
-	mkdir -p /tmp/tree/d
-	for i in 1 2 3; do
-		poison fill "/tmp/tree/d/$i" 0 $((i * 200)) $i
-	done
-	# DAX is for files of whole blocks.
-	check "erofs: the image is made" mkfs.erofs -E noinline_data /tmp/image /tmp/tree
-	disk=$disk_a
-	dd if=/tmp/image of="$disk" bs=1M conv=fsync,notrunc status=none
-	check "erofs: is mounted with DAX" mount -t erofs -o ro,dax=always "$disk" "$mnt"
-	for i in 1 2 3; do
-		equal "erofs: file $i is read through a mapping" same "$(mapped verify "$mnt/d/$i" 0 $((i * 200 * 4096)) $i)"
-		equal "erofs: file $i has DAX" dax "$(mapped dax "$mnt/d/$i")"
-	done
-	umount "$mnt"
-fi
+modprobe erofs || bail "modprobe erofs"
+mkdir -p /tmp/tree/d
+for i in 1 2 3; do
+	poison fill "/tmp/tree/d/$i" 0 $((i * 200)) $i
+done
+# DAX is for files of whole blocks.
+check "erofs: the image is made" mkfs.erofs -E noinline_data /tmp/image /tmp/tree
+disk=$disk_a
+dd if=/tmp/image of="$disk" bs=1M conv=fsync,notrunc status=none
+check "erofs: is mounted with DAX" mount -t erofs -o ro,dax=always "$disk" "$mnt"
+for i in 1 2 3; do
+	equal "erofs: file $i is read through a mapping" same "$(mapped verify "$mnt/d/$i" 0 $((i * 200 * 4096)) $i)"
+	equal "erofs: file $i has DAX" dax "$(mapped dax "$mnt/d/$i")"
+done
+umount "$mnt"
 
 # -- the disk goes under ext4 with a file that was mapped.  (Not one that still is, or is
 # open: neither ext4 nor the core then gives the page structs back in time, and the kernel
