@@ -94,7 +94,8 @@ watch() {
 	wait_for 20 grep -qs ready "/tmp/$1" || bail "$1 cannot use $2"
 }
 
-# stop_watching: and tell.
+# stop_watching: and tell.  This is also how the tests know that nobody was told: a failure sends
+# its SIGBUS before the report returns, and sigwaitinfo() takes that one before this SIGTERM.
 stop_watching() {
 	kill "${pids[@]}" 2>/dev/null
 	wait "${pids[@]}"

@@ -6,10 +6,12 @@
 # freed the mount by then: a use after free for KASAN in the first place, and in the
 # second, where it finds no holder, an oops on any kernel.
 #
-# expect: rust pass, c crash
+# expect: rust pass, c crash:xfs_dax_notify_failure|xfs_trans_alloc_empty
+# debug: always
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
+plan 21
 
 namespace
 modprobe hwpoison-inject || bail "modprobe hwpoison-inject"
@@ -50,8 +52,8 @@ done
 report xfs_dax_notify_failure
 unbind &
 unbinder=$!
-sleep 2
-check "removal waits for the callback" held
+check "removal waits for the callback" wait_for 20 blocked_in dax $unbinder
+check "which is still at work" held
 check "and is not done before it" sh -c "kill -0 $unbinder"
 let_go
 check "then it goes on" wait_for 30 ended $unbinder

@@ -10,6 +10,7 @@
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
+plan 20
 
 limit=20
 namespace
@@ -48,7 +49,7 @@ for how in write read; do
 	stall $how
 	holder=$holder_b
 	remove
-	defect check "another device can be removed during a stalled $how" wait_for $limit ended $remover
+	defect ends "another device can be removed during a stalled $how" $limit $remover 'kill_dax|synchronize_srcu'
 	give "another device"
 	wait $remover
 	equal "another device: and the whole $how was done" 8192 "$(sed -n 2p /tmp/stall)"
@@ -61,13 +62,13 @@ for how in write read; do
 	stall $how
 	holder=$holder_a
 	remove
-	defect check "its own device can be removed during a stalled $how" wait_for $limit ended $remover
+	defect ends "its own device can be removed during a stalled $how" $limit $remover 'kill_dax|synchronize_srcu'
 	give "its own device"
 	wait $remover
 	check "its own device: it is gone" test ! -e "/sys/block/$dev_a"
 	# The first page was copied; the second has no device to be copied to.
 	defect matches "its own device: the $how is short or fails" "@(4096|E*)" "$(sed -n 2p /tmp/stall)"
-	umount "$mnt"
+	check "its own device: it can be unmounted" umount "$mnt"
 	bind
 	mount -t ext4 -o dax=always "$disk_a" "$mnt" || bail "mount again"
 	equal "its own device: what was not written is as before" same "$(poison verify "$f" 3 13 7)"

@@ -5,8 +5,10 @@
 # written its log.  What fails in between is not mapped when both are through.
 #
 # expect: rust pass, c fail
+# c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
+plan $((8 + ours))
 
 namespace
 xfs
@@ -23,7 +25,12 @@ check "the fault waits for the log" wait_for 20 held
 # XFS in Rust waits for the faults in a file before it tells its users; C is through at once.
 echo "$phys" >/sys/devices/system/memory/hard_offline_page &
 offline=$!
-sleep 2
+# In a function of XFS or of dax, with the file's lock, or through.
+wait_for 20 blocked_or_ended 'xfs|dax' $offline
+if [ "$ours" = 1 ]; then
+	check "the failure waits for the fault" blocked_in 'xfs|dax' $offline
+fi
+check "which still waits for the log" held
 let_go
 wait "$offline"
 equal "the failure is dealt with" 0 $?

@@ -6,25 +6,23 @@
 # know at once are told; all others are told when they touch it.
 #
 # expect: rust pass, c fail
+# debug: always
 # regions: 2
 # timeout: 300
 
 . "$(dirname "$0")/../lib.sh"
+plan 119
 
 namespace
 xfs
-modprobe hwpoison-inject 2>/dev/null
+modprobe hwpoison-inject || bail "modprobe hwpoison-inject"
 number=0
 
 # fails HOW FILE PAGE: the page fails.
 fails() {
 	local phys
 	case $1 in
-	hw)
-		inject hw "$2" "$3" >/dev/null
-		# The list is the first thing that is done.
-		sleep 1
-		;;
+	hw) inject hw "$2" "$3" >/dev/null ;;
 	offline)
 		phys=$(poison phys "$2" "$3")
 		# Not by who just had it mapped.

@@ -9,6 +9,7 @@
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
+plan 79
 
 namespace -m fsdax -M dev
 devices=/sys/bus/nd/devices
@@ -157,12 +158,8 @@ probe 0
 holder=$(basename "$(readlink -f "/sys/block/$dev/device")")
 equal "a page is written" 4096 "$(poison pwrite "$disk" $((1000 * 4096)) 4096 p direct)"
 first=$(($(cat "$devices/$ns/resource") + dataoff + 2097152))
-hw-poison $((first + 1001 * 4096))
-for _ in {1..30}; do
-	[ "$(bad_sectors)" = - ] || break
-	sleep 0.1
-done
-sleep 0.5
+hw_poison $((first + 1001 * 4096))
+wait_for 10 recorded 0
 equal "poison after a start that is cut off is on record where it is" "8008 8" "$(bad_sectors)"
 equal "and the page before it can be read" 4096 "$(poison pread "$disk" $((1000 * 4096)) 4096 direct)"
 probe 1

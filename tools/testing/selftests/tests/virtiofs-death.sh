@@ -7,6 +7,7 @@
 # the tasks are asked what they saw, not whether they are gone.)
 #
 # expect: rust pass, c pass
+# sleeps: yes
 # regions: 0
 # alone: yes
 # boot: --virtiofs @SCRATCH@,window=16,cache=always,request-timeout=5 --share @SCRATCH@
@@ -14,6 +15,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
+plan 14
 
 MIB=1048576
 noise "$there/file" $((16 * MIB))
@@ -25,7 +27,13 @@ for i in 1 2 3; do
 	window touch "$here/file" $((i * 4 * MIB)) >"/tmp/touch$i" 2>&1 &
 done
 window read "$here/file" $((6 * MIB)) 4096 >/tmp/read 2>&1 &
-sleep 3
+# The daemon has read the request, and is gone.
+# Called by check.
+# shellcheck disable=SC2317
+gone() {
+	! timeout 5 virtiofs stats >/dev/null 2>&1
+}
+check "the server is gone" wait_for 60 gone
 equal "what was mapped before is still there" BEFORE "$(ask get 4096 6)"
 # The guest looks every 15 seconds.
 for i in 1 2 3; do
@@ -36,6 +44,5 @@ done
 check "a read ends" wait_for 60 test -s /tmp/read
 matches "a read: by an error" "E*" "$(cat /tmp/read)"
 equal "and so does the next" ENOTCONN "$(bounded 30 window read "$here/file" 0 4096)"
-check "the server is gone" sh -c "! timeout 5 virtiofs stats >/dev/null 2>&1"
 check "the kernel lives" dd if=/dev/zero of=/tmp/x bs=1M count=8 status=none
 finish

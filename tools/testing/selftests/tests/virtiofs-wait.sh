@@ -12,6 +12,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
+plan 18
 
 MIB=1048576
 noise "$there/pinned" $((4 * MIB))
@@ -19,18 +20,20 @@ noise "$there/wanted" $((4 * MIB))
 virtiofs_mount
 stat "$here/wanted" >/dev/null
 
+# In these a task sleeps that needs a range and finds none.
+no_range='fuse_dax|dmap'
+
 # waiter NAME COMMAND...: it runs in the background, and should be waiting by now.
 waiter() {
 	"${@:2}" >/tmp/waiter 2>&1 &
 	waiter=$!
-	sleep 2
-	check "$1: it waits" kill -0 $waiter
+	check "$1: it waits" wait_for 20 blocked_in "$no_range" $waiter
 }
 
 # The kernel's C sleeps in a fault until there is a range, whatever comes.
 killed_fault() {
 	kill -KILL $waiter
-	defect check "$1: kill -9 ends it" wait_for 10 ended $waiter
+	defect ends "$1: kill -9 ends it" 10 $waiter fuse_dax_fault
 }
 killed_call() {
 	kill -KILL $waiter

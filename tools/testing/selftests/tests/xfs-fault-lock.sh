@@ -13,6 +13,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
+plan $((4 + 3 * ours))
 
 modprobe dax_holder_test || bail "modprobe dax_holder_test"
 namespace
@@ -30,9 +31,11 @@ toucher=$!
 wait_for 20 held || bail "no fault copies a page"
 notify "$at" 4096 >/tmp/notify &
 notifier=$!
-sleep 3
+# With or without the group, it is on its way to the mapping's entry.
+check "the failure is being told" wait_for 20 blocked_in "xfs_dax_notify_failure|mf_dax_kill_procs"
+check "and a fault copies the page" held
 let_go
-defect check "the failure is told" wait_for 20 ended $notifier
+defect ends "the failure is told" 20 $notifier 'dax_lock_mapping_entry|get_next_unlocked_entry|mf_dax_kill_procs' ''
 if ! ended $notifier; then
 	check "and the fault does not end" sh -c "kill -0 $toucher"
 	# What it holds is not unmounted.

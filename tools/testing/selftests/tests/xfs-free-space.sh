@@ -9,6 +9,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
+plan 9
 
 modprobe hwpoison-inject || bail "modprobe hwpoison-inject"
 namespace
@@ -27,7 +28,6 @@ equal "the block is free" "free space" "$owner"
 
 watch other "$mnt/other" 3
 check "its memory goes bad" corrupt "$pfn"
-sleep 1
 stop_watching
 equal "nobody is told" "not told" "$(told other)"
 check "nothing is shut down" works
@@ -35,7 +35,7 @@ defect equal "it is on record" "$((at / 512)) 8" "$(bad_sectors)"
 
 # Files until one has the block.
 for ((i = 0; i < 40; i++)); do
-	poison fill "$mnt/new$i" 0 256 $i || break
+	poison fill "$mnt/new$i" 0 256 $i || bail "file $i cannot be written"
 	# shellcheck disable=SC2015
 	page=$(xfs_io -r -c bmap "$mnt/new$i" | awk -F'[]:. []+' -v at=$((at / 512)) \
 		'$4 <= at && at <= $5 { print int(($2 + at - $4) / 8) }')

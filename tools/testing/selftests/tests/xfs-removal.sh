@@ -8,12 +8,14 @@
 # from the first.
 #
 # expect: rust pass, c fail
+# debug: always
 # alone: yes
 # splat: c
 # timeout: 400
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
+plan $((3 + 51 * ours))
 
 limit=60
 namespace
@@ -81,7 +83,7 @@ back "unbind"
 # Somebody writes on and on.
 (while dd if=/dev/zero of="$mnt/written" bs=64k count=64 conv=notrunc status=none 2>/dev/null; do :; done) &
 writer=$!
-sleep 1
+wait_for 20 test -s "$mnt/written" || bail "nobody writes"
 remove
 check "pwrite: unbind ends meanwhile" wait_for $limit ended $remover
 check "pwrite: and the writer fails" wait_for 20 ended $writer
@@ -111,8 +113,8 @@ poison touch "$mnt/1/1" 7 >/tmp/touch &
 toucher=$!
 wait_for 20 held || bail "nobody is in a fault"
 remove
-sleep 2
-check "fault: unbind waits for it" sh -c "kill -0 $remover"
+check "fault: unbind waits for it" wait_for 20 blocked_in 'xfs|dax' $remover
+check "fault: which is still at work" held
 let_go
 check "fault: and ends then" wait_for $limit ended $remover
 wait $toucher

@@ -13,6 +13,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
+plan 20
 
 modprobe dax_holder_test || bail "modprobe dax_holder_test"
 namespace
@@ -47,7 +48,6 @@ for page in 5 19990; do
 	watch other "$mnt/rt/other" 5
 	watch data "$mnt/file" 5
 	equal "page $page, in group $((at >> 26)): the failure is reported" 0 "$(notify "$at" 4096)"
-	sleep 1
 	stop_watching
 	equal "page $page: whoever maps it is told" "told SIGBUS offset=$(printf '%#x' $((page * 4096)))" "$(told rt)"
 	equal "page $page: who maps the next page is not" "not told" "$(told next)"
@@ -60,14 +60,12 @@ watch rt "$mnt/rt/file" 5
 end=$(blockdev --getsize64 "$rt")
 equal "free space: nobody loses anything" 0 "$(notify $((end - 4096)) 4096)"
 equal "behind the end" ENXIO "$(notify "$end" 4096)"
-sleep 1
 stop_watching
 equal "and nobody is told" "not told" "$(told rt)"
 check "it is not shut down" works
 
 watch rt "$mnt/rt/file" 5
 equal "the superblock of the first group" EUCLEAN "$(notify 0 4096)"
-sleep 1
 stop_watching
 equal "is no file's" "not told" "$(told rt)"
 check "it is shut down" is_shut_down

@@ -9,6 +9,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
+plan 17
 
 modprobe dax_holder_test || bail "modprobe dax_holder_test"
 namespace
@@ -45,7 +46,6 @@ for files in 1 10 1000; do
 	watch next "$mnt/0" 4
 	watch other "$mnt/other" 3
 	equal "$files files: the failure is reported" 0 "$(notify "$(place_of "$mnt/0" 3)" 4096)"
-	sleep 1
 	stop_watching
 	all=0
 	for ((i = 0; i < watchers; i++)); do
@@ -60,7 +60,6 @@ done
 # Of a file of its own: a fault in a shared page takes it from the file's other users.
 for ((i = 0; i < 100; i++)); do watch "in$i" "$mnt/other" 5; done
 equal "100 processes: the failure is reported" 0 "$(notify "$(place_of "$mnt/other" 5)" 4096)"
-sleep 1
 stop_watching
 all=0
 for ((i = 0; i < 100; i++)); do
