@@ -11,7 +11,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
-plan 10
+plan 14
 
 MIB=1048576
 noise "$there/hot" $((2 * MIB))
@@ -22,10 +22,11 @@ virtiofs_mount
 window read "$here/hot" 0 4096 >/dev/null
 virtiofs zero >/dev/null
 for ((i = 0; i < 32; i++)); do
-	window read "$here/cold" $((i * 2 * MIB)) 4096 >/dev/null
-	window read "$here/hot" 4096 4096 >/dev/null
-done
+	window read "$here/cold" $((i * 2 * MIB)) 4096 "$there/cold"
+	window read "$here/hot" 4096 4096 "$there/hot"
+done >/tmp/reads
 asked=$(virtiofs count SETUPMAPPING)
+equal "one hot and 32 cold ranges: all reads are whole" "     64 4096" "$(uniq -c /tmp/reads)"
 echo "# one hot and 32 cold ranges: $asked SETUPMAPPING"
 defect check "what is used all the time stays ($asked SETUPMAPPING for 32 new ranges)" test "$asked" -le 33
 
@@ -44,13 +45,13 @@ done
 # A file that fits is asked for once.
 again always
 virtiofs zero >/dev/null
-dd if="$here/hot" of=/dev/null bs=4096 status=none
-dd if=/dev/zero of="$here/hot" bs=4096 count=512 conv=notrunc status=none
+check "a file that fits is read" dd if="$here/hot" of=/dev/null bs=4096 status=none
+check "and written" dd if=/dev/zero of="$here/hot" bs=4096 count=512 conv=notrunc status=none
 asked=$(virtiofs count SETUPMAPPING)
 check "read, then written: one request and its upgrade ($asked)" test "$asked" -le 2
 virtiofs zero >/dev/null
-mapped fill "$here/hot" 0 $((2 * MIB)) 4
-equal "again, and through a mapping: none" 0 "$(virtiofs count SETUPMAPPING)"
+check "it is written again, through a mapping" mapped fill "$here/hot" 0 $((2 * MIB)) 4
+equal "which asks for nothing" 0 "$(virtiofs count SETUPMAPPING)"
 
 # Used here and there, then in order, in one mapping: large pages come where small ones were.  (C:
 # a fault that finds no free range is one for a small page for good.)  A quarter of the pages is far
