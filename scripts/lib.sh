@@ -70,8 +70,6 @@ tree_key() {
 # patch_list fixes|hooks: the patches of that kind in their order, as paths below RDAX_TOP.
 patch_list() {
 	local dir=patches/$1
-	# The one list of before there were two kinds.
-	if [ "$1" = hooks ] && [ -f "$RDAX_TOP/patches/series" ]; then dir=patches; fi
 	[ -f "$RDAX_TOP/$dir/series" ] || return 0
 	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' -e "s|^|$dir/|" "$RDAX_TOP/$dir/series"
 }
