@@ -28,7 +28,8 @@ use std::{
         Mutex,
         Weak, //
     },
-    thread, //
+    thread,
+    time::Duration, //
 };
 
 /// How many holders there are to choose from.
@@ -40,7 +41,11 @@ pub(crate) const REMOVAL: i32 = 1 << 5;
 /// The flags of any other failure.
 pub(crate) const MEDIA: i32 = 1;
 
-/// The [`Monitor`] of the host: as the kernel's, but with Rust's own lock.
+/// No task waits for that long unless nobody wakes it.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 1200 } else { 60 });
+
+/// The [`Monitor`] of the host: as the kernel's `Sleeping`, which wakes tasks after each update and at
+/// no other time, but with Rust's own lock.
 pub(crate) struct Blocking<S> {
     state: Mutex<S>,
     changed: Condvar,
@@ -68,7 +73,9 @@ impl<S> Monitor<S> for Blocking<S> {
             if let Some(result) = f(&mut state) {
                 return result;
             }
-            state = self.changed.wait(state).unwrap();
+            let (locked, result) = self.changed.wait_timeout(state, PATIENCE).unwrap();
+            state = locked;
+            assert!(!result.timed_out(), "nobody wakes a task");
         }
     }
 }

@@ -50,9 +50,18 @@ fn check(model: fn()) {
     builder.check(model);
 }
 
+/// What the lock guards, as in `conn.rs`.
+struct Shared {
+    window: Window<TestFile>,
+    /// How many tasks sleep, or are about to.
+    waiters: u32,
+}
+
+/// The platform of the kernel, which wakes tasks where `Conn` does and nowhere else: one that woke
+/// them more often would hide that they have to be woken.
 struct Loom {
-    window: Mutex<Window<TestFile>>,
-    changed: Condvar,
+    shared: Mutex<Shared>,
+    queue: Condvar,
     /// Requests that the server has not seen.
     jobs: Mutex<Vec<Setup>>,
     /// The memory of the only range.
@@ -68,8 +77,11 @@ unsafe impl Send for Loom {}
 impl Loom {
     fn new(killed: bool) -> Arc<Self> {
         Arc::new(Self {
-            window: Mutex::new(Window::new(BLOCK).unwrap()),
-            changed: Condvar::new(),
+            shared: Mutex::new(Shared {
+                window: Window::new(BLOCK).unwrap(),
+                waiters: 0,
+            }),
+            queue: Condvar::new(),
             jobs: Mutex::new(Vec::new()),
             memory: UnsafeCell::new(0),
             killed,
@@ -119,27 +131,55 @@ impl Loom {
     }
 }
 
-impl Platform<TestFile> for Loom {
-    fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
-        let result = f(&mut self.window.lock().unwrap());
-        self.changed.notify_all();
-        result
-    }
-
-    fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
-        let mut window = self.window.lock().unwrap();
+impl Loom {
+    /// Unless the task was killed, sleeps until `f` gives something.
+    fn sleep<R>(
+        &self,
+        killed: bool,
+        mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>,
+    ) -> Result<R, Killed> {
+        let mut shared = self.shared.lock().unwrap();
         loop {
-            let before = window.changes();
-            if let Some(result) = f(&mut window) {
-                if window.changes() != before {
-                    self.changed.notify_all();
+            let before = shared.window.changes();
+            if let Some(result) = f(&mut shared.window) {
+                let wake = shared.waiters > 0 && shared.window.changes() != before;
+                drop(shared);
+                if wake {
+                    self.queue.notify_all();
                 }
                 return Ok(result);
             }
-            if self.killed {
+            if killed {
                 return Err(Killed);
             }
-            window = self.changed.wait(window).unwrap();
+            shared.waiters += 1;
+            shared = self.queue.wait(shared).unwrap();
+            shared.waiters -= 1;
+        }
+    }
+}
+
+impl Platform<TestFile> for Loom {
+    fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
+        let mut shared = self.shared.lock().unwrap();
+        let before = shared.window.changes();
+        let result = f(&mut shared.window);
+        let wake = shared.waiters > 0 && shared.window.changes() != before;
+        drop(shared);
+        if wake {
+            self.queue.notify_all();
+        }
+        result
+    }
+
+    fn wait<R>(&self, f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
+        self.sleep(self.killed, f)
+    }
+
+    fn wait_always<R>(&self, f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> R {
+        match self.sleep(false, f) {
+            Ok(result) => result,
+            Err(Killed) => unreachable!("no signal ends this"),
         }
     }
 
@@ -214,7 +254,7 @@ fn eviction_waits_for_reclaim() {
         // From here on nobody may be at what was the file's.
         task.join().unwrap().unwrap();
         server.join().unwrap();
-        assert!(loom.window.lock().unwrap().check());
+        assert!(loom.shared.lock().unwrap().window.check());
     });
 }
 

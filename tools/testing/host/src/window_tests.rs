@@ -58,6 +58,17 @@ struct Use {
     write: bool,
     /// Whether the range was there.
     held: bool,
+    /// [`Window::changes`] when it last was not.
+    seen: Option<u64>,
+}
+
+/// A task that sleeps until [`Window::changes`] is not `seen` any more.
+struct Sleeper {
+    file: usize,
+    /// The page that it wants, and how many the file has; [`None`] if it evicts the inode.
+    page: Option<(FilePage, u64)>,
+    write: bool,
+    seen: u64,
 }
 
 struct World {
@@ -72,6 +83,7 @@ struct World {
     failed: Vec<u32>,
     /// What tasks are taking from files, and the range that each is at.
     taking: Vec<(Area, Option<Victim<TestFile>>)>,
+    sleepers: Vec<Sleeper>,
 }
 
 /// What happens.
@@ -125,6 +137,7 @@ impl World {
             uses: Vec::new(),
             failed: Vec::new(),
             taking: Vec::new(),
+            sleepers: Vec::new(),
         }
     }
 
@@ -199,7 +212,17 @@ impl World {
                     let room = crate::window::table::Room::new().unwrap();
                     assert!(self.window.give_room(id, room).is_none());
                 }
-                Step::Wait(_) | Step::Fail(_) => return,
+                Step::Wait(seen) => {
+                    assert_eq!(seen, self.window.changes());
+                    self.sleepers.push(Sleeper {
+                        file,
+                        page: Some((page, pages)),
+                        write,
+                        seen,
+                    });
+                    return;
+                }
+                Step::Fail(_) => return,
             }
             assert!(self.window.check());
         }
@@ -241,6 +264,7 @@ impl World {
             page,
             write,
             held,
+            seen: None,
         });
     }
 
@@ -252,8 +276,17 @@ impl World {
                 at += 1;
                 continue;
             }
-            match self.window.poll(it.id, it.write) {
-                Poll::Pending => at += 1,
+            let changes = self.window.changes();
+            let poll = self.window.poll(it.id, it.write);
+            if poll != Poll::Pending {
+                assert_ne!(it.seen, Some(changes), "{:?} came unheard of", it.id);
+            }
+            match poll {
+                Poll::Pending => {
+                    assert_eq!(changes, self.window.changes());
+                    it.seen = Some(changes);
+                    at += 1;
+                }
                 Poll::Held => {
                     it.held = true;
                     at += 1;
@@ -265,6 +298,29 @@ impl World {
                 Poll::Again => {
                     self.uses.remove(at);
                 }
+            }
+        }
+    }
+
+    /// What tasks sleep for must not have come without a change: nobody would wake them.
+    fn check_sleepers(&mut self) {
+        let changes = self.window.changes();
+        for sleeper in std::mem::take(&mut self.sleepers) {
+            if sleeper.seen != changes {
+                continue;
+            }
+            let file = &self.files[sleeper.file];
+            let Some((page, pages)) = sleeper.page else {
+                let forgot = self.window.forget(file);
+                assert!(forgot == Forgot::Busy, "an eviction could go on unheard of");
+                self.sleepers.push(sleeper);
+                continue;
+            };
+            match self.window.request(file, page, pages, sleeper.write) {
+                Step::Wait(seen) if seen == changes => self.sleepers.push(sleeper),
+                // Another task has asked the server for it. Its answer is a change.
+                Step::Join(id) => self.use_range(id, sleeper.file, page, sleeper.write, false),
+                step => panic!("{page:?} came unheard of: {step:?}"),
             }
         }
     }
@@ -299,6 +355,14 @@ impl World {
                 let all = forget_all(&mut self.window, &self.files[file].clone());
                 // An inode that somebody looks at stays.
                 assert!(!(all && looked_at));
+                if !all {
+                    self.sleepers.push(Sleeper {
+                        file,
+                        page: None,
+                        write: false,
+                        seen: self.window.changes(),
+                    });
+                }
             }
             Event::Fail(place) => {
                 let page = (self.server.pages.len() as u64 * place / 1000) as u32;
@@ -321,9 +385,12 @@ impl World {
                 let mut run = self.files[file].run();
                 run.set_fine(fine);
                 self.files[file].set_run(run);
+                // Tasks do that on their way, and not while others sleep.
+                self.sleepers.retain(|sleeper| sleeper.file != file);
             }
             _ => {}
         }
+        self.check_sleepers();
         self.poll();
         assert!(self.window.check(), "after {event:?}");
         for it in self.uses.iter().filter(|it| it.held) {

@@ -34,11 +34,16 @@ use std::{
         },
         mpsc,
         Arc,
-        Condvar,
         Mutex, //
     },
-    thread,
-    time::Duration, //
+    thread::{
+        self,
+        Thread, //
+    },
+    time::{
+        Duration,
+        Instant, //
+    }, //
 };
 
 const BLOCK: u64 = BLOCK_PAGES as u64;
@@ -46,6 +51,9 @@ const BLOCK: u64 = BLOCK_PAGES as u64;
 /// Tasks, and what each does.
 const TASKS: usize = if cfg!(miri) { 4 } else { 40 };
 const TURNS: u64 = if cfg!(miri) { 3 } else { 60 };
+
+/// No task sleeps for that long unless nobody wakes it.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 1200 } else { 60 });
 
 thread_local! {
     /// Whether a fatal signal came for this task.
@@ -57,10 +65,24 @@ enum Job {
     Remove(Vec<crate::window::units::RangeId>),
 }
 
-/// The platform of the kernel, with Rust's own lock.
+/// What the lock guards, as in `conn.rs`.
+struct Shared {
+    window: Window<TestFile>,
+    /// How many tasks sleep, or are about to.
+    waiters: u32,
+}
+
+/// A task in the queue.
+struct Sleeper {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+/// The platform of the kernel, with Rust's own lock. It wakes tasks where `Conn` does and nowhere
+/// else: one that woke them more often would hide that they have to be woken.
 struct Threads {
-    window: Mutex<Window<TestFile>>,
-    changed: Condvar,
+    shared: Mutex<Shared>,
+    queue: Mutex<Vec<Arc<Sleeper>>>,
     server: Mutex<Server>,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     /// Every so many ranges has pages that somebody refers to.
@@ -71,8 +93,11 @@ impl Threads {
     fn new(blocks: u64) -> (Arc<Self>, mpsc::Receiver<Job>) {
         let (sender, receiver) = mpsc::channel();
         let threads = Self {
-            window: Mutex::new(Window::new(blocks * BLOCK).unwrap()),
-            changed: Condvar::new(),
+            shared: Mutex::new(Shared {
+                window: Window::new(blocks * BLOCK).unwrap(),
+                waiters: 0,
+            }),
+            queue: Mutex::default(),
             server: Mutex::new(Server::new((blocks * BLOCK) as usize)),
             jobs: Mutex::new(Some(sender)),
             busy: AtomicU64::new(1),
@@ -105,32 +130,68 @@ impl Threads {
         }
     }
 
+    /// Wakes all tasks that sleep now.
+    fn wake(&self) {
+        for sleeper in self.queue.lock().unwrap().drain(..) {
+            sleeper.woken.store(true, SeqCst);
+            sleeper.thread.unpark();
+        }
+    }
+
     fn killed() -> bool {
         KILLED.with(|killed| killed.get().is_some_and(|killed| killed.load(SeqCst)))
     }
 }
 
+/// Sleeps until the queue wakes the task or a signal comes for it.
+fn sleep(sleeper: &Sleeper) {
+    let start = Instant::now();
+    while !sleeper.woken.load(SeqCst) && !Threads::killed() {
+        assert!(start.elapsed() < PATIENCE, "nobody wakes a task");
+        thread::park_timeout(PATIENCE);
+    }
+}
+
 impl Platform<TestFile> for Threads {
     fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
-        let result = f(&mut self.window.lock().unwrap());
-        self.changed.notify_all();
+        let mut shared = self.shared.lock().unwrap();
+        let before = shared.window.changes();
+        let result = f(&mut shared.window);
+        let wake = shared.waiters > 0 && shared.window.changes() != before;
+        drop(shared);
+        if wake {
+            self.wake();
+        }
         result
     }
 
     fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
-        let mut window = self.window.lock().unwrap();
         loop {
-            let before = window.changes();
-            if let Some(result) = f(&mut window) {
-                if window.changes() != before {
-                    self.changed.notify_all();
+            let mut shared = self.shared.lock().unwrap();
+            let before = shared.window.changes();
+            if let Some(result) = f(&mut shared.window) {
+                let wake = shared.waiters > 0 && shared.window.changes() != before;
+                drop(shared);
+                if wake {
+                    self.wake();
                 }
                 return Ok(result);
             }
             if Self::killed() {
                 return Err(Killed);
             }
-            window = self.changed.wait(window).unwrap();
+            let sleeper = Arc::new(Sleeper {
+                thread: thread::current(),
+                woken: AtomicBool::new(false),
+            });
+            self.queue.lock().unwrap().push(sleeper.clone());
+            shared.waiters += 1;
+            drop(shared);
+            sleep(&sleeper);
+            let mut queue = self.queue.lock().unwrap();
+            queue.retain(|other| !Arc::ptr_eq(other, &sleeper));
+            drop(queue);
+            self.shared.lock().unwrap().waiters -= 1;
         }
     }
 
@@ -210,9 +271,10 @@ fn run(blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
             })
         })
         .collect();
-    for flag in killed.iter().take(killed.len() / 2) {
+    for (flag, task) in killed.iter().zip(&tasks).take(killed.len() / 2) {
+        // A signal wakes the task that it is for, and no other.
         flag.store(true, SeqCst);
-        threads.changed.notify_all();
+        task.thread().unpark();
         thread::yield_now();
     }
     for task in tasks {
@@ -223,9 +285,10 @@ fn run(blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
     for file in &files {
         assert!(threads.update(|window| forget_all(window, file)));
     }
-    let window = threads.window.lock().unwrap();
-    assert!(window.check());
-    assert_eq!(window.mapped(), 0);
+    threads.update(|window| {
+        assert!(window.check());
+        assert_eq!(window.mapped(), 0);
+    });
 }
 
 #[test]

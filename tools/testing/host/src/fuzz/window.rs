@@ -306,12 +306,22 @@ impl Platform<TestFile> for World<'_> {
     }
 
     fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
+        let mut seen = None;
         loop {
             self.step();
             let mut window = self.window.borrow_mut();
+            let changes = window.changes();
             if let Some(result) = f(&mut window) {
+                // The kernel wakes nobody without a change.
+                assert_ne!(seen, Some(changes), "what a task waits for came unheard of");
                 return Ok(result);
             }
+            assert_eq!(
+                window.changes(),
+                changes,
+                "a task that waits changed something"
+            );
+            seen = Some(changes);
             match self.byte() {
                 0xff => return Err(Killed),
                 0xc0.. if self.tasks.get() < MOST_TASKS => {

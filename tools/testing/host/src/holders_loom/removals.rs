@@ -97,7 +97,6 @@ fn the_second_removal_waits_for_the_first() {
             task(&device, move |device| remove(device, &closed))
         };
         remove(&device, &closed);
-        // A look at the table wakes whoever should have been woken before: not earlier than here.
         other.join().unwrap();
         assert_eq!(device.phase(), Phase::Dead);
         assert_eq!(fs.removals(), 1);
