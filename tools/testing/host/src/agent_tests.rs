@@ -4,7 +4,7 @@
 
 use crate::{
     agent::parse,
-    config::config, //
+    config::properties, //
 };
 use kernel::{
     dax::units::ByteRange,
@@ -22,9 +22,7 @@ fn numbers() -> impl Strategy<Value = u128> {
     ]
 }
 
-proptest! {
-    #![proptest_config(config())]
-
+properties! {
     #[test]
     fn numbers_in_any_form(offset in numbers(), length in numbers(), size in numbers(), hex in any::<[bool; 2]>(),
             space in "[ \t\n]{1,3}", around in "[ \n]{0,2}") {

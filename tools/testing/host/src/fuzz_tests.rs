@@ -3,7 +3,7 @@
 //! What the fuzzer does, with random bytes: where there is no libFuzzer, and under Miri.
 
 use crate::{
-    config::config,
+    config::properties,
     fuzz, //
 };
 use proptest::prelude::*;
@@ -12,9 +12,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..400)
 }
 
-proptest! {
-    #![proptest_config(config())]
-
+properties! {
     #[test]
     fn agent(bytes in bytes()) {
         fuzz::agent(&bytes);

@@ -7,7 +7,7 @@
 //! `holders_threads_tests.rs` and `holders_loom.rs` are about several tasks.
 
 use crate::{
-    config::config,
+    config::properties,
     holders::{
         Counters,
         Extent,
@@ -43,7 +43,6 @@ use proptest::{
         any,
         prop_assert_eq,
         prop_oneof,
-        proptest,
         Just,
         Strategy, //
     },
@@ -358,9 +357,7 @@ fn compare(world: &Arc<World>, model: &mut Model) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(config())]
-
+properties! {
     #[test]
     fn as_the_model_says(scale in scale(), steps in vec(step(), 1..STEPS)) {
         let world = World::new();

@@ -3,7 +3,7 @@
 //! `mm/memory_failure_dax/ranges.rs` against page by page, in 128 bits, and `sort.rs`.
 
 use crate::{
-    config::config,
+    config::properties,
     memory_failure_ranges::{
         Addresses,
         FileRange,
@@ -47,9 +47,7 @@ fn range_of(range: &FileRange) -> std::ops::Range<u128> {
     range.start() as u128..range.end() as u128
 }
 
-proptest! {
-    #![proptest_config(config())]
-
+properties! {
     #[test]
     fn a_range_is_its_pages(start in edge(), count in count(), other in edge(), len in count()) {
         let model = pages(start, count);

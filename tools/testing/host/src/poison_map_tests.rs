@@ -9,7 +9,7 @@
 //! model is the same for both.
 
 use crate::{
-    config::config,
+    config::properties,
     poison_map::{
         Full,
         PoisonMap, //
@@ -312,9 +312,7 @@ impl Pair {
     }
 }
 
-proptest! {
-    #![proptest_config(config())]
-
+properties! {
     #[test]
     fn behaves_like_a_set_of_sectors(
         scale in scale(),

@@ -2,7 +2,7 @@
 
 //! `rust/kernel/dax/units.rs` against the same arithmetic in 128 bits, which cannot overflow.
 
-use crate::config::config;
+use crate::config::properties;
 use kernel::{
     dax::units::{
         ByteRange,
@@ -90,9 +90,7 @@ fn is_outward(first: u64, after: u64, size: u64, start: u64, end: u64) -> bool {
         && end <= after * size
 }
 
-proptest! {
-    #![proptest_config(config())]
-
+properties! {
     #[test]
     fn byte_range_new_is_exact(start in edge(), len in length()) {
         let end = wide(start) + wide(len);

@@ -3,7 +3,7 @@
 //! Which range goes, what is mapped ahead, how large ranges are: in requests to the server.
 
 use crate::{
-    config::config,
+    config::properties,
     window::{
         acquire::{
             acquire,
@@ -61,9 +61,7 @@ fn the_longest_unused_range_goes_first() {
     assert_eq!(world.removes.get(), 0);
 }
 
-proptest! {
-    #![proptest_config(config())]
-
+properties! {
     /// The same whatever the order of uses, by a list that is always in order.
     #[test]
     fn the_longest_unused_range_goes_first_always(

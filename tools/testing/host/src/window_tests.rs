@@ -3,7 +3,7 @@
 //! `fs/fuse/dax/window.rs` against a model: a server that knows what is where.
 
 use crate::{
-    config::config,
+    config::properties,
     window::{
         acquire::{
             reclaim,
@@ -417,9 +417,7 @@ impl World {
     }
 }
 
-proptest! {
-    #![proptest_config(config())]
-
+properties! {
     /// What is in use is what the server has there, whatever happens.
     #[test]
     fn what_is_held_is_mapped(

@@ -3,6 +3,7 @@
 //! Many tasks and few ranges, with a server that answers when it likes.
 
 use crate::{
+    config,
     window::{
         acquire::{
             acquire,
@@ -226,8 +227,20 @@ impl Platform<TestFile> for Threads {
     }
 }
 
-/// Each task uses pages of files in some order, and finds there what it should.
+/// Runs with the same choices in each run, and with others.
 fn run(blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
+    let fresh = config::seed();
+    println!("RDAX_SEED={fresh} makes the same choices, though not in the same order");
+    for seed in [0, fresh] {
+        for killed in killed {
+            killed.store(false, SeqCst);
+        }
+        run_with(seed, blocks, pages, killed);
+    }
+}
+
+/// Each task uses pages of files in some order, and finds there what it should.
+fn run_with(seed: u64, blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
     let (threads, jobs) = Threads::new(blocks);
     let server = {
         let threads = threads.clone();
@@ -239,7 +252,11 @@ fn run(blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
             let (threads, files) = (threads.clone(), files.clone());
             thread::spawn(move || {
                 KILLED.with(|it| it.set(killed.get(number)));
-                let mut random = number as u64 + 1;
+                // Any numbers but zero that are not the same.
+                let mut random = seed
+                    .wrapping_mul(TASKS as u64)
+                    .wrapping_add(number as u64 + 1)
+                    | 1 << 63;
                 for _ in 0..TURNS {
                     random ^= random << 13;
                     random ^= random >> 7;

@@ -4,7 +4,7 @@
 //! and the same arithmetic in 128 bits, which cannot overflow, at the edges of 32 and 64.
 
 use crate::{
-    config::config,
+    config::properties,
     xfs_ranges::{
         page_runs,
         Area,
@@ -67,9 +67,7 @@ fn bytes_of(range: Option<ByteRange>) -> BTreeSet<u64> {
     })
 }
 
-proptest! {
-    #![proptest_config(config())]
-
+properties! {
     #[test]
     fn each_failed_byte_is_in_its_group(
         shift in 0_u32..4,

@@ -290,6 +290,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::properties;
     use proptest::prelude::*;
 
     fn faults(text: &str) -> Faults {
@@ -393,7 +394,7 @@ mod tests {
         assert!((60..240).contains(&wrong), "{wrong}");
     }
 
-    proptest! {
+    properties! {
         #[test]
         fn no_text_panics(text in "[a-z=:+*0-9-]{0,40}") {
             let _ = text.parse::<Fault>();

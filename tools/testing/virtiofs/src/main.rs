@@ -6,6 +6,10 @@
 //! into the guest's window (vhost-user SHMEM_MAP).  It counts what it is asked, and misbehaves to
 //! order.  README.md says how it is used.
 
+// The seeds of all tests that run on the host.
+#[cfg(test)]
+#[path = "../../host/src/config.rs"]
+mod config;
 mod control;
 mod device;
 mod fault;

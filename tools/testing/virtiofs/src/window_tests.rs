@@ -3,6 +3,7 @@
 //! The window against a model of one entry a page.
 
 use super::*;
+use crate::config::properties;
 use proptest::prelude::*;
 use std::sync::Mutex;
 
@@ -70,7 +71,7 @@ fn backing(file: &File) -> Arc<Backing> {
     Arc::new(Backing::of_fd(file.as_raw_fd(), true).unwrap())
 }
 
-proptest! {
+properties! {
     #[test]
     fn the_window_has_what_was_asked_last(
         steps in prop::collection::vec((any::<bool>(), 0..2usize, 0..PAGES as u64, 1..6u64, 0..9u64), 1..40)
