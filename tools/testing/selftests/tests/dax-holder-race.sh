@@ -52,7 +52,7 @@ done
 report xfs_dax_notify_failure
 unbind &
 unbinder=$!
-check "removal waits for the callback" wait_for 20 blocked_in dax $unbinder
+check "removal waits for the callback" wait_for 20 blocked_in "memunmap_pages|kill_dax" $unbinder
 check "which is still at work" held
 check "and is not done before it" sh -c "kill -0 $unbinder"
 let_go
