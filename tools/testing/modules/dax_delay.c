@@ -52,6 +52,10 @@ static atomic_t hits = ATOMIC_INIT(0);
 module_param_named(hits, hits.counter, int, 0444);
 MODULE_PARM_DESC(hits, "how many calls there were");
 
+static atomic_t second = ATOMIC_INIT(0);
+module_param_named(second, second.counter, int, 0444);
+MODULE_PARM_DESC(second, "the sum of the second arguments of these calls");
+
 static int delaying;
 module_param(delaying, int, 0444);
 MODULE_PARM_DESC(delaying, "1 while somebody waits");
@@ -131,6 +135,7 @@ static int pre_handler(struct kprobe *probe, struct pt_regs *regs)
 	/* int3 itself looks like an NMI; what was held before it is what counts. */
 	if (!(regs->flags & X86_EFLAGS_IF) || preempt_count() & (PREEMPT_MASK | SOFTIRQ_MASK))
 		return 0;
+	atomic_add(regs->si, &second);
 	if (atomic_inc_return(&hits) <= skip)
 		return 0;
 	if (cmpxchg(&waiter, NULL, current))

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# write() to a mapped file whose blocks it replaces: shared ones, and, with an extent size for
+# copies, the file's own beside them.  A mapping shows what is written, what was stored to the rest
+# of a huge page is written back by fsync, and the kernel has nothing to say.  On C the mapping is
+# SIGBUS, fsync writes back nothing, and the kernel warns.
+#
+# expect: rust pass, c fail
+# alone: yes
+# splat: c
+# timeout: 120
+
+. "$(dirname "$0")/../lib.sh"
+plan 18
+
+# For xfs.
+# shellcheck disable=SC2034
+mkfs_options="-d su=2m,sw=1,agcount=2 -l size=65m"
+namespace
+xfs
+
+# The file's own last page, dirty, lies in the extent of a copy.
+f=$mnt/tail
+poison fill "$f" 0 8 1
+truncate -s $((7 * 4096 + 100)) "$f"
+xfs_io -c "cowextsize 2m" "$f" || bail "cowextsize"
+xfs_io -f -c "reflink $f 8192 8192 4096" "$mnt/part" >/dev/null || bail "reflink"
+sync
+mappers_of 1 shared 7 "$f"
+equal "a store to the last page" "1 byte 0x74" "$(ask write)"
+# The shared one is copied.
+equal "a write beside it" 4096 "$(poison pwrite "$f" 8192 4096 W)"
+equal "a write behind the end" 4096 "$(poison pwrite "$f" $((9 * 4096)) 4096 W)"
+equal "a write to the last page" 4096 "$(poison pwrite "$f" $((7 * 4096)) 4096 X)"
+defect equal "is seen through the mapping" "1 byte 0x58" "$(ask touch)"
+end_mappers
+
+# A huge page of the file's own, of which some was stored to.
+f=$mnt/huge
+xfs_io -f -c "extsize 2m" -c "cowextsize 4m" -c "falloc 0 4m" "$f" || bail "xfs_io"
+poison fill "$f" 0 1024 1
+sync
+xfs_io -f -c "reflink $f 2097152 0 4096" "$mnt/part2" >/dev/null || bail "reflink"
+sync
+mappers_of 1 shared 100 "$f"
+equal "a huge page" 1 "$(poison faults "$f" 0)"
+equal "a store to it" "1 byte 0x74" "$(ask write)"
+modprobe dax_delay symbol=arch_wb_cache_pmem skip=2000000000 || bail "modprobe dax_delay"
+equal "a write to a shared block behind it" 4096 "$(poison pwrite "$f" 2097152 4096 W)"
+equal "a write to another page" 4096 "$(poison pwrite "$f" $((7 * 4096)) 4096 W)"
+check "fsync" xfs_io -c fsync "$f"
+defect check "what was stored is written back" test "$(cat /sys/module/dax_delay/parameters/hits)" -ge 1
+rmmod dax_delay
+equal "and is there" "1 byte 0x74" "$(ask touch)"
+end_mappers
+
+# Of a huge page that is shared, by who has it mapped.
+f=$mnt/shared
+xfs_io -f -c "extsize 2m" -c "falloc 0 4m" "$f" || bail "xfs_io"
+poison fill "$f" 0 1024 1
+cp --reflink=always "$f" "$f.clone"
+sync
+mappers_of 1 shared 7 "$f"
+equal "a write to a mapped page" 4096 "$(poison pwrite "$f" $((7 * 4096)) 4096 V)"
+equal "is seen through the mapping, too" "1 byte 0x56" "$(ask touch)"
+end_mappers
+equal "the clone is as it was" same "$(poison verify "$f.clone" 0 1024 1)"
+check "the file system is unmounted" umount "$mnt"
+defect equal "nothing is said of it" "" "$(dmesg | grep -E 'WARNING: |BUG: |Oops' | head -n 1)"
+check "and is in order" xfs_repair -n "$disk"
+finish
