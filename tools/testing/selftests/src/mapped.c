@@ -7,6 +7,7 @@
  *   mapped verify FILE OFFSET LEN SEED    "same", or which page differs
  *   mapped watch FILE OFFSET LEN          "ready", and then loads until "SIGBUS", or until
  *                                         SIGTERM: "reads on"
+ *   mapped pfn FILE OFFSET LEN            the number of the first page's frame
  *   mapped dax FILE                       "dax": it is mapped without a page cache
  *
  * What cannot be opened or mapped says the error's name: "ENODEV".
@@ -62,6 +63,18 @@ static int watch(const volatile char *at)
 	return say("reads on");
 }
 
+static int pfn(volatile char *memory)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry;
+
+	(void)*memory;
+	if (fd < 0 || pread(fd, &entry, 8, (uintptr_t)memory / PAGE * 8) != 8)
+		fail("pagemap");
+	printf("%llu\n", (unsigned long long)(entry & ((1ULL << 55) - 1)));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *deed = argc > 4 ? argv[1] : "";
@@ -71,7 +84,7 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], "dax"))
 		return dax(argv[2]);
-	if (!*deed || (strcmp(deed, "watch") && argc < 6)) {
+	if (!*deed || (strcmp(deed, "watch") && strcmp(deed, "pfn") && argc < 6)) {
 		fprintf(stderr, "mapped: usage: see the head of mapped.c\n");
 		return 2;
 	}
@@ -94,6 +107,8 @@ int main(int argc, char **argv)
 	first = offset / 8;
 	if (!strcmp(deed, "watch"))
 		return watch((char *)words);
+	if (!strcmp(deed, "pfn"))
+		return pfn((volatile char *)words);
 	if (!strcmp(deed, "fill")) {
 		for (i = 0; i < len / 8; i++)
 			words[i] = word_of(first + i, seed);
