@@ -73,6 +73,15 @@ holder_ends() {
 	fi
 }
 
+# release: as in lib.sh, once the task that has a file mapped is gone.
+release() {
+	if [ -n "${holder_pid:-}" ]; then
+		kill -KILL "$holder_pid" 2>/dev/null
+		wait_for 60 ended "$holder_pid"
+	fi
+	while grep -q " $mnt " /proc/mounts; do umount "$mnt" || return; done
+}
+
 # Nobody reads for ever: tests that find a hang say so, and the guest ends.
 bounded() {
 	timeout -k 5 -s KILL "$@"
