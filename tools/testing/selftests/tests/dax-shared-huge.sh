@@ -55,6 +55,7 @@ let_go
 check "the first one ends" wait_for 60 ended $first
 defect check "the other one ends" wait_for 20 ended $second
 if ! ended $second; then
+	sed 's/^/# it is in /' "/proc/$second/stack"
 	# What has it mapped is not unmounted.
 	release() { :; }
 	for left in "read by threads" "stored to" "left alone in its clone" "stored to where parts are cloned" unmounted; do

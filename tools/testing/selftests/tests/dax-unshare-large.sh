@@ -16,7 +16,7 @@ plan 7
 
 # For xfs.
 # shellcheck disable=SC2034
-mkfs_options="-d agcount=1 -m rmapbt=0 -l size=65m"
+mkfs_options="--unsupported -d agcount=1 -m rmapbt=0 -l size=65m"
 namespace
 xfs
 f=$mnt/file

@@ -45,4 +45,7 @@ check "a read ends" wait_for 60 test -s /tmp/read
 matches "a read: by an error" "E*" "$(cat /tmp/read)"
 equal "and so does the next" ENOTCONN "$(bounded 30 window read "$here/file" 0 4096)"
 check "the kernel lives" dd if=/dev/zero of=/tmp/x bs=1M count=8 status=none
+# The close() of a task that had the file open does not end on an aborted connection, in C's
+# part of virtio-fs.  The mount stays.
+release() { :; }
 finish

@@ -46,4 +46,7 @@ sleep 2
 # Memory that was freed is used by others now.
 for _ in {1..200}; do cat /proc/self/status >/dev/null; done
 equal "nobody was harmed" "" "$(complaints)"
+# The close() of a task that had the file open does not end on an aborted connection, in C's
+# part of virtio-fs.  The mount stays.
+release() { :; }
 finish
