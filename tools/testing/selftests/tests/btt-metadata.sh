@@ -13,7 +13,11 @@
 . "$(dirname "$0")/../lib.sh"
 
 # C comes to the first write.
-if [ "$kernel" = c ]; then plan 2; else plan 27; fi
+if [ "$kernel" = c ]; then
+	plan 2
+else
+	plan 27
+fi
 
 devices=/sys/bus/nd/devices
 page=4096

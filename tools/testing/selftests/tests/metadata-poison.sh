@@ -14,7 +14,11 @@
 . "$(dirname "$0")/../lib.sh"
 
 # C comes to the first place.
-if [ "$kernel" = c ]; then plan 5; else plan 48; fi
+if [ "$kernel" = c ]; then
+	plan 5
+else
+	plan 48
+fi
 
 devices=/sys/bus/nd/devices
 kib=1024
