@@ -10,7 +10,7 @@
 # timeout: 400
 
 . "$(dirname "$0")/../lib.sh"
-plan 38
+plan 44
 
 # dump NAME: everything of the disk in sysfs that does not change by itself.
 dump() {

@@ -108,7 +108,7 @@ if [ "$ours" = 1 ]; then
 	done
 	ordered "late-read=1:20000"
 	window read "$here/57" 0 100 >/dev/null &
-	check "a late one is waited for" wait_for 20 blocked_in wait_for_completion $!
+	check "a late one is waited for" wait_for 20 blocked_in fuse_dax $!
 	kill -9 $!
 	check "a signal ends the wait for a late one" wait_for 10 ended $!
 	virtiofs reset >/dev/null
