@@ -291,7 +291,6 @@ impl Faults {
 mod tests {
     use super::*;
     use crate::config::properties;
-    use proptest::prelude::*;
 
     fn faults(text: &str) -> Faults {
         Faults::new(vec![text.parse().unwrap()])
