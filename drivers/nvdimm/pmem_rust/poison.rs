@@ -132,7 +132,8 @@ impl Poison {
             device,
             _: {
                 let room = KVVec::with_capacity(INITIAL_ROOM, GFP_KERNEL)?;
-                let _ = state.lock().map.replace_store(room);
+                let old = state.lock().map.replace_store(room);
+                drop(old);
             },
         })
     }
@@ -338,7 +339,12 @@ impl Poison {
         // Poison may be met while memory is written out to make room.
         let store = without_io(|| KVVec::with_capacity(room.max(INITIAL_ROOM), GFP_KERNEL));
         match store {
-            Ok(larger) => drop(self.state.lock().map.replace_store(larger)),
+            Ok(larger) => {
+                // A guard lives to the end of its statement, and vfree() sleeps: the old store is
+                // freed by the next one.
+                let old = self.state.lock().map.replace_store(larger);
+                drop(old);
+            }
             Err(_) => {
                 pr_warn!("no memory to record poison exactly: good sectors may be called bad\n");
                 self.state.lock().widen = true;
