@@ -6,18 +6,21 @@
 //! kept in step: it shows as much as fits, 512 entries, and what an administrator writes to it is
 //! taken over. What else shows poison, and outlives the device, `ledger.rs` keeps in step.
 //!
-//! Lock order: the state's spinlock, then the lock inside [`Badblocks`]. Memory is allocated
-//! outside both.
+//! Lock order: the state's spinlock, then the lock inside [`Badblocks`]. Memory is allocated and
+//! freed outside both. When there is none, [`PoisonMap`] does with what it has, and the next call
+//! that needs more asks again.
 
 use super::poison_map::{
     Full,
-    PoisonMap, //
+    PoisonMap,
+    Room,
+    Wanted, //
 };
 use kernel::{
     badblocks::Badblocks,
     block::bio_disk::AttributeNode,
     dax::units::SectorRange,
-    new_spinlock,
+    fmt, new_spinlock,
     pmem::without_io,
     prelude::*,
     sync::{
@@ -35,8 +38,8 @@ use kernel::{
     },
 };
 
-/// Room for this many ranges is made before the first is needed.
-const INITIAL_ROOM: usize = 16;
+/// How many ranges of the record one call looks at with the lock held: some 100 microseconds.
+const MOST_RANGES: usize = 1024;
 
 /// Where the last so many additions were is known.
 const RECENT: usize = 16;
@@ -58,8 +61,12 @@ struct State {
     settling: Option<Instant<Monotonic>>,
     /// The view does not show everything.
     truncated: bool,
-    /// No memory is left for more ranges: rather call too much bad than forget some.
-    widen: bool,
+    /// The task that has the lock found no memory for more ranges, and does without.
+    without_memory: bool,
+    /// How often there was no memory for more ranges.
+    no_memory: u64,
+    /// How many good sectors were called bad because of that.
+    widened: u64,
 }
 
 impl State {
@@ -104,6 +111,9 @@ pub(crate) struct Poison {
     watchers: SetOnce<AttributeNode>,
     /// All sectors of the device.
     device: SectorRange,
+    /// For a test: there is no memory.
+    #[cfg(CONFIG_PMEM_RUST_KUNIT_TEST)]
+    pub(crate) allocations_fail: Atomic<bool>,
 }
 
 /// How far the record was when [`Poison::mark`] was called.
@@ -121,7 +131,9 @@ impl Poison {
                     recent: [None; RECENT],
                     settling: None,
                     truncated: false,
-                    widen: false,
+                    without_memory: false,
+                    no_memory: 0,
+                    widened: 0,
                 },
                 "nd_pmem::poison"
             ),
@@ -130,10 +142,14 @@ impl Poison {
             seen: Atomic::new(0),
             watchers: SetOnce::new(),
             device,
+            #[cfg(CONFIG_PMEM_RUST_KUNIT_TEST)]
+            allocations_fail: Atomic::new(false),
             _: {
-                let room = KVVec::with_capacity(INITIAL_ROOM, GFP_KERNEL)?;
-                let old = state.lock().map.replace_store(room);
-                drop(old);
+                // There is room, and a reserve, before any is needed.
+                let wanted = state.lock().map.wanted().ok_or(ENOMEM)?;
+                let room = Room::new(wanted, GFP_KERNEL)?;
+                let unused = state.lock().map.add_room(room);
+                drop(unused);
             },
         })
     }
@@ -193,38 +209,67 @@ impl Poison {
         let Some(range) = range.intersection(&self.device) else {
             return;
         };
-        self.with_room(|this, state| {
-            this.add_locked(state, range)?;
-            state.count_addition(range);
-            this.change_view(state, range, |view| view.add(range));
-            Ok(())
-        });
+        let mut rest = Some(range);
+        while let Some(asked) = rest {
+            let done = self.with_room(|this, state| {
+                let part = state.map.part(asked, MOST_RANGES);
+                this.add_locked(state, part)?;
+                state.count_addition(part);
+                this.change_view(state, part, |view| view.add(part));
+                Ok(part)
+            });
+            rest = SectorRange::from_bounds(done.end(), range.end());
+        }
         self.wake();
     }
 
-    /// Records that `range` is good, unless some of it was added after `mark` was made.
+    /// Records that `range` is good, unless some of it was added after `mark` was made, or there is
+    /// no memory to tell it from what is bad around it.
     ///
-    /// Returns whether it did.
+    /// Returns whether it did. If not, some of it may have been cleared, from its start on.
     pub(crate) fn clear_since(&self, range: SectorRange, mark: Mark) -> bool {
-        let done = self.with_room(|this, state| {
-            if state.was_added_since(range, mark) {
-                return Ok(false);
-            }
-            match state.map.remove(range) {
-                Ok(_) => {}
-                // No memory to split a range in two: it stays bad, and can be cleared as a whole.
-                Err(Full) if state.widen => return Ok(false),
-                Err(Full) => return Err(Full),
-            }
-            this.publish_count(state);
-            this.change_view(state, range, |view| view.remove(range));
-            if state.truncated {
-                this.refill_view(state);
-            }
-            Ok(true)
-        });
+        let mut rest = Some(range);
+        while let Some(asked) = rest {
+            let done = self.with_room(|this, state| {
+                if state.was_added_since(range, mark) {
+                    return Ok(None);
+                }
+                let part = state.map.part(asked, MOST_RANGES);
+                let removed = if state.without_memory {
+                    state.map.remove_without_memory(part)
+                } else {
+                    state.map.remove(part)
+                };
+                match removed {
+                    Ok(_) => {}
+                    // It stays bad for now: the next who repairs it may find memory.
+                    Err(Full) if state.without_memory => return Ok(None),
+                    Err(Full) => return Err(Full),
+                }
+                this.publish_count(state);
+                this.change_view(state, part, |view| view.remove(part));
+                if state.truncated {
+                    this.refill_view(state);
+                }
+                Ok(Some(part))
+            });
+            let Some(done) = done else { break };
+            rest = SectorRange::from_bounds(done.end(), range.end());
+        }
         self.wake();
-        done
+        rest.is_none()
+    }
+
+    /// Says in a few lines how the record is doing.
+    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ranges, room, no_memory, widened) = self.with_room(|_, state| {
+            let map = &state.map;
+            Ok((map.len(), map.capacity(), state.no_memory, state.widened))
+        });
+        writeln!(f, "ranges: {ranges}")?;
+        writeln!(f, "room: {room}")?;
+        writeln!(f, "allocations failed: {no_memory}")?;
+        writeln!(f, "good sectors called bad: {widened}")
     }
 
     fn wake(&self) {
@@ -234,8 +279,9 @@ impl Poison {
     }
 
     fn add_locked(&self, state: &mut State, range: SectorRange) -> Result<(), Full> {
-        if state.widen {
-            state.map.add_widening(range)?;
+        if state.without_memory {
+            let widened = state.map.add_without_memory(range)?;
+            state.widened = state.widened.saturating_add(widened);
         } else {
             state.map.add(range)?;
         }
@@ -306,10 +352,12 @@ impl Poison {
     /// Runs `f` with the state locked and the view taken over; when it says [`Full`], makes room
     /// and runs it again.
     ///
-    /// Ends: each time there is more room, or `widen` is set, after which nothing says [`Full`].
+    /// Ends: each time there is more room, or `without_memory` is set, after which nothing says
+    /// [`Full`].
     fn with_room<R>(&self, mut f: impl FnMut(&Self, &mut State) -> Result<R, Full>) -> R {
+        let mut without_memory = false;
         loop {
-            let room = {
+            let wanted = {
                 let mut guard = self.state.lock();
                 let state = &mut *guard;
                 if state
@@ -319,36 +367,53 @@ impl Poison {
                     state.settling = None;
                     self.publish_count(state);
                 }
+                state.without_memory = without_memory;
                 let result = match self.take_over_view(state) {
                     Ok(()) => f(self, state),
                     Err(Full) => Err(Full),
                 };
                 match result {
                     Ok(result) => return result,
-                    Err(Full) => state.map.capacity().saturating_mul(2),
+                    Err(Full) => state.map.wanted(),
                 }
             };
-            self.make_room(room);
+            without_memory = !self.make_room(wanted);
         }
     }
 
-    /// Makes room for `room` ranges, or lets the map get by without. The old store is freed here
-    /// too, outside the lock.
+    /// Makes the room that is wanted; returns whether there is memory for it.
     #[cold]
-    fn make_room(&self, room: usize) {
-        // Poison may be met while memory is written out to make room.
-        let store = without_io(|| KVVec::with_capacity(room.max(INITIAL_ROOM), GFP_KERNEL));
-        match store {
-            Ok(larger) => {
-                // A guard lives to the end of its statement, and vfree() sleeps: the old store is
-                // freed by the next one.
-                let old = self.state.lock().map.replace_store(larger);
-                drop(old);
+    fn make_room(&self, wanted: Option<Wanted>) -> bool {
+        let room = wanted.and_then(|wanted| self.allocate(wanted).ok());
+        let Some(room) = room else {
+            let no_memory = {
+                let mut state = self.state.lock();
+                state.no_memory += 1;
+                state.no_memory
+            };
+            // Not for each of a thousand.
+            if no_memory.is_power_of_two() {
+                pr_warn!(
+                    "no memory to record poison exactly, {} times so far: good sectors may be called bad\n",
+                    no_memory
+                );
             }
-            Err(_) => {
-                pr_warn!("no memory to record poison exactly: good sectors may be called bad\n");
-                self.state.lock().widen = true;
-            }
+            return false;
+        };
+        // A statement of its own: its guard lives to the end of it, and vfree() sleeps. What is not
+        // wanted any more is freed by the next one.
+        let unused = self.state.lock().map.add_room(room);
+        drop(unused);
+        true
+    }
+
+    fn allocate(&self, wanted: Wanted) -> Result<Room> {
+        #[cfg(CONFIG_PMEM_RUST_KUNIT_TEST)]
+        if self.allocations_fail.load(Relaxed) {
+            return Err(ENOMEM);
         }
+        // Poison may be met while memory is written out to make room. That there is none is told
+        // above, without a trace of the stack.
+        without_io(|| Room::new(wanted, GFP_KERNEL | __GFP_NOWARN))
     }
 }

@@ -5,67 +5,92 @@
 //! C keeps poison in a `struct badblocks`: 512 entries of at most 512 sectors, whatever comes
 //! after that is forgotten, and an entry that is split may lose its right half. [`PoisonMap`] has
 //! neither limit. It never allocates by itself, so that its owner may hold a spinlock: a call
-//! that would need room says [`Full`] and changes nothing, and the owner brings a larger store
-//! from outside the lock ([`PoisonMap::replace_store`]) and tries again.
+//! that would need room says [`Full`] and changes nothing, and the owner brings more from outside
+//! the lock ([`PoisonMap::add_room`]) and tries again. If there is no memory, a reserve is used,
+//! and near neighbours become one.
+//!
+//! A call takes O(log n), and as much again for each range that it makes part of another or takes
+//! out: [`PoisonMap::part`] says how far a call may go that is to look at a few only.
 //!
 //! This file is plain `no_std` Rust without calls to C: KUnit runs it in the kernel and
 //! `tools/testing/host` runs it under Miri and proptest against a slow, obvious model.
 
-use kernel::{
-    dax::units::{
-        Sector,
-        SectorRange, //
-    },
-    prelude::*, //
+use super::range_tree::RangeTree;
+pub(crate) use super::range_tree::{
+    Full,
+    Room,
+    Wanted, //
+};
+use kernel::dax::units::{
+    Sector,
+    SectorRange, //
 };
 
-/// There is no room for one more range; nothing was changed.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+/// How many good sectors are called bad rather than touch the reserve: 2 MiB, which C names when a
+/// page fails in a mapping of that size.
+pub(crate) const MAX_GAP: u64 = 1 << 12;
 
 /// Poisoned sectors, as ranges in ascending order.
 ///
 /// # Invariants
 ///
-/// Of any two neighbours in `ranges`, the first ends before the second begins: they neither
+/// Of any two neighbours in `tree`, the first ends before the second begins: they neither
 /// overlap nor touch.
 pub(crate) struct PoisonMap {
-    ranges: KVVec<SectorRange>,
+    tree: RangeTree,
 }
 
 impl PoisonMap {
     /// An empty map without room: the first [`PoisonMap::add`] says [`Full`].
     pub(crate) const fn new() -> Self {
+        Self::of(RangeTree::new())
+    }
+
+    /// An empty map that keeps its ranges in `tree`, which is empty.
+    pub(crate) const fn of(tree: RangeTree) -> Self {
         // INVARIANT: There are no neighbours.
-        Self {
-            ranges: KVVec::new(),
-        }
+        Self { tree }
     }
 
     /// How many ranges the map holds.
     pub(crate) fn len(&self) -> usize {
-        self.ranges.len()
+        self.tree.len()
     }
 
-    /// How many ranges the map has room for.
+    /// How many ranges the map has room for, the reserve included.
     pub(crate) fn capacity(&self) -> usize {
-        self.ranges.capacity()
+        self.tree.capacity()
+    }
+
+    /// How many ranges are kept in reserve for when there is no memory.
+    pub(crate) fn reserve(&self) -> usize {
+        self.tree.first_room() / 2
+    }
+
+    /// Whether a call may say [`Full`].
+    pub(crate) fn wants_room(&self) -> bool {
+        self.tree.spare() <= self.reserve()
+    }
+
+    /// What has to be brought for there to be more room; [`None`] if there can be no more.
+    pub(crate) fn wanted(&self) -> Option<Wanted> {
+        self.tree.wanted()
+    }
+
+    /// Takes over more room. Gives it back if there is more by now.
+    pub(crate) fn add_room(&mut self, room: Room) -> Result<(), Room> {
+        self.tree.add_room(room)
     }
 
     /// The ranges, in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = SectorRange> + '_ {
-        self.ranges.iter().copied()
-    }
-
-    /// The index of the first range that ends after `sector`.
-    fn first_ending_after(&self, sector: Sector) -> usize {
-        self.ranges.partition_point(|r| r.end() <= sector)
+        self.tree.iter()
     }
 
     /// The first poisoned sectors within `asked`, clipped to it.
     pub(crate) fn first_within(&self, asked: SectorRange) -> Option<SectorRange> {
-        self.ranges
-            .get(self.first_ending_after(asked.start()))?
+        self.tree
+            .first_ending_after(asked.start())?
             .intersection(&asked)
     }
 
@@ -74,140 +99,126 @@ impl PoisonMap {
         self.first_within(asked) == Some(asked)
     }
 
+    /// The first range that ends at `start` or later: it may touch what begins there.
+    fn first_reaching(&self, start: Sector) -> Option<SectorRange> {
+        self.tree
+            .first_ending_after(Sector(start.0.saturating_sub(1)))
+    }
+
+    /// The part of `range`, from its start on, that has to do with no more than `most` ranges of
+    /// the map, at least one.
+    pub(crate) fn part(&self, range: SectorRange, most: usize) -> SectorRange {
+        let mut next = self.first_reaching(range.start());
+        for _ in 0..most.max(1) {
+            next = match next {
+                Some(met) if met.start() < range.end() => self.tree.first_ending_after(met.end()),
+                _ => return range,
+            };
+        }
+        next.and_then(|next| SectorRange::from_bounds(range.start(), next.start().min(range.end())))
+            .unwrap_or(range)
+    }
+
     /// Adds `new`; what was there already stays.
     ///
     /// Returns whether a sector was added that was not there.
     pub(crate) fn add(&mut self, new: SectorRange) -> Result<bool, Full> {
-        // Ranges that only touch `new` are merged with it too, hence the `<` here and the `<=`
-        // below.
-        let first = self.ranges.partition_point(|r| r.end() < new.start());
-        let after = first
-            + self
-                .ranges
-                .get(first..)
-                .map_or(0, |rest| rest.partition_point(|r| r.start() <= new.end()));
-
-        let Some(touched) = self.ranges.get(first..after) else {
-            return Ok(false);
+        let Some(first) = self
+            .first_reaching(new.start())
+            .filter(|range| range.start() <= new.end())
+        else {
+            if self.wants_room() {
+                return Err(Full);
+            }
+            // INVARIANT: Nothing overlaps or touches `new`.
+            self.tree.insert(new)?;
+            return Ok(true);
         };
-        let merged = touched.iter().fold(new, |hull, r| hull.hull(r));
-        match touched {
-            [one] if *one == merged => return Ok(false),
-            [] => self
-                .ranges
-                .insert_within_capacity(first, merged)
-                .map_err(|_| Full)?,
-            _ => self.replace_run(first, after, merged),
+        let mut merged = first.hull(&new);
+        if merged == first {
+            return Ok(false);
+        }
+        while let Some(next) = self
+            .tree
+            .first_ending_after(first.end())
+            .filter(|next| next.start() <= merged.end())
+        {
+            merged = merged.hull(&next);
+            self.tree.remove(next.start());
         }
         // INVARIANT: Everything that overlapped or touched `new` is in `merged`.
+        self.tree.replace(first.start(), merged);
         Ok(true)
     }
 
-    /// Adds `new` whatever it takes: without room, the nearest range grows to hold it.
+    /// Adds `new` when there is no memory for more room; returns how many good sectors it called
+    /// bad because of that.
     ///
-    /// That calls good sectors bad, which costs a write to put right; forgetting the bad ones
-    /// would cost data. Returns [`Full`] only for a map without a single range.
-    pub(crate) fn add_widening(&mut self, new: SectorRange) -> Result<(), Full> {
+    /// A neighbour that is no farther than [`MAX_GAP`] grows to hold it, or else the reserve is
+    /// used. Only when that has come to its end a neighbour grows wherever it is: to call good
+    /// sectors bad costs a write to put right, to forget bad ones costs data. [`Full`] only for a map
+    /// without a single range.
+    pub(crate) fn add_without_memory(&mut self, new: SectorRange) -> Result<u64, Full> {
         if self.add(new).is_ok() {
-            return Ok(());
+            return Ok(0);
         }
         // `add` found no room, so nothing touches `new` and it lies between two neighbours.
-        let next = self.first_ending_after(new.start());
-        let gap_to = |r: &SectorRange| {
-            if r.end() <= new.start() {
-                new.start().0 - r.end().0
-            } else {
-                r.start().0 - new.end().0
+        let before = self.tree.last_starting_before(new.start());
+        let behind = self.tree.first_ending_after(new.end());
+        let nearest = [
+            before.map(|range| (range, new.start().0 - range.end().0)),
+            behind.map(|range| (range, range.start().0 - new.end().0)),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(_, gap)| *gap);
+        // INVARIANT: Nothing overlaps or touches `new`. Beside `range` there is a gap that `new`
+        // lies in, and it touches neither end of that.
+        match nearest {
+            Some((range, gap)) if gap <= MAX_GAP || self.tree.spare() == 0 => {
+                self.tree.replace(range.start(), range.hull(&new));
+                Ok(gap)
             }
-        };
-        let before = next.checked_sub(1);
-        let nearest = match (before, self.ranges.get(next)) {
-            (Some(b), Some(n)) if self.ranges.get(b).map_or(u64::MAX, gap_to) <= gap_to(n) => b,
-            (_, Some(_)) => next,
-            (Some(b), None) => b,
-            (None, None) => return Err(Full),
-        };
-        if let Some(range) = self.ranges.as_mut_slice().get_mut(nearest) {
-            // INVARIANT: `new` lies within the gap beside `range`, which was open on both sides.
-            *range = range.hull(&new);
+            _ => self.tree.insert(new).map(|()| 0),
         }
-        Ok(())
     }
 
     /// Takes `gone` out; what lies outside it stays.
     ///
     /// Returns whether a sector was taken out.
     pub(crate) fn remove(&mut self, gone: SectorRange) -> Result<bool, Full> {
-        let first = self.first_ending_after(gone.start());
-        let after = self.ranges.partition_point(|r| r.start() < gone.end());
-        let (Some(head), Some(tail)) = (
-            self.ranges.get(first).copied(),
-            after
-                .checked_sub(1)
-                .and_then(|last| self.ranges.get(last))
-                .copied(),
-        ) else {
-            return Ok(false);
-        };
-        if first >= after {
-            return Ok(false);
-        }
-
-        let left = SectorRange::from_bounds(head.start(), gone.start());
-        let right = SectorRange::from_bounds(gone.end(), tail.end());
-        // INVARIANT: What remains is part of what was there, with at least `gone` in between.
-        match (left, right) {
-            (Some(left), Some(right)) if after - first == 1 => {
-                self.ranges
-                    .insert_within_capacity(after, right)
-                    .map_err(|_| Full)?;
-                self.replace_run(first, after, left);
-            }
-            (Some(left), Some(right)) => {
-                self.replace_run(after - 1, after, right);
-                self.replace_run(first, after - 1, left);
-            }
-            (Some(one), None) | (None, Some(one)) => self.replace_run(first, after, one),
-            (None, None) => self.remove_run(first, after),
-        }
-        Ok(true)
+        self.remove_keeping(gone, self.reserve())
     }
 
-    /// Replaces the ranges `first..after`, at least one, by `one`.
-    fn replace_run(&mut self, first: usize, after: usize, one: SectorRange) {
-        if let Some(slot) = self.ranges.as_mut_slice().get_mut(first) {
-            *slot = one;
-        }
-        self.remove_run(first.saturating_add(1), after);
+    /// The same when there is no memory for more room: uses the reserve.
+    pub(crate) fn remove_without_memory(&mut self, gone: SectorRange) -> Result<bool, Full> {
+        self.remove_keeping(gone, 0)
     }
 
-    /// Takes out the ranges `first..after`.
-    fn remove_run(&mut self, first: usize, after: usize) {
-        let len = self.ranges.len();
-        if first >= after || after > len {
-            return;
-        }
-        self.ranges.as_mut_slice().copy_within(after..len, first);
-        self.ranges.truncate(len - (after - first));
-    }
-
-    /// Moves the map into `larger`, an empty vector, and returns the old store.
-    ///
-    /// Gives `larger` back unused when the map would not fit: it grew in the meantime.
-    pub(crate) fn replace_store(
-        &mut self,
-        mut larger: KVVec<SectorRange>,
-    ) -> Result<KVVec<SectorRange>, KVVec<SectorRange>> {
-        if larger.capacity() <= self.ranges.len() || !larger.is_empty() {
-            return Err(larger);
-        }
-        for range in self.ranges.iter() {
-            // Cannot fail: the capacity was just checked.
-            if larger.push_within_capacity(*range).is_err() {
-                larger.clear();
-                return Err(larger);
+    fn remove_keeping(&mut self, gone: SectorRange, reserve: usize) -> Result<bool, Full> {
+        let mut removed = false;
+        while let Some(met) = self
+            .tree
+            .first_ending_after(gone.start())
+            .filter(|met| met.start() < gone.end())
+        {
+            let left = SectorRange::from_bounds(met.start(), gone.start());
+            let right = SectorRange::from_bounds(gone.end(), met.end());
+            // INVARIANT: What remains is part of what was there, with at least `gone` in between.
+            match (left, right) {
+                (Some(left), Some(right)) => {
+                    // There is only this one, so nothing was changed so far.
+                    if self.tree.spare() <= reserve {
+                        return Err(Full);
+                    }
+                    self.tree.insert(right)?;
+                    self.tree.replace(met.start(), left);
+                }
+                (Some(one), None) | (None, Some(one)) => self.tree.replace(met.start(), one),
+                (None, None) => self.tree.remove(met.start()),
             }
+            removed = true;
         }
-        Ok(core::mem::replace(&mut self.ranges, larger))
+        Ok(removed)
     }
 }

@@ -69,7 +69,9 @@ mod geometry {
 mod poison_map {
     use crate::poison_map::{
         Full,
-        PoisonMap, //
+        PoisonMap,
+        Room,
+        MAX_GAP, //
     };
     use kernel::{
         dax::units::{
@@ -83,10 +85,14 @@ mod poison_map {
         SectorRange::from_bounds(Sector(start), Sector(end)).ok_or(EINVAL)
     }
 
-    fn map(room: usize, ranges: &[(u64, u64)]) -> Result<PoisonMap> {
+    fn add_room(map: &mut PoisonMap) -> Result {
+        let room = Room::new(map.wanted().ok_or(ENOMEM)?, GFP_KERNEL)?;
+        map.add_room(room).map_err(|_| ENOMEM)
+    }
+
+    fn map(ranges: &[(u64, u64)]) -> Result<PoisonMap> {
         let mut map = PoisonMap::new();
-        let store = KVVec::with_capacity(room, GFP_KERNEL)?;
-        map.replace_store(store).map_err(|_| ENOMEM)?;
+        add_room(&mut map)?;
         for (start, end) in ranges {
             map.add(range(*start, *end)?).map_err(|Full| ENOSPC)?;
         }
@@ -95,7 +101,7 @@ mod poison_map {
 
     #[test]
     fn neighbours_become_one() -> Result {
-        let map = map(4, &[(0, 8), (16, 24), (8, 16)])?;
+        let map = map(&[(0, 8), (16, 24), (8, 16)])?;
         assert_eq!(map.len(), 1);
         assert!(map.covers(range(0, 24)?));
         Ok(())
@@ -103,7 +109,7 @@ mod poison_map {
 
     #[test]
     fn a_hole_splits_a_range() -> Result {
-        let mut map = map(4, &[(0, 24)])?;
+        let mut map = map(&[(0, 24)])?;
         assert_eq!(map.remove(range(8, 16)?), Ok(true));
         assert_eq!(map.len(), 2);
         assert_eq!(map.first_within(range(0, 24)?), Some(range(0, 8)?));
@@ -114,31 +120,39 @@ mod poison_map {
 
     #[test]
     fn what_is_found_is_clipped_to_what_was_asked() -> Result {
-        let map = map(4, &[(0, 100)])?;
+        let map = map(&[(0, 100)])?;
         assert_eq!(map.first_within(range(50, 60)?), Some(range(50, 60)?));
         Ok(())
     }
 
     #[test]
     fn without_room_nothing_changes() -> Result {
-        // The allocator may give more room than was asked for, so fill what there is.
-        let mut map = map(1, &[])?;
-        let room = map.capacity() as u64;
-        for at in 0..room {
-            map.add(range(at * 16, at * 16 + 8)?)
-                .map_err(|Full| ENOSPC)?;
+        let mut map = map(&[])?;
+        let mut count = 0;
+        while !map.wants_room() {
+            let at = count * 2 * MAX_GAP;
+            map.add(range(at, at + 8)?).map_err(|Full| ENOSPC)?;
+            count += 1;
         }
-        assert_eq!(map.add(range(room * 16, room * 16 + 8)?), Err(Full));
+        let next = range(count * 2 * MAX_GAP, count * 2 * MAX_GAP + 8)?;
+        assert_eq!(map.add(next), Err(Full));
         assert_eq!(map.remove(range(2, 4)?), Err(Full));
         assert!(map.covers(range(0, 8)?));
-        assert_eq!(map.add_widening(range(room * 16, room * 16 + 8)?), Ok(()));
-        assert!(map.covers(range(room * 16, room * 16 + 8)?));
+        assert_eq!(map.len() as u64, count);
+        // Near, far, and when there is memory.
+        assert_eq!(map.add_without_memory(range(10, 12)?), Ok(2));
+        assert!(map.covers(range(0, 12)?));
+        assert_eq!(map.add_without_memory(next), Ok(0));
+        assert_eq!(map.len() as u64, count + 1);
+        add_room(&mut map)?;
+        assert_eq!(map.remove(range(2, 4)?), Ok(true));
+        assert_eq!(map.len() as u64, count + 2);
         Ok(())
     }
 
     #[test]
     fn the_last_sectors_there_can_be() -> Result {
-        let mut map = map(4, &[(u64::MAX - 8, u64::MAX)])?;
+        let mut map = map(&[(u64::MAX - 8, u64::MAX)])?;
         assert!(map.covers(range(u64::MAX - 8, u64::MAX)?));
         assert_eq!(map.remove(range(0, u64::MAX)?), Ok(true));
         assert_eq!(map.len(), 0);
@@ -154,7 +168,8 @@ mod poison {
             Sector,
             SectorRange, //
         },
-        prelude::*, //
+        prelude::*,
+        sync::atomic::Relaxed, //
     };
 
     fn range(start: u64, count: u64) -> Result<SectorRange> {
@@ -210,6 +225,58 @@ mod poison {
         assert!(poison.covers(range(8, 8)?));
         assert!(poison.clear_since(range(8, 8)?, mark));
         assert_eq!(poison.view().first_within(range(0, 100)?), None);
+        Ok(())
+    }
+
+    #[test]
+    fn one_failed_allocation_is_not_for_ever() -> Result {
+        // Far from each other, and more than there is room for in the beginning.
+        let poison = poison()?;
+        let far = |n: u64| range(n << 13, 8);
+        poison.allocations_fail.store(true, Relaxed);
+        for n in 0..24 {
+            poison.add(far(n)?);
+        }
+        // Good sectors in between are not called bad.
+        for n in 0..24 {
+            let all = range(n << 13, 1 << 13)?;
+            assert_eq!(poison.first_within(all), Some(far(n)?));
+        }
+        // It would take memory to tell the rest from it, and the reserve has some.
+        let mark = poison.mark();
+        assert!(poison.clear_since(range(2, 2)?, mark));
+
+        // There is memory again.
+        poison.allocations_fail.store(false, Relaxed);
+        for n in 24..100 {
+            poison.add(far(n)?);
+        }
+        let mark = poison.mark();
+        for n in 1..100 {
+            let all = range(n << 13, 1 << 13)?;
+            assert_eq!(poison.first_within(all), Some(far(n)?));
+            assert!(poison.clear_since(range((n << 13) + 2, 2)?, mark));
+            assert_eq!(poison.first_within(all), Some(range(n << 13, 2)?));
+        }
+        Ok(())
+    }
+
+    /// In several steps, each with the lock held for a while.
+    #[test]
+    fn thousands_become_one_and_go() -> Result {
+        let poison = poison()?;
+        for n in 0..5000 {
+            poison.add(range(n * 2, 1)?);
+        }
+        let all = range(0, 10000)?;
+        let mark = poison.mark();
+        assert!(poison.clear_since(range(0, 5000)?, mark));
+        assert_eq!(poison.first_within(all), Some(range(5000, 1)?));
+        poison.add(all);
+        assert!(poison.covers(all));
+        let mark = poison.mark();
+        assert!(poison.clear_since(all, mark));
+        assert!(!poison.exists());
         Ok(())
     }
 

@@ -12,18 +12,18 @@ use crate::{
     config::properties,
     poison_map::{
         Full,
-        PoisonMap, //
+        PoisonMap,
+        Room,
+        MAX_GAP, //
     },
+    range_tree::RangeTree,
 };
 use kernel::{
     dax::units::{
         Sector,
         SectorRange, //
     },
-    prelude::{
-        KVVec,
-        GFP_KERNEL, //
-    },
+    prelude::GFP_KERNEL, //
 };
 use proptest::{
     collection::vec,
@@ -69,12 +69,14 @@ struct Pick {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Add(Pick),
-    AddWidening(Pick),
+    AddWithoutMemory(Pick),
     Remove(Pick),
     FirstWithin(Pick),
+    RemoveWithoutMemory(Pick),
     Covers(Pick),
-    /// Offers a store of this capacity, which may wrongly hold something.
-    ReplaceStore(usize, bool),
+    Part(Pick, usize),
+    /// Brings more room, and what was wanted before somebody else brought it.
+    AddRoom,
 }
 
 fn dense() -> impl Strategy<Value = Scale> {
@@ -113,24 +115,27 @@ fn pick() -> impl Strategy<Value = Pick> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => pick().prop_map(Step::Add),
-        2 => pick().prop_map(Step::AddWidening),
+        2 => pick().prop_map(Step::AddWithoutMemory),
         4 => pick().prop_map(Step::Remove),
         2 => pick().prop_map(Step::FirstWithin),
         2 => pick().prop_map(Step::Covers),
-        1 => (0_usize..14, proptest::bool::weighted(0.1))
-            .prop_map(|(capacity, used)| Step::ReplaceStore(capacity, used)),
+        1 => pick().prop_map(Step::RemoveWithoutMemory),
+        1 => (pick(), 0_usize..4).prop_map(|(at, most)| Step::Part(at, most)),
+        1 => Just(Step::AddRoom),
     ]
 }
 
-fn store(capacity: usize) -> KVVec<SectorRange> {
-    KVVec::with_capacity(capacity, GFP_KERNEL).expect("the host has memory")
+/// The next room that `map` wants.
+fn room(map: &PoisonMap) -> Room {
+    let wanted = map.wanted().expect("there can be more");
+    Room::new(wanted, GFP_KERNEL).expect("the host has memory")
 }
 
-/// An empty map with room for `capacity` ranges.
-fn map(capacity: usize) -> PoisonMap {
-    let mut map = PoisonMap::new();
-    if capacity > 0 {
-        assert!(map.replace_store(store(capacity)).is_ok());
+/// An empty map that was given so many rooms: 2, 4, 8 ranges. One is kept in reserve.
+fn map(rooms: usize) -> PoisonMap {
+    let mut map = PoisonMap::of(RangeTree::with_first_room(1));
+    for _ in 0..rooms {
+        assert!(map.add_room(room(&map)).is_ok());
     }
     map
 }
@@ -173,10 +178,12 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(scale: Scale, capacity: usize) -> Self {
+    fn new(scale: Scale, rooms: usize) -> Self {
+        let map = map(rooms);
+        let capacity = map.capacity();
         Self {
             scale,
-            map: map(capacity),
+            map,
             model: BTreeSet::new(),
             capacity,
         }
@@ -193,9 +200,11 @@ impl Pair {
         Ok(())
     }
 
-    /// What `add` or `remove` has to answer when the set becomes `after`; takes it over if so.
-    fn becomes(&mut self, after: BTreeSet<usize>) -> Result<bool, Full> {
-        if runs(&after).len() > self.capacity {
+    /// What a call has to answer by which the set becomes `after`, when it may use all room but
+    /// `reserve`; takes it over if so.
+    fn becomes(&mut self, after: BTreeSet<usize>, reserve: usize) -> Result<bool, Full> {
+        let (before, then) = (runs(&self.model).len(), runs(&after).len());
+        if then > before && before + reserve >= self.capacity {
             return Err(Full);
         }
         let changed = after != self.model;
@@ -206,23 +215,30 @@ impl Pair {
     fn add(&mut self, cells: Range<usize>) -> Result<(), TestCaseError> {
         let answer = self.map.add(self.scale.sectors(cells.clone()));
         let after = self.model.iter().copied().chain(cells).collect();
-        prop_assert_eq!(answer, self.becomes(after));
+        prop_assert_eq!(answer, self.becomes(after, self.map.reserve()));
         Ok(())
     }
 
-    fn remove(&mut self, cells: Range<usize>) -> Result<(), TestCaseError> {
-        let answer = self.map.remove(self.scale.sectors(cells.clone()));
+    fn remove(&mut self, cells: Range<usize>, memory: bool) -> Result<(), TestCaseError> {
+        let sectors = self.scale.sectors(cells.clone());
+        let (answer, reserve) = if memory {
+            (self.map.remove(sectors), self.map.reserve())
+        } else {
+            (self.map.remove_without_memory(sectors), 0)
+        };
         let mut after = self.model.clone();
         after.retain(|cell| !cells.contains(cell));
-        prop_assert_eq!(answer, self.becomes(after));
+        prop_assert_eq!(answer, self.becomes(after, reserve));
         Ok(())
     }
 
-    fn add_widening(&mut self, cells: Range<usize>) -> Result<(), TestCaseError> {
-        let answer = self.map.add_widening(self.scale.sectors(cells.clone()));
+    fn add_without_memory(&mut self, cells: Range<usize>) -> Result<(), TestCaseError> {
+        let answer = self
+            .map
+            .add_without_memory(self.scale.sectors(cells.clone()));
         let after: BTreeSet<usize> = self.model.iter().copied().chain(cells.clone()).collect();
-        if self.becomes(after.clone()).is_ok() {
-            prop_assert_eq!(answer, Ok(()));
+        if self.becomes(after.clone(), self.map.reserve()).is_ok() {
+            prop_assert_eq!(answer, Ok(0));
             return Ok(());
         }
 
@@ -235,11 +251,19 @@ impl Pair {
             .chain(behind.map(|&cell| cells.end..cell))
             .collect();
         let size = |gap: &Range<usize>| self.scale.sectors(gap.clone()).count();
-        let Some(smallest) = gaps.iter().map(size).min() else {
+        let smallest = gaps.iter().map(size).min();
+        // Unless it is too large, and there is some of the reserve left.
+        let spare = self.capacity > runs(&self.model).len();
+        if spare && smallest.is_none_or(|smallest| smallest > MAX_GAP) {
+            prop_assert_eq!(answer, Ok(0));
+            self.model = after;
+            return Ok(());
+        }
+        let Some(smallest) = smallest else {
             prop_assert_eq!(answer, Err(Full));
             return Ok(());
         };
-        prop_assert_eq!(answer, Ok(()));
+        prop_assert_eq!(answer, Ok(smallest));
         let held: Vec<SectorRange> = self.map.iter().collect();
         for gap in gaps.iter().filter(|gap| size(gap) == smallest) {
             let mut widened = after.clone();
@@ -276,37 +300,48 @@ impl Pair {
         Ok(())
     }
 
-    fn replace_store(&mut self, capacity: usize, used: bool) -> Result<(), TestCaseError> {
-        let mut offered = store(capacity);
-        let used = used
-            && offered
-                .push_within_capacity(self.scale.sectors(0..1))
-                .is_ok();
-        // A store that has no room left would be no use to whoever was told `Full`.
-        let fits = !used && capacity > self.map.len();
-        match self.map.replace_store(offered) {
-            Ok(old) => {
-                prop_assert!(fits);
-                prop_assert_eq!(old.capacity(), self.capacity);
-                self.capacity = capacity;
-            }
-            Err(back) => {
-                prop_assert!(!fits);
-                prop_assert_eq!(back.capacity(), capacity);
-                prop_assert_eq!(back.len(), usize::from(used));
-            }
+    fn part(&self, cells: Range<usize>, most: usize) -> Result<(), TestCaseError> {
+        let asked = self.scale.sectors(cells);
+        let part = self.map.part(asked, most);
+        prop_assert_eq!(part.start(), asked.start());
+        prop_assert!(part.end() <= asked.end());
+        // What overlaps it or touches its start; the end of a part touches nothing of it.
+        let met = |of: SectorRange| {
+            self.map
+                .iter()
+                .filter(|range| range.start() < of.end() && range.end() >= of.start())
+                .count()
+        };
+        prop_assert!(met(part) <= most.max(1));
+        if part != asked {
+            // It could not be longer.
+            prop_assert_eq!(met(part), most.max(1));
+            let next = self.map.iter().find(|range| range.start() >= part.end());
+            prop_assert_eq!(next.map(|range| range.start()), Some(part.end()));
         }
+        Ok(())
+    }
+
+    fn add_room(&mut self) -> Result<(), TestCaseError> {
+        let (first, late) = (room(&self.map), room(&self.map));
+        prop_assert!(self.map.add_room(first).is_ok());
+        prop_assert!(self.map.add_room(late).is_err());
+        prop_assert_eq!(self.map.capacity(), self.capacity * 2 + 2);
+        self.capacity = self.map.capacity();
         Ok(())
     }
 
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Add(at) => self.add(self.scale.pick(at))?,
-            Step::AddWidening(at) => self.add_widening(self.scale.pick(at))?,
-            Step::Remove(at) => self.remove(self.scale.pick(at))?,
+            Step::AddWithoutMemory(at) => self.add_without_memory(self.scale.pick(at))?,
+            Step::Remove(at) => self.remove(self.scale.pick(at), true)?,
+            Step::RemoveWithoutMemory(at) => self.remove(self.scale.pick(at), false)?,
             Step::FirstWithin(at) => self.first_within(self.scale.pick(at))?,
             Step::Covers(at) => self.covers(self.scale.pick(at))?,
-            Step::ReplaceStore(capacity, used) => self.replace_store(capacity, used)?,
+            Step::Part(at, most) => self.part(self.scale.pick(at), most)?,
+            Step::AddRoom if self.capacity < 100 => self.add_room()?,
+            Step::AddRoom => {}
         }
         self.check()
     }
@@ -316,10 +351,10 @@ properties! {
     #[test]
     fn behaves_like_a_set_of_sectors(
         scale in scale(),
-        capacity in 0_usize..10,
+        rooms in 0_usize..4,
         steps in vec(step(), 0..STEPS),
     ) {
-        let mut pair = Pair::new(scale, capacity);
+        let mut pair = Pair::new(scale, rooms);
         for step in steps {
             pair.step(step)?;
         }
@@ -337,12 +372,19 @@ properties! {
             .filter(|&cell| cells.get(cell) == Some(&true))
             .collect();
         let wanted = runs(&cells);
-        let mut pair = Pair::new(scale, wanted.len());
-        for run in wanted {
-            pair.add(run)?;
+        // The most rooms that these fill.
+        let rooms = (0..4).rfind(|rooms| map(*rooms).capacity() <= wanted.len());
+        let mut pair = Pair::new(scale, rooms.unwrap_or(0));
+        for run in wanted.into_iter().take(pair.capacity) {
+            if pair.map.wants_room() {
+                prop_assert_eq!(pair.map.add(pair.scale.sectors(run.clone())), Err(Full));
+                // Only the reserve is left, which is for what is far away.
+                pair.add_without_memory(run)?;
+            } else {
+                pair.add(run)?;
+            }
+            pair.check()?;
         }
-        pair.check()?;
-        prop_assert_eq!(pair.map.len(), pair.map.capacity());
         for step in steps {
             pair.step(step)?;
         }
@@ -351,10 +393,10 @@ properties! {
     /// Any numbers at all, for what holds without a model.
     #[test]
     fn keeps_its_invariants_with_any_ranges(
-        capacity in 0_usize..6,
+        rooms in 0_usize..3,
         calls in vec((0_u8..3, any::<u64>(), any::<u64>()), 0..STEPS),
     ) {
-        let mut map = map(capacity);
+        let mut map = map(rooms);
         for (call, a, b) in calls {
             let Some(range) = SectorRange::from_bounds(Sector(a.min(b)), Sector(a.max(b))) else {
                 continue;
@@ -362,7 +404,7 @@ properties! {
             let before: Vec<SectorRange> = map.iter().collect();
             let full = match call {
                 0 => map.add(range).is_err(),
-                1 => map.add_widening(range).is_err(),
+                1 => map.add_without_memory(range).is_err(),
                 _ => map.remove(range).is_err(),
             };
             check_invariants(&map)?;
@@ -386,11 +428,11 @@ fn an_empty_map_has_no_room() {
     let all = SectorRange::new(Sector(0), u64::MAX).unwrap();
     assert_eq!((map.len(), map.capacity()), (0, 0));
     assert_eq!(map.add(all), Err(Full));
-    assert_eq!(map.add_widening(all), Err(Full));
+    assert_eq!(map.add_without_memory(all), Err(Full));
     assert_eq!(map.remove(all), Ok(false));
     assert_eq!(map.first_within(all), None);
     assert!(!map.covers(all));
-    assert!(map.replace_store(store(0)).is_err());
+    assert!(map.wants_room());
 }
 
 #[test]
@@ -409,4 +451,57 @@ fn holds_all_sectors_there_are() {
     assert_eq!(map.iter().map(|r| r.count()).sum::<u64>(), u64::MAX - 2);
     assert_eq!(map.remove(all), Ok(true));
     assert_eq!(map.len(), 0);
+}
+
+/// The depth of the tree shows in the time that a call takes, and only there.
+#[test]
+fn many_ranges_in_any_order() {
+    let count = if cfg!(miri) { 300 } else { 50_000_u64 };
+    let range = |n: u64| SectorRange::new(Sector(n * 2), 1).unwrap();
+    // Ascending, descending, and by a step that meets all of them.
+    for order in [1, count - 1, 7919] {
+        let mut map = PoisonMap::new();
+        for n in 0..count {
+            if map.wants_room() {
+                assert!(map.add_room(room(&map)).is_ok());
+            }
+            assert_eq!(map.add(range(n * order % count)), Ok(true));
+        }
+        assert_eq!(map.len() as u64, count);
+        assert!(map.iter().map(|range| range.start().0 / 2).eq(0..count));
+        for n in 0..count {
+            assert_eq!(map.remove(range(n * order % count)), Ok(true));
+        }
+        assert_eq!(map.len(), 0);
+        assert!(map.iter().next().is_none());
+    }
+}
+
+/// A failure to allocate is not for ever, and what is far away stays exact.
+#[test]
+fn the_reserve_is_for_what_is_far_away() {
+    let far = |n: u64| SectorRange::new(Sector(n * (MAX_GAP + 9)), 8).unwrap();
+    let mut map = map(2);
+    for n in 0..5 {
+        assert_eq!(map.add(far(n)), Ok(true));
+    }
+    assert_eq!(map.add(far(5)), Err(Full));
+    assert_eq!(
+        map.remove(SectorRange::new(Sector(2), 1).unwrap()),
+        Err(Full)
+    );
+    assert_eq!(map.add_without_memory(far(5)), Ok(0));
+    assert_eq!((map.len(), map.capacity()), (6, 6));
+    // Near: the neighbour grows. Far, and nothing is left: it grows all the same.
+    let near = SectorRange::new(Sector(10), 1).unwrap();
+    assert_eq!(map.add_without_memory(near), Ok(2));
+    assert_eq!(map.add_without_memory(far(6)), Ok(MAX_GAP + 1));
+    // There is memory again.
+    assert!(map.add_room(room(&map)).is_ok());
+    assert_eq!(map.add(far(8)), Ok(true));
+    assert_eq!(
+        map.remove(SectorRange::new(Sector(2), 1).unwrap()),
+        Ok(true)
+    );
+    assert_eq!(map.len(), 8);
 }
