@@ -172,6 +172,17 @@ __rust_helper unsigned int rust_helper_badblocks_generation(struct badblocks *bb
 	return raw_read_seqcount(&bb->lock.seqcount);
 }
 
+__rust_helper unsigned int rust_helper_badblocks_read_begin(struct badblocks *bb)
+{
+	return read_seqbegin(&bb->lock);
+}
+
+__rust_helper bool rust_helper_badblocks_read_retry(struct badblocks *bb,
+						    unsigned int start)
+{
+	return read_seqretry(&bb->lock, start);
+}
+
 #if !defined(CONFIG_BLOCK) || !defined(CONFIG_FS_DAX)
 __rust_helper int rust_helper_dax_add_host(struct dax_device *dax_dev,
 					   struct gendisk *disk)

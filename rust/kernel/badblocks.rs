@@ -158,11 +158,85 @@ impl Badblocks {
         })
     }
 
+    /// Up to 16 entries from number `first` on, which are in ascending order, as they are at one
+    /// moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     badblocks::Badblocks,
+    ///     dax::units::{Sector, SectorRange},
+    /// };
+    ///
+    /// let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
+    /// let eight = SectorRange::new(Sector(16), 8).ok_or(EINVAL)?;
+    /// assert!(list.add(eight));
+    /// let entries = list.entries(0);
+    /// assert!(entries.iter().eq([eight]));
+    /// assert_eq!(entries.generation(), list.generation());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn entries(&self, first: usize) -> Entries {
+        let list = self.inner.get();
+        loop {
+            // SAFETY: The type invariant.
+            let generation = unsafe { bindings::badblocks_read_begin(list) };
+            // SAFETY: As above. The sequence counter tells whether the number has changed.
+            let count = unsafe { (&raw const (*list).count).read_volatile() };
+            // SAFETY: As above: the page is there until `badblocks_exit()`.
+            let page = unsafe { (*list).page };
+            let count = usize::try_from(count).map_or(0, |count| count.min(Self::CAPACITY));
+            let mut ranges = [None; Entries::MOST];
+            for (slot, index) in ranges.iter_mut().zip(first..count) {
+                // SAFETY: `index` is less than what fits the page. That the entry may change at the
+                // same time is seen below.
+                let entry = unsafe { page.add(index).read_volatile() };
+                *slot = SectorRange::new(
+                    Sector((entry & bindings::BB_OFFSET_MASK) >> 9),
+                    (entry & u64::from(bindings::BB_LEN_MASK)) + 1,
+                );
+            }
+            // SAFETY: The type invariant.
+            if !unsafe { bindings::badblocks_read_retry(list, generation) } {
+                return Entries { ranges, generation };
+            }
+        }
+    }
+
+    /// Whether there may be no room for one more entry.
+    pub fn is_full(&self) -> bool {
+        // SAFETY: The type invariant. The number may be an old one.
+        let count = unsafe { (&raw const (*self.inner.get()).count).read_volatile() };
+        usize::try_from(count).is_ok_and(|count| count >= Self::CAPACITY)
+    }
+
     /// A number that changes with every change of the list.
     #[inline]
     pub fn generation(&self) -> u32 {
         // SAFETY: The type invariant.
         unsafe { bindings::badblocks_generation(self.inner.get()) }
+    }
+}
+
+/// Some entries of a [`Badblocks`] list.
+pub struct Entries {
+    ranges: [Option<SectorRange>; Self::MOST],
+    generation: u32,
+}
+
+impl Entries {
+    /// How many there are at most.
+    pub const MOST: usize = 16;
+
+    /// The entries, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = SectorRange> + '_ {
+        self.ranges.iter().flatten().copied()
+    }
+
+    /// The list's [`Badblocks::generation`] at that moment.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 }
 

@@ -17,7 +17,10 @@ use super::poison_map::{
     Wanted, //
 };
 use kernel::{
-    badblocks::Badblocks,
+    badblocks::{
+        Badblocks,
+        Entries, //
+    },
     block::bio_disk::AttributeNode,
     dax::units::SectorRange,
     fmt, new_spinlock,
@@ -43,6 +46,9 @@ const MOST_RANGES: usize = 1024;
 
 /// Where the last so many additions were is known.
 const RECENT: usize = 16;
+
+/// How often to make room in a full view that an administrator fills at the same time.
+const EVICTIONS: usize = 4;
 
 /// For how long after a failure a page may still be unmapped. The kernel does that as soon as
 /// `memory_failure()` returns, but may be kept from it: by interrupts, or a hypervisor.
@@ -215,7 +221,7 @@ impl Poison {
                 let part = state.map.part(asked, MOST_RANGES);
                 this.add_locked(state, part)?;
                 state.count_addition(part);
-                this.change_view(state, part, |view| view.add(part));
+                this.show_bad(state, part);
                 Ok(part)
             });
             rest = SectorRange::from_bounds(done.end(), range.end());
@@ -247,7 +253,7 @@ impl Poison {
                     Err(Full) => return Err(Full),
                 }
                 this.publish_count(state);
-                this.change_view(state, part, |view| view.remove(part));
+                this.show_good(state, part);
                 if state.truncated {
                     this.refill_view(state);
                 }
@@ -295,55 +301,81 @@ impl Poison {
         self.count.store(state.map.len() | settling, Relaxed);
     }
 
-    /// Changes `range` of the view by `f`, which returns whether everything fitted.
-    fn change_view(&self, state: &mut State, range: SectorRange, f: impl Fn(&Badblocks) -> bool) {
-        let before = self.view.generation();
-        if !f(&self.view) {
+    /// Has the view show `range`, as far as it fits.
+    fn show_bad(&self, state: &mut State, range: SectorRange) {
+        let mut edit = Edit::new(self);
+        if !edit.add(range) {
             state.truncated = true;
         }
-        // If the generation grew by more than that, an administrator wrote to the view at the
-        // same time, and it is taken over by the next who looks.
-        let after = before.wrapping_add(Badblocks::generations(range));
-        if self.seen.load(Relaxed) == before && self.view.generation() == after {
-            self.seen.store(after, Relaxed);
+    }
+
+    /// Has the view not show `range`, which is not on record any more.
+    ///
+    /// What is shown is taken over some day, as if an administrator had written it, so the view
+    /// shows nothing that is not on record. To take something out of the middle of an entry needs
+    /// one more: if the view is full, another one goes, which comes back when there is room.
+    fn show_good(&self, state: &mut State, range: SectorRange) {
+        let mut edit = Edit::new(self);
+        for _ in 0..EVICTIONS {
+            if edit.remove(range) {
+                return;
+            }
+            let Some(other) = self.dispensable(state, range) else {
+                break;
+            };
+            edit.remove(other);
+            state.truncated = true;
         }
+        // An administrator has filled each gap at once: then it is taken over, as all he writes.
+        edit.remove(range);
+    }
+
+    /// An entry of the view, the last if possible, that is on record too and has nothing to do with
+    /// `range`.
+    fn dispensable(&self, state: &State, range: SectorRange) -> Option<SectorRange> {
+        (0..Badblocks::CAPACITY)
+            .step_by(Entries::MOST)
+            .rev()
+            .find_map(|first| {
+                self.view
+                    .entries(first)
+                    .iter()
+                    .filter(|entry| !entry.overlaps(&range) && state.map.covers(*entry))
+                    .last()
+            })
     }
 
     /// Shows as much of the map as fits, after there was more than that.
     fn refill_view(&self, state: &mut State) {
-        let mut shown = 0u32;
-        let before = self.view.generation();
-        let mut full = false;
-        for range in state.map.iter() {
-            shown = shown.wrapping_add(Badblocks::generations(range));
-            if !self.view.add(range) {
-                full = true;
-                break;
-            }
+        if self.view.is_full() {
+            return;
         }
-        state.truncated = full;
-        let after = before.wrapping_add(shown);
-        if self.seen.load(Relaxed) == before && self.view.generation() == after {
-            self.seen.store(after, Relaxed);
-        }
+        let mut edit = Edit::new(self);
+        // No more than fit.
+        state.truncated = state.map.iter().any(|range| !edit.add(range));
     }
 
-    /// Takes over what an administrator wrote to the view. At most 512 entries are looked at.
+    /// Takes over what an administrator wrote to the view.
     fn take_over_view(&self, state: &mut State) -> Result<(), Full> {
         let generation = self.view.generation();
         if generation == self.seen.load(Relaxed) {
             return Ok(());
         }
-        let mut rest = Some(self.device);
-        for _ in 0..Badblocks::CAPACITY {
-            let Some(range) = rest.and_then(|rest| self.view.first_within(rest)) else {
-                break;
-            };
-            if !state.map.covers(range) {
-                self.add_locked(state, range)?;
-                state.count_addition(range);
+        for first in (0..Badblocks::CAPACITY).step_by(Entries::MOST) {
+            let entries = self.view.entries(first);
+            for entry in entries.iter() {
+                let Some(range) = entry.intersection(&self.device) else {
+                    continue;
+                };
+                if !state.map.covers(range) {
+                    self.add_locked(state, range)?;
+                    state.count_addition(range);
+                }
             }
-            rest = SectorRange::from_bounds(range.end(), self.device.end());
+            if entries.generation() != generation {
+                // It changes: all of it is looked at by the next who asks.
+                return Ok(());
+            }
         }
         self.seen.store(generation, Relaxed);
         Ok(())
@@ -415,5 +447,48 @@ impl Poison {
         // Poison may be met while memory is written out to make room. That there is none is told
         // above, without a trace of the stack.
         without_io(|| Room::new(wanted, GFP_KERNEL | __GFP_NOWARN))
+    }
+}
+
+/// Changes the view, and has nobody take that for an administrator's doing.
+struct Edit<'a> {
+    poison: &'a Poison,
+    before: u32,
+    grown: u32,
+}
+
+impl<'a> Edit<'a> {
+    fn new(poison: &'a Poison) -> Self {
+        Self {
+            poison,
+            before: poison.view.generation(),
+            grown: 0,
+        }
+    }
+
+    fn add(&mut self, range: SectorRange) -> bool {
+        self.count(range);
+        self.poison.view.add(range)
+    }
+
+    fn remove(&mut self, range: SectorRange) -> bool {
+        self.count(range);
+        self.poison.view.remove(range)
+    }
+
+    fn count(&mut self, range: SectorRange) {
+        self.grown = self.grown.wrapping_add(Badblocks::generations(range));
+    }
+}
+
+impl Drop for Edit<'_> {
+    fn drop(&mut self) {
+        // If the generation grew by more than that, an administrator wrote to the view at the
+        // same time, and it is taken over by the next who looks.
+        let after = self.before.wrapping_add(self.grown);
+        let poison = self.poison;
+        if poison.seen.load(Relaxed) == self.before && poison.view.generation() == after {
+            poison.seen.store(after, Relaxed);
+        }
     }
 }

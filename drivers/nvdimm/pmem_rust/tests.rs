@@ -164,6 +164,7 @@ mod poison_map {
 mod poison {
     use crate::poison::Poison;
     use kernel::{
+        badblocks::Badblocks,
         dax::units::{
             Sector,
             SectorRange, //
@@ -261,6 +262,32 @@ mod poison {
         Ok(())
     }
 
+    /// What is repaired in the middle of an entry while the view is full.
+    #[test]
+    fn good_sectors_do_not_come_back_from_a_full_view() -> Result {
+        let poison = poison()?;
+        let count = Badblocks::CAPACITY as u64;
+        // One more than fit.
+        for n in 0..=count {
+            poison.add(range(n * 16, 8)?);
+        }
+        assert!(poison.view().is_full());
+        let mark = poison.mark();
+        assert!(poison.clear_since(range(2, 2)?, mark));
+        assert_eq!(poison.view().first_within(range(2, 2)?), None);
+        // Written by hand, so that all of the view is looked at.
+        let last = range(count * 16 + 32, 8)?;
+        poison.view().remove(range(16, 8)?);
+        assert!(poison.view().add(last));
+        assert!(poison.covers(last));
+        assert_eq!(poison.first_within(range(2, 2)?), None);
+        // What was taken out of the view for that is still on record.
+        for n in 1..=count {
+            assert!(poison.covers(range(n * 16, 8)?));
+        }
+        Ok(())
+    }
+
     /// In several steps, each with the lock held for a while.
     #[test]
     fn thousands_become_one_and_go() -> Result {
@@ -344,6 +371,26 @@ mod badblocks {
             assert!(list.add(range(at * 16, 8)?));
         }
         assert!(!list.add(range(Badblocks::CAPACITY as u64 * 16, 8)?));
+        Ok(())
+    }
+
+    #[test]
+    fn entries_in_order() -> Result {
+        let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
+        assert!(list.entries(0).iter().next().is_none());
+        for at in (0..20).rev() {
+            assert!(list.add(range(at * 16, 8)?));
+        }
+        let mut entries = list.entries(0).iter().count();
+        assert_eq!(entries, 16);
+        entries += list.entries(16).iter().count();
+        assert_eq!(entries, 20);
+        assert_eq!(list.entries(19).iter().next(), Some(range(19 * 16, 8)?));
+        assert!(list.entries(20).iter().next().is_none());
+        assert!(list.entries(usize::MAX).iter().next().is_none());
+        // An entry has 512 sectors at most.
+        assert!(list.add(range(1 << 20, 1000)?));
+        assert_eq!(list.entries(20).iter().next(), Some(range(1 << 20, 512)?));
         Ok(())
     }
 
