@@ -27,9 +27,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many pages are given out at a time while each has to be looked at: as many as a huge page
-/// has, more is not asked for by page faults.
-const PAGES_WHILE_SETTLING: usize = 512;
+/// How many pages are looked at, whether the kernel unmapped them, for one access: as many as a huge
+/// page has, more is not asked for by page faults.
+const MOST_SUSPECTS: u64 = 512;
 
 /// The `bytes` bytes from byte `offset` of page `pgoff` on; [`None`] when there are none.
 fn bytes_at(pgoff: Pgoff, offset: usize, bytes: usize) -> Option<ByteRange> {
@@ -55,7 +55,7 @@ impl dax::Operations for Pmem {
         let pfn = pmem::phys_to_pfn(phys);
 
         let mut available = left;
-        if self.poison.exists() {
+        if self.poison.is_suspicious() {
             available = self.good_pages(start, pages.clamp(1, left), mode)?;
         }
         let mut found = Access {
@@ -158,12 +158,6 @@ impl Pmem {
     /// How many pages from byte `start` of the data on, at most `pages`, may be accessed.
     #[cold]
     fn good_pages(&self, start: u64, pages: usize, mode: Mode) -> Result<usize> {
-        let settling = self.poison.is_settling();
-        let pages = if settling {
-            pages.min(PAGES_WHILE_SETTLING)
-        } else {
-            pages
-        };
         let asked = ByteRange::new(start, (pages as u64) << PAGE_SHIFT).ok_or(ERANGE)?;
         let good = match self.poison.first_within(asked.sectors_touched()) {
             None => asked.len(),
@@ -177,18 +171,41 @@ impl Pmem {
         };
         let good = good >> PAGE_SHIFT;
         if let Some(range) = ByteRange::new(start, good << PAGE_SHIFT) {
-            if settling {
-                // They were repaired before the kernel unmapped them, if it did.
-                self.make_present(range)?;
-            }
             // CAST: No more than was asked for.
-            return Ok(good as usize);
+            return Ok((self.present_part(range)? >> PAGE_SHIFT) as usize);
         }
         match mode {
             // A stride of one page: firmware has been seen to clear more than that unreliably.
             Mode::RECOVERY_WRITE | Mode::RECOVERY_READ => Ok(1),
             _ => Err(EHWPOISON),
         }
+    }
+
+    /// Has the kernel map again what it unmapped of `range` of the data, good pages, after they were
+    /// repaired. Returns how many bytes, whole pages, can be given out.
+    ///
+    /// Only pages that the kernel was told of are looked at, however long ago that was. One may still
+    /// be unmapped after this and before it is used: most copies survive that (`write_iter()` says
+    /// which does not).
+    fn present_part(&self, range: ByteRange) -> Result<u64> {
+        let mut looked_at = 0;
+        let mut rest = Some(range);
+        while let Some(asked) = rest {
+            let suspects = self
+                .poison
+                .first_suspect_within(asked.sectors_touched())
+                .and_then(|suspects| suspects.to_bytes()?.intersection(&asked));
+            let Some(suspects) = suspects else { break };
+            let left = (MOST_SUSPECTS - looked_at) << PAGE_SHIFT;
+            let Some(look) = ByteRange::new(suspects.start(), suspects.len().min(left)) else {
+                // Enough for now. At least the first pages were looked at.
+                return Ok(suspects.start() - range.start());
+            };
+            self.make_present(look)?;
+            looked_at += look.len() >> PAGE_SHIFT;
+            rest = ByteRange::from_bounds(look.end(), range.end());
+        }
+        Ok(range.len())
     }
 
     /// Asks tools/testing/nvdimm which page it has for memory that it made up.

@@ -108,14 +108,22 @@ impl Pmem {
     /// [`Pmem::end_failure`] has to be called.
     pub(crate) fn begin_failure(&self, range: ByteRange) {
         self.report(range);
-        self.poison.settle();
+        // Only when all were told will the kernel unmap the pages.
+        self.suspect(range);
     }
 
     /// All were told of a failure of `range` of the data.
     pub(crate) fn end_failure(&self, range: ByteRange) {
-        // Only now will the kernel unmap the pages.
-        self.poison.settle();
         self.mark_as_recorded(range);
+    }
+
+    /// The kernel may unmap the pages of `range` of the data.
+    fn suspect(&self, range: ByteRange) {
+        let (first, after) = range.pages_touched();
+        let pages = ByteRange::from_bounds(first << PAGE_SHIFT, after << PAGE_SHIFT);
+        if let Some(pages) = pages {
+            self.poison.suspect(pages.sectors_touched());
+        }
     }
 
     /// Has the flags of the pages of `range` of the data say what the record says.

@@ -34,11 +34,6 @@ use kernel::{
         SetOnce,
         SpinLock, //
     },
-    time::{
-        Delta,
-        Instant,
-        Monotonic, //
-    },
 };
 
 /// How many ranges of the record one call looks at with the lock held: some 100 microseconds.
@@ -50,12 +45,8 @@ const RECENT: usize = 16;
 /// How often to make room in a full view that an administrator fills at the same time.
 const EVICTIONS: usize = 4;
 
-/// For how long after a failure a page may still be unmapped. The kernel does that as soon as
-/// `memory_failure()` returns, but may be kept from it: by interrupts, or a hypervisor.
-const SETTLING_TIME: Delta = Delta::from_secs(5);
-
-/// In [`Poison::count`]: the device is settling.
-const SETTLING: usize = 1 << (usize::BITS - 1);
+/// In [`Poison::count`]: there are suspects.
+const SUSPECTS: usize = 1 << (usize::BITS - 1);
 
 struct State {
     map: PoisonMap,
@@ -63,8 +54,8 @@ struct State {
     additions: u64,
     /// What the additions were, by their number modulo the length.
     recent: [Option<SectorRange>; RECENT],
-    /// When the last failure was reported, if pages may still be unmapped because of it.
-    settling: Option<Instant<Monotonic>>,
+    /// Pages that the kernel may unmap at any time, on record or not: see [`Poison::suspect`].
+    suspects: PoisonMap,
     /// The view does not show everything.
     truncated: bool,
     /// The task that has the lock found no memory for more ranges, and does without.
@@ -76,6 +67,15 @@ struct State {
 }
 
 impl State {
+    /// The map that has no room left but its reserve.
+    fn fullest(&mut self) -> &mut PoisonMap {
+        if self.map.wants_room() {
+            &mut self.map
+        } else {
+            &mut self.suspects
+        }
+    }
+
     /// Counts the addition of `range`, even if nothing in it is new: whoever repairs the sectors
     /// has to look again.
     fn count_addition(&mut self, range: SectorRange) {
@@ -109,7 +109,7 @@ pub(crate) struct Poison {
     state: SpinLock<State>,
     #[pin]
     view: Badblocks,
-    /// How many ranges there are, and [`SETTLING`], to be read without the lock.
+    /// How many ranges there are, and [`SUSPECTS`], to be read without the lock.
     count: Atomic<usize>,
     /// The generation of the view after the last change that was ours.
     seen: Atomic<u32>,
@@ -135,7 +135,7 @@ impl Poison {
                     map: PoisonMap::new(),
                     additions: 0,
                     recent: [None; RECENT],
-                    settling: None,
+                    suspects: PoisonMap::new(),
                     truncated: false,
                     without_memory: false,
                     no_memory: 0,
@@ -151,11 +151,14 @@ impl Poison {
             #[cfg(CONFIG_PMEM_RUST_KUNIT_TEST)]
             allocations_fail: Atomic::new(false),
             _: {
-                // There is room, and a reserve, before any is needed.
-                let wanted = state.lock().map.wanted().ok_or(ENOMEM)?;
-                let room = Room::new(wanted, GFP_KERNEL)?;
-                let unused = state.lock().map.add_room(room);
-                drop(unused);
+                // There is room, and a reserve, before any is needed: in both, for the first wants
+                // some until it has.
+                for _ in 0..2 {
+                    let wanted = state.lock().fullest().wanted().ok_or(ENOMEM)?;
+                    let room = Room::new(wanted, GFP_KERNEL)?;
+                    let unused = state.lock().fullest().add_room(room);
+                    drop(unused);
+                }
             },
         })
     }
@@ -170,11 +173,22 @@ impl Poison {
         self.watchers.populate(node);
     }
 
-    /// Whether there may be poison somewhere, or pages be unmapped. This is all that I/O to a good
-    /// device costs.
+    /// Whether there may be poison somewhere. This is all that I/O to a good device costs.
     #[inline]
     pub(crate) fn exists(&self) -> bool {
-        self.count.load(Relaxed) != 0 || self.view.generation() != self.seen.load(Relaxed)
+        self.count.load(Relaxed) & !SUSPECTS != 0 || self.was_edited()
+    }
+
+    /// Whether there may be poison or suspects somewhere.
+    #[inline]
+    pub(crate) fn is_suspicious(&self) -> bool {
+        self.count.load(Relaxed) != 0 || self.was_edited()
+    }
+
+    /// Whether an administrator wrote to the view.
+    #[inline]
+    fn was_edited(&self) -> bool {
+        self.view.generation() != self.seen.load(Relaxed)
     }
 
     /// The first poisoned sectors within `asked`.
@@ -191,18 +205,28 @@ impl Poison {
         self.with_room(|_, state| Ok(state.map.covers(asked)))
     }
 
-    /// A failure was just reported: for a while, pages may become unmapped that are good by then.
-    pub(crate) fn settle(&self) {
+    /// The kernel was told that `range`, whole pages, failed, and may unmap them: when
+    /// `memory_failure()` has returned, at once or, in a virtual machine that is stopped in
+    /// between, any time later. A repair does not change that, so they remain suspects as long as the
+    /// device is bound.
+    pub(crate) fn suspect(&self, range: SectorRange) {
         self.with_room(|this, state| {
-            state.settling = Some(Instant::now());
+            if state.without_memory {
+                state.suspects.add_without_memory(range).map(|_| ())?;
+            } else {
+                state.suspects.add(range).map(|_| ())?;
+            }
             this.publish_count(state);
             Ok(())
         });
     }
 
-    /// Whether pages may be unmapped that are not on record.
-    pub(crate) fn is_settling(&self) -> bool {
-        self.count.load(Relaxed) & SETTLING != 0
+    /// The first suspects within `asked`.
+    pub(crate) fn first_suspect_within(&self, asked: SectorRange) -> Option<SectorRange> {
+        if self.count.load(Relaxed) & SUSPECTS == 0 {
+            return None;
+        }
+        self.with_room(|_, state| Ok(state.suspects.first_within(asked)))
     }
 
     /// How far the record is now, for [`Poison::clear_since`].
@@ -268,12 +292,13 @@ impl Poison {
 
     /// Says in a few lines how the record is doing.
     pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ranges, room, no_memory, widened) = self.with_room(|_, state| {
-            let map = &state.map;
-            Ok((map.len(), map.capacity(), state.no_memory, state.widened))
+        let ([ranges, room, suspects], no_memory, widened) = self.with_room(|_, state| {
+            let numbers = [state.map.len(), state.map.capacity(), state.suspects.len()];
+            Ok((numbers, state.no_memory, state.widened))
         });
         writeln!(f, "ranges: {ranges}")?;
         writeln!(f, "room: {room}")?;
+        writeln!(f, "ranges that may be unmapped: {suspects}")?;
         writeln!(f, "allocations failed: {no_memory}")?;
         writeln!(f, "good sectors called bad: {widened}")
     }
@@ -297,8 +322,12 @@ impl Poison {
 
     /// Has those who do not take the lock see how many ranges there are.
     fn publish_count(&self, state: &State) {
-        let settling = state.settling.map_or(0, |_| SETTLING);
-        self.count.store(state.map.len() | settling, Relaxed);
+        let suspects = if state.suspects.len() == 0 {
+            0
+        } else {
+            SUSPECTS
+        };
+        self.count.store(state.map.len() | suspects, Relaxed);
     }
 
     /// Has the view show `range`, as far as it fits.
@@ -392,13 +421,6 @@ impl Poison {
             let wanted = {
                 let mut guard = self.state.lock();
                 let state = &mut *guard;
-                if state
-                    .settling
-                    .is_some_and(|since| since.elapsed() > SETTLING_TIME)
-                {
-                    state.settling = None;
-                    self.publish_count(state);
-                }
                 state.without_memory = without_memory;
                 let result = match self.take_over_view(state) {
                     Ok(()) => f(self, state),
@@ -406,7 +428,7 @@ impl Poison {
                 };
                 match result {
                     Ok(result) => return result,
-                    Err(Full) => state.map.wanted(),
+                    Err(Full) => state.fullest().wanted(),
                 }
             };
             without_memory = !self.make_room(wanted);
@@ -434,7 +456,7 @@ impl Poison {
         };
         // A statement of its own: its guard lives to the end of it, and vfree() sleeps. What is not
         // wanted any more is freed by the next one.
-        let unused = self.state.lock().map.add_room(room);
+        let unused = self.state.lock().fullest().add_room(room);
         drop(unused);
         true
     }

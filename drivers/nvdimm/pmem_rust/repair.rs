@@ -14,15 +14,17 @@
 //! If poison is reported while a repair is at work, it begins again; `ledger.rs` has the proof that
 //! none is forgotten. It also begins again if a page is unmapped under it: that is done by the
 //! kernel, some time after everybody was told of a failure. If the repair is over by then, the
-//! page is good, and not mapped: who comes next finds that out, because no copy relies on the
-//! mapping, and maps it again (`io.rs`). `dax_ops.rs` does that beforehand, for a few seconds
-//! after each failure, since it gives out addresses to others, whose copies do.
+//! page is good, and not mapped. No copy of ours relies on the mapping: one that meets such a page
+//! maps it again (`io.rs`). `dax_ops.rs` gives out addresses to others, whose copies do: before it
+//! does, it looks at the pages that the kernel was ever told of ([`Poison::suspect`]).
 //!
 //! C does not ask whether firmware has the command: without it, a repairing write fails for ever.
 //! It maps pages only if they are marked, though the mark may be on another page of the folio, and
 //! only whole ones, though a write may be a sector long: then it touches unmapped memory.
 
 use super::device::Pmem;
+#[cfg(doc)]
+use super::poison::Poison;
 use kernel::{
     dax::units::{
         ByteRange,

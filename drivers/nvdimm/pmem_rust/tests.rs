@@ -307,16 +307,33 @@ mod poison {
         Ok(())
     }
 
+    /// However long ago it was, and whether it is on record or not.
     #[test]
-    fn settling() -> Result {
+    fn a_suspect_stays_one() -> Result {
         let poison = poison()?;
-        poison.settle();
-        assert!(poison.exists() && poison.is_settling());
+        assert_eq!(poison.first_suspect_within(range(0, 100)?), None);
+        poison.suspect(range(8, 8)?);
+        poison.suspect(range(24, 8)?);
+        assert!(poison.is_suspicious() && !poison.exists());
         assert_eq!(poison.first_within(range(0, 100)?), None);
         poison.add(range(8, 8)?);
         let mark = poison.mark();
         assert!(poison.clear_since(range(8, 8)?, mark));
-        assert!(poison.exists() && poison.is_settling());
+        assert!(poison.is_suspicious() && !poison.exists());
+        let first = poison.first_suspect_within(range(0, 100)?);
+        assert_eq!(first, Some(range(8, 8)?));
+        let second = poison.first_suspect_within(range(16, 100)?);
+        assert_eq!(second, Some(range(24, 8)?));
+        assert_eq!(poison.first_suspect_within(range(32, 100)?), None);
+        // More than there is room for in the beginning, with memory and without.
+        for n in 0..100 {
+            poison.allocations_fail.store(n % 4 == 0, Relaxed);
+            poison.suspect(range(n << 13, 8)?);
+            assert_eq!(
+                poison.first_suspect_within(range(n << 13, 8)?),
+                Some(range(n << 13, 8)?)
+            );
+        }
         Ok(())
     }
 }
