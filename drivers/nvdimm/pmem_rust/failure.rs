@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Failing memory: who says so, and who has to hear of it.
+//! Failing memory: where the news come from, and what is done about them.
 
 use super::{
     agent,
@@ -59,14 +59,108 @@ impl Listener {
         // The information block, or the end that is cut off: no user has that.
         let range = pmem.data_within(phys).ok_or(EOPNOTSUPP)?;
 
-        pmem.begin_failure(range);
-        let told = pmem.tell(self.dax.as_deref(), range, mf_flags);
-        pmem.end_failure(range);
-        told
+        let dax = self.dax.as_deref();
+        pmem.failed(range, Source::Mm { dax, mf_flags })
+    }
+}
+
+/// Where the news of a failure come from; [`Source::steps`] says what each is good for.
+pub(crate) enum Source<'a> {
+    /// `memory_failure()`, with its flags.
+    Mm {
+        dax: Option<&'a dax::Device>,
+        mf_flags: i32,
+    },
+    /// An agent in user space, which wrote to `dax/report_failure`.
+    Agent { dax: Option<&'a dax::Device> },
+    /// The bus's list of bad ranges, at bind and when firmware has found more.
+    Bus,
+    /// A read that met it.
+    Io,
+}
+
+/// What is done about a failure, in this order.
+pub(crate) struct Steps {
+    /// Onto the bus's list, from which the next record is made. All failures are put on the record,
+    /// which holds off readers, and on the region's list, which `ndctl list` shows.
+    pub(crate) remember: bool,
+    /// The kernel may unmap the pages, at any time after the last step. They are looked at before
+    /// they are given out.
+    pub(crate) suspect: bool,
+    /// The holder of the device is told, or the processes that have the pages.
+    pub(crate) tell: bool,
+    /// The `HWPoison` flags of the pages are made to say what the record says.
+    pub(crate) mark: bool,
+}
+
+impl Source<'_> {
+    /// What is done about a failure of each source:
+    ///
+    /// | source | record | remember | suspect | tell | mark | because |
+    /// |--------|--------|----------|---------|------|------|---------|
+    /// | `Mm`    | yes   | yes      | yes     | yes  | yes  | Mm leaves all but the unmapping to us. |
+    /// | `Agent` | yes   | yes      | no      | yes  | yes  | Nobody unmaps what only an agent knows of. |
+    /// | `Bus`   | yes   | is there | yes     | no   | no   | Firmware found it before it was used. It may have failed under the last driver, which mm told. |
+    /// | `Io`    | yes   | yes      | no      | no   | no   | The reader gets an error, and may have locks that a holder takes. It was not consumed by a load, so nobody unmaps it. |
+    /// | sysfs   | yes   | no       | no      | no   | no   | As in C: what is written to `badblocks` goes with the device. The record finds it by itself (`Poison::take_over_view()`). |
+    pub(crate) const fn steps(&self) -> Steps {
+        match self {
+            Self::Mm { .. } => Steps {
+                remember: true,
+                suspect: true,
+                tell: true,
+                mark: true,
+            },
+            Self::Agent { .. } => Steps {
+                remember: true,
+                suspect: false,
+                tell: true,
+                mark: true,
+            },
+            Self::Bus => Steps {
+                remember: false,
+                suspect: true,
+                tell: false,
+                mark: false,
+            },
+            Self::Io => Steps {
+                remember: true,
+                suspect: false,
+                tell: false,
+                mark: false,
+            },
+        }
+    }
+
+    /// Whom to tell, and with which flags.
+    fn audience(&self) -> (Option<&dax::Device>, i32) {
+        match self {
+            Self::Mm { dax, mf_flags } => (*dax, *mf_flags),
+            Self::Agent { dax } => (*dax, 0),
+            Self::Bus | Self::Io => (None, 0),
+        }
     }
 }
 
 impl Pmem {
+    /// `range` of the data has failed, says `source`: does all that there is to do about it.
+    ///
+    /// Returns what those said who were told. Sleeps.
+    pub(crate) fn failed(&self, range: ByteRange, source: Source<'_>) -> Result {
+        let steps = source.steps();
+        self.record_failure(range, &steps);
+        let told = if steps.tell {
+            let (dax, mf_flags) = source.audience();
+            self.tell(dax, range, mf_flags)
+        } else {
+            Ok(())
+        };
+        if steps.mark {
+            self.mark_as_recorded(range);
+        }
+        told
+    }
+
     /// Tells those who have `range` of the data, which is on record, that it failed.
     ///
     /// When nobody claims to know them, they are looked for by the pages. That is done here and not by
@@ -119,10 +213,8 @@ impl Command for ReportFailure {
             range.len(),
             range.start()
         );
-        pmem.report(range);
-        let told = pmem.tell(data.dax.as_deref(), range, 0);
-        pmem.mark_as_recorded(range);
-        match told {
+        let dax = data.dax.as_deref();
+        match pmem.failed(range, Source::Agent { dax }) {
             // Nobody has it, or nobody can be found. It is on record.
             Err(e) if e == EBUSY || e == EOPNOTSUPP => Ok(()),
             told => told,

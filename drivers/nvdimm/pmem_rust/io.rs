@@ -4,6 +4,7 @@
 
 use super::{
     device::Pmem,
+    failure::Source,
     PmemDriver, //
 };
 use kernel::{
@@ -133,7 +134,9 @@ fn read_again(pmem: &Pmem, segment: &Segment<'_>, met: MachineCheck, nowait: boo
     let byte = ByteRange::new(at, 1).ok_or(EIO)?;
     // Of a page that is not mapped, no sector can be read.
     let page = ByteRange::new(at & !(PAGE_SIZE as u64 - 1), PAGE_SIZE as u64);
-    pmem.report(page.filter(|page| !pmem.is_present(*page)).unwrap_or(byte));
+    let met = page.filter(|page| !pmem.is_present(*page)).unwrap_or(byte);
+    // Nobody is told, so nobody says anything.
+    let _ = pmem.failed(met, Source::Io);
     Err(EIO)
 }
 

@@ -8,7 +8,7 @@
 //!
 //! `Pmem::ledger`, a mutex, is held over each of these, so that each is one step to the others:
 //!
-//! 1. A report puts its sectors on the record and on both lists.
+//! 1. A report puts its sectors on the record and on both lists (`failure.rs` says which do).
 //! 2. A repair notes how far the record is, and takes its range off the bus's list. Only then does
 //!    it overwrite the range and read it back.
 //! 3. It takes off the record and off the region's list what is good now, but only if none of it was
@@ -39,6 +39,10 @@
 
 use super::{
     device::Pmem,
+    failure::{
+        Source,
+        Steps, //
+    },
     poison::Mark, //
 };
 use kernel::{
@@ -47,6 +51,7 @@ use kernel::{
         Pfn,
         SectorRange, //
     },
+    memremap::MappedPages,
     page::PAGE_SHIFT,
     pmem::{
         cond_resched,
@@ -54,6 +59,18 @@ use kernel::{
     },
     prelude::*, //
 };
+
+/// How many pages are marked while the mutex is held: some 100 microseconds.
+const PAGES_IN_A_STEP: u64 = 512;
+
+/// What is known of the bus's list. To look at it takes as long as it is, with its spinlock held.
+#[derive(Clone, Copy)]
+enum Bus {
+    /// The sectors may be on it: look.
+    MayKnow,
+    /// They are not, or only some of them.
+    DoesNotKnow,
+}
 
 impl Pmem {
     /// Runs `f` as one step.
@@ -65,23 +82,53 @@ impl Pmem {
         })
     }
 
-    /// Records that `range` of the data is poisoned.
-    pub(crate) fn report(&self, range: ByteRange) {
-        self.in_one_step(|| {
-            self.poison.add(range.sectors_touched());
-            self.remember(range.sectors_touched());
-        });
+    /// Puts a failure of `range` of the data on the record and the lists.
+    pub(crate) fn record_failure(&self, range: ByteRange, steps: &Steps) {
+        self.in_one_step(|| self.put_on_lists(range, steps));
     }
 
-    /// Has the bus and the region know that `sectors`, as far as they are data, are poisoned.
-    fn remember(&self, sectors: SectorRange) {
-        let phys = self
-            .geometry
-            .all_sectors()
-            .and_then(|all| all.intersection(&sectors))
-            .and_then(|sectors| self.phys_of(sectors.to_bytes()?));
-        if let Some(phys) = phys {
+    /// The same as part of a step.
+    fn put_on_lists(&self, range: ByteRange, steps: &Steps) {
+        let sectors = range.sectors_touched();
+        // What is not on record is not on the bus's list, or will be told of by its news.
+        let bus = if self.poison.covers(sectors) {
+            Bus::MayKnow
+        } else {
+            Bus::DoesNotKnow
+        };
+        self.poison.add(sectors);
+        self.show_as_bad(sectors);
+        if steps.remember {
+            self.remember(sectors, bus);
+        }
+        if steps.suspect {
+            let (first, after) = range.pages_touched();
+            let pages = ByteRange::from_bounds(first << PAGE_SHIFT, after << PAGE_SHIFT);
+            if let Some(pages) = pages {
+                self.poison.suspect(pages.sectors_touched());
+            }
+        }
+    }
+
+    /// `sectors` as physical addresses, as far as they are data.
+    fn phys_of_sectors(&self, sectors: SectorRange) -> Option<ByteRange> {
+        let sectors = self.geometry.all_sectors()?.intersection(&sectors)?;
+        self.phys_of(sectors.to_bytes()?)
+    }
+
+    /// Has the region show that `sectors` are poisoned.
+    fn show_as_bad(&self, sectors: SectorRange) {
+        if let Some(phys) = self.phys_of_sectors(sectors) {
             self.region.show_as_bad(phys);
+        }
+    }
+
+    /// Puts `sectors` on the bus's list.
+    fn remember(&self, sectors: SectorRange, bus: Bus) {
+        if let Some(phys) = self.phys_of_sectors(sectors) {
+            if matches!(bus, Bus::MayKnow) && self.region.knows_all_of(phys) {
+                return;
+            }
             // Without memory it is still on our own record.
             let _ = self.region.remember_poison(phys);
         }
@@ -92,38 +139,21 @@ impl Pmem {
         let data = self.geometry.data_phys().ok_or(EINVAL)?;
         self.in_one_step(|| {
             for phys in self.region.known_poison(data)? {
-                // It was shown, but maybe at the end of a repair, which began before it was known.
-                self.region.show_as_bad(phys);
-                let sectors = self.data_within(phys).map(|range| range.sectors_touched());
-                // What is known is not added: a repair of it looks at the bus's list by itself.
-                if let Some(sectors) = sectors.filter(|sectors| !self.poison.covers(*sectors)) {
-                    self.poison.add(sectors);
+                let Some(range) = self.data_within(phys) else {
+                    continue;
+                };
+                let sectors = range.sectors_touched();
+                if self.poison.covers(sectors) {
+                    // What is known is not added: a repair of it looks at the bus's list by itself.
+                    // It was shown, but maybe at the end of a repair, which began before it was
+                    // known.
+                    self.show_as_bad(sectors);
+                } else {
+                    self.put_on_lists(range, &Source::Bus.steps());
                 }
             }
             Ok(())
         })
-    }
-
-    /// `range` of the data has failed. Whoever has it is told after that, and when all are,
-    /// [`Pmem::end_failure`] has to be called.
-    pub(crate) fn begin_failure(&self, range: ByteRange) {
-        self.report(range);
-        // Only when all were told will the kernel unmap the pages.
-        self.suspect(range);
-    }
-
-    /// All were told of a failure of `range` of the data.
-    pub(crate) fn end_failure(&self, range: ByteRange) {
-        self.mark_as_recorded(range);
-    }
-
-    /// The kernel may unmap the pages of `range` of the data.
-    fn suspect(&self, range: ByteRange) {
-        let (first, after) = range.pages_touched();
-        let pages = ByteRange::from_bounds(first << PAGE_SHIFT, after << PAGE_SHIFT);
-        if let Some(pages) = pages {
-            self.poison.suspect(pages.sectors_touched());
-        }
     }
 
     /// Has the flags of the pages of `range` of the data say what the record says.
@@ -134,20 +164,32 @@ impl Pmem {
     /// if nobody was there to be told. No one reads that, and the next repair clears it.)
     pub(crate) fn mark_as_recorded(&self, range: ByteRange) {
         let Some(pages) = &self.pages else { return };
-        // A step for each: an agent may report all of the device, and repairs wait for the mutex.
-        for pfn in self.pfns(range) {
+        let mut rest = Some(range);
+        // A step for some: an agent may report all of the device, and repairs wait for the mutex.
+        while let Some(asked) = rest {
+            let (first, _) = asked.pages_touched();
+            let end = asked.end().min((first + PAGES_IN_A_STEP) << PAGE_SHIFT);
             self.in_one_step(|| {
-                // In a huge mapping C marks the first page of the folio.
-                let start = pages.folio_start(pfn).unwrap_or(pfn);
-                if start != pfn && self.page_is_good(start) && pages.test_and_clear_hwpoison(start)
+                for pfn in ByteRange::from_bounds(asked.start(), end)
+                    .into_iter()
+                    .flat_map(|range| self.pfns(range))
                 {
-                    pages.set_hwpoison(pfn);
-                }
-                if self.page_is_good(pfn) {
-                    pages.test_and_clear_hwpoison(pfn);
+                    self.mark_page_as_recorded(pages, pfn);
                 }
             });
+            rest = ByteRange::from_bounds(end, asked.end());
             cond_resched();
+        }
+    }
+
+    fn mark_page_as_recorded(&self, pages: &MappedPages, pfn: Pfn) {
+        // In a huge mapping C marks the first page of the folio.
+        let start = pages.folio_start(pfn).unwrap_or(pfn);
+        if start != pfn && self.page_is_good(start) && pages.test_and_clear_hwpoison(start) {
+            pages.set_hwpoison(pfn);
+        }
+        if self.page_is_good(pfn) {
+            pages.test_and_clear_hwpoison(pfn);
         }
     }
 
@@ -174,9 +216,10 @@ impl Pmem {
         bad: Option<ByteRange>,
     ) -> bool {
         self.in_one_step(|| {
-            let mut done = self
+            let news = self
                 .phys_of(range)
-                .is_some_and(|phys| !self.region.knows_poison(phys));
+                .is_none_or(|phys| self.region.knows_poison(phys));
+            let mut done = !news;
             if let (Some(good), true) = (good, done) {
                 done = self.poison.clear_since(good.sectors_touched(), mark);
                 if done {
@@ -190,12 +233,15 @@ impl Pmem {
                 self.poison.add(bad.sectors_touched());
             }
 
+            // The beginning took all of the range off the bus's list.
+            let bus = if news { Bus::MayKnow } else { Bus::DoesNotKnow };
             let mut rest = Some(range.sectors_touched());
             while let Some(asked) = rest {
                 let Some(bad) = self.poison.first_within(asked) else {
                     break;
                 };
-                self.remember(bad);
+                self.show_as_bad(bad);
+                self.remember(bad, bus);
                 rest = SectorRange::from_bounds(bad.end(), asked.end());
             }
             done

@@ -16,15 +16,13 @@
 //! kernel, some time after everybody was told of a failure. If the repair is over by then, the
 //! page is good, and not mapped. No copy of ours relies on the mapping: one that meets such a page
 //! maps it again (`io.rs`). `dax_ops.rs` gives out addresses to others, whose copies do: before it
-//! does, it looks at the pages that the kernel was ever told of ([`Poison::suspect`]).
+//! does, it looks at the pages that the kernel was ever told of (`Poison::suspect()`).
 //!
 //! C does not ask whether firmware has the command: without it, a repairing write fails for ever.
 //! It maps pages only if they are marked, though the mark may be on another page of the folio, and
 //! only whole ones, though a write may be a sector long: then it touches unmapped memory.
 
 use super::device::Pmem;
-#[cfg(doc)]
-use super::poison::Poison;
 use kernel::{
     dax::units::{
         ByteRange,

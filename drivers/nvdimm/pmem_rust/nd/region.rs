@@ -70,6 +70,12 @@ impl Region {
         unsafe { bindings::to_nvdimm_bus((*self.region.as_ptr()).dev.parent) }
     }
 
+    /// The bus's list of bad ranges, which has a lock of its own.
+    fn badrange(&self) -> *mut bindings::badrange {
+        // SAFETY: The bus is valid by the type invariant.
+        unsafe { &raw mut (*self.bus()).badrange }
+    }
+
     /// Makes everything durable that was written before.
     #[inline]
     pub(crate) fn flush(&self) -> Result {
@@ -115,9 +121,12 @@ impl Region {
     /// C does not ask: it takes a bus without commands for one that clears everything at once,
     /// and fails for ever on a bus with commands but without this one (QEMU's).
     pub(crate) fn can_clear_poison(&self) -> bool {
-        // SAFETY: A bus has a descriptor as long as it has regions.
-        let desc = unsafe { &*bindings::to_nd_desc(self.bus()) };
-        desc.ndctl.is_some() && desc.cmd_mask & (1 << bindings::ND_CMD_CLEAR_ERROR) != 0
+        // SAFETY: The bus is valid by the type invariant.
+        let desc = unsafe { bindings::to_nd_desc(self.bus()) };
+        // SAFETY: A bus has a descriptor as long as it has regions. Its driver may set bits of it, so
+        // there is no reference to it.
+        let (has_commands, commands) = unsafe { ((*desc).ndctl.is_some(), (*desc).cmd_mask) };
+        has_commands && commands & (1 << bindings::ND_CMD_CLEAR_ERROR) != 0
     }
 
     /// Has firmware clear the poison in `phys`, physical addresses; returns how many bytes from
@@ -138,27 +147,48 @@ impl Region {
     }
 
     /// Puts `phys`, physical addresses, on the bus's list, which outlives this driver's binding.
+    ///
+    /// C walks all of the list for an entry that begins at the same address, and has that end where
+    /// the new one does. So n reports would take n^2 steps, with the list's spinlock held, and a
+    /// long entry could become a short one. Here entries may overlap, as the list's readers allow
+    /// anyway, and [`Region::knows_all_of`] is for those who may have put it there before.
     pub(crate) fn remember_poison(&self, phys: ByteRange) -> Result {
-        // Where an entry begins at the same address, C has it end where the new one does: it may
-        // not be longer.
+        let entry = KBox::new(
+            bindings::badrange_entry {
+                start: phys.start(),
+                length: phys.len(),
+                ..pin_init::zeroed()
+            },
+            GFP_KERNEL,
+        )?;
+        let badrange = self.badrange();
+        // The list's users free its entries with kfree().
+        let entry = KBox::into_raw(entry);
+        // SAFETY: The lock is initialised with the bus.
+        unsafe { bindings::spin_lock(&raw mut (*badrange).lock) };
+        // SAFETY: The list is valid while its lock is held, and nobody else has the entry.
+        unsafe { bindings::list_add_tail(&raw mut (*entry).list, &raw mut (*badrange).list) };
+        // SAFETY: Locked above.
+        unsafe { bindings::spin_unlock(&raw mut (*badrange).lock) };
+        Ok(())
+    }
+
+    /// Whether an entry of the bus's list has all of `phys`, physical addresses.
+    pub(crate) fn knows_all_of(&self, phys: ByteRange) -> bool {
         let mut known = false;
         self.each_known_poison(|entry| known |= entry.intersection(&phys) == Some(phys));
-        if known {
-            return Ok(());
-        }
-        // SAFETY: The type invariant.
-        to_result(unsafe {
-            bindings::nvdimm_bus_add_badrange(self.bus(), phys.start(), phys.len())
-        })
+        known
     }
 
     /// The part of `phys`, physical addresses, that is the region's, from its start on.
     fn own_part(&self, phys: ByteRange) -> Option<ByteRange> {
-        // SAFETY: The type invariant.
-        let region = unsafe { &*self.region.as_ptr() };
-        ByteRange::new(region.ndr_start, region.ndr_size)?
+        let region = self.region.as_ptr();
+        // SAFETY: The type invariant. Both are set before the region has children. Others change
+        // the rest of the structure, so there is no reference to it.
+        let (start, size) = unsafe { ((*region).ndr_start, (*region).ndr_size) };
+        ByteRange::new(start, size)?
             .intersection(&phys)?
-            .relative_to(region.ndr_start)
+            .relative_to(start)
     }
 
     /// Has `f` change the region's list of bad sectors, and wakes those who watch it.
@@ -242,21 +272,23 @@ impl Region {
     ///
     /// C walks the list without its lock, while another thread may free an entry.
     fn each_known_poison(&self, mut f: impl FnMut(ByteRange)) {
-        // SAFETY: The type invariant.
-        let badrange = unsafe { &raw mut (*self.bus()).badrange };
+        let badrange = self.badrange();
         // SAFETY: The lock is initialised with the bus.
         unsafe { bindings::spin_lock(&raw mut (*badrange).lock) };
-        // SAFETY: The list is valid while its lock is held, and its entries are
-        // `badrange_entry`s.
-        unsafe {
-            let head = &raw mut (*badrange).list;
-            let mut at = (*head).next;
-            while at != head {
-                let entry = &*kernel::container_of!(at, bindings::badrange_entry, list);
-                at = entry.list.next;
-                if let Some(range) = ByteRange::new(entry.start, entry.length) {
-                    f(range);
-                }
+        // SAFETY: As above; only the address is taken.
+        let head = unsafe { &raw mut (*badrange).list };
+        // SAFETY: The list is valid while its lock is held.
+        let mut at = unsafe { (*head).next };
+        while at != head {
+            // SAFETY: What is on the list and not its head is part of a `badrange_entry`, which
+            // stays as it is while the lock is held.
+            let (entry, next) = unsafe {
+                let entry = kernel::container_of!(at, bindings::badrange_entry, list);
+                (ByteRange::new((*entry).start, (*entry).length), (*at).next)
+            };
+            at = next;
+            if let Some(range) = entry {
+                f(range);
             }
         }
         // SAFETY: Locked above.
