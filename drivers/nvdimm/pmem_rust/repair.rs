@@ -28,6 +28,7 @@ use kernel::{
         ByteRange,
         SECTOR_SIZE, //
     },
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -82,10 +83,7 @@ impl Pmem {
     ) -> Result<Attempt> {
         let by_firmware = self.region.can_clear_poison();
         let usable = if by_firmware {
-            let phys = self.phys_of(range).ok_or(ERANGE)?;
-            let cleared = self.region.clear_poison(phys).map_err(|_| EIO)?;
-            // What firmware cleared of a sector is of no use if it did not clear the rest.
-            ByteRange::new(range.start(), cleared - cleared % SECTOR_SIZE).ok_or(EIO)?
+            self.clear_by_firmware(range)?
         } else {
             range
         };
@@ -98,6 +96,28 @@ impl Pmem {
             self.region.flush()?;
         }
         self.verify(usable)
+    }
+
+    /// Has firmware clear `range` of the data; returns the sectors from its start on that it did.
+    ///
+    /// Page by page, as C's callers do: firmware has been seen to clear long ranges unreliably.
+    fn clear_by_firmware(&self, range: ByteRange) -> Result<ByteRange> {
+        let mut end = range.start();
+        while end < range.end() {
+            let border = (end / PAGE_SIZE as u64 + 1) * PAGE_SIZE as u64;
+            let page = ByteRange::from_bounds(end, border.min(range.end())).ok_or(EIO)?;
+            let phys = self.phys_of(page).ok_or(ERANGE)?;
+            // What was cleared before that is worth writing.
+            let Ok(cleared) = self.region.clear_poison(phys) else {
+                break;
+            };
+            // What firmware cleared of a sector is of no use if it did not clear the rest.
+            end += cleared - cleared % SECTOR_SIZE;
+            if cleared < page.len() {
+                break;
+            }
+        }
+        ByteRange::from_bounds(range.start(), end).ok_or(EIO)
     }
 
     /// Reads `range` of the data up to the first sector that cannot be read.
