@@ -68,8 +68,9 @@ impl nd::Driver for PmemDriver {
     fn unbind(dev: &Device<Core<'_>>, data: Pin<&Data>) {
         if let Data::Btt = *data {
             namespace::detach_btt(dev);
+            namespace::flush(dev);
         }
-        // A disk goes when the data is dropped.
+        // A disk goes when the data is dropped, and flushes after that.
     }
 
     fn notify(dev: &Device<Core<'_>>, data: Pin<&Data>, event: Event) {

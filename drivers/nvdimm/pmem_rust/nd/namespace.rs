@@ -92,16 +92,15 @@ impl<'a> Namespace<'a> {
 
     /// What the device makes of the namespace.
     pub(crate) fn personality(&self) -> Personality {
-        // SAFETY: Both take any device.
-        unsafe {
-            if bindings::is_nd_btt(raw(self.dev)) {
-                Personality::Btt
-            } else if bindings::is_nd_pfn(raw(self.dev)) {
-                Personality::Pfn
-            } else {
-                Personality::Plain
-            }
+        // SAFETY: Takes any device.
+        if unsafe { bindings::is_nd_btt(raw(self.dev)) } {
+            return Personality::Btt;
         }
+        // SAFETY: As above.
+        if unsafe { bindings::is_nd_pfn(raw(self.dev)) } {
+            return Personality::Pfn;
+        }
+        Personality::Plain
     }
 
     /// Makes the start of the namespace accessible for the bus to read information blocks.
@@ -197,11 +196,10 @@ impl<'a> Namespace<'a> {
     pub(crate) fn request_region(&self) -> bool {
         let (first, last) = self.resource();
         let len = last.wrapping_sub(first).wrapping_add(1);
+        // SAFETY: The namespace is valid by the type invariant.
+        let name = unsafe { bindings::dev_name(&raw mut (*self.ndns.as_ptr()).dev) };
         // SAFETY: The name is that of the namespace's device, which outlives the binding.
-        unsafe {
-            let ns_dev = &raw mut (*self.ndns.as_ptr()).dev;
-            memremap::request_region(self.dev, first, len, bindings::dev_name(ns_dev))
-        }
+        unsafe { memremap::request_region(self.dev, first, len, name) }
     }
 
     /// Whether there are to be `struct page`s for the namespace although no `pfn` device asks for
@@ -234,36 +232,46 @@ impl<'a> Namespace<'a> {
 
 /// Detaches what [`Namespace::attach_btt`] attached.
 pub(crate) fn detach_btt(dev: &Device<Core<'_>>) {
-    // SAFETY: Only devices of a block translation table are passed.
-    unsafe {
-        if bindings::is_nd_btt(raw(dev)) {
-            bindings::nvdimm_namespace_detach_btt(bindings::to_nd_btt(raw(dev)));
-        }
+    if let Some(nd_btt) = btt_of(dev) {
+        // SAFETY: The device is bound, so the table is attached, and it is detached once.
+        unsafe { bindings::nvdimm_namespace_detach_btt(nd_btt) };
     }
+}
+
+/// The block translation table that `dev` is, if it is one.
+fn btt_of(dev: &Device<Core<'_>>) -> Option<*mut bindings::nd_btt> {
+    // SAFETY: Takes any device.
+    let is_btt = unsafe { bindings::is_nd_btt(raw(dev)) };
+    // SAFETY: The device is that of an `nd_btt`.
+    is_btt.then(|| unsafe { bindings::to_nd_btt(raw(dev)) })
 }
 
 /// Has the bus's news about a device with a block translation table reach it.
 pub(crate) fn revalidate_btt(dev: &Device<Core<'_>>, poison: bool) {
-    // SAFETY: `dev` is a bound device on the bus; for one with a translation table, both its
-    // namespace and its disk are valid as long as it is bound.
-    unsafe {
-        if !bindings::is_nd_btt(raw(dev)) {
-            return;
-        }
-        let nd_btt = bindings::to_nd_btt(raw(dev));
-        if !poison {
-            bindings::nvdimm_check_and_set_ro((*(*nd_btt).btt).btt_disk);
-            return;
-        }
-        let common = (*nd_btt).ndns;
-        let nsio = kernel::container_of!(common, bindings::nd_namespace_io, common);
-        let range = bindings::range {
+    let Some(nd_btt) = btt_of(dev) else { return };
+    if !poison {
+        // SAFETY: The device is bound, so it has a table, and that a disk.
+        let disk = unsafe { (*(*nd_btt).btt).btt_disk };
+        // SAFETY: The disk was added below a device of the bus.
+        unsafe { bindings::nvdimm_check_and_set_ro(disk) };
+        return;
+    }
+    // SAFETY: The device is bound, so it claims a namespace.
+    let common = unsafe { (*nd_btt).ndns };
+    // SAFETY: Namespaces that the driver binds to are `nd_namespace_io`s: the bus calls it for no
+    // others.
+    let nsio = unsafe { kernel::container_of!(common, bindings::nd_namespace_io, common) };
+    // SAFETY: As above; the resource does not change while the namespace is claimed.
+    let range = unsafe {
+        bindings::range {
             start: (*nsio).res.start,
             end: (*nsio).res.end,
-        };
-        let nd_region = bindings::to_nd_region((*common).dev.parent);
-        bindings::nvdimm_badblocks_populate(nd_region, &raw mut (*nsio).bb, &range);
-    }
+        }
+    };
+    // SAFETY: A namespace's parent is a region.
+    let nd_region = unsafe { bindings::to_nd_region((*common).dev.parent) };
+    // SAFETY: All of them stay as long as the device is bound.
+    unsafe { bindings::nvdimm_badblocks_populate(nd_region, &raw mut (*nsio).bb, &range) };
 }
 
 /// Makes a disk read-only when its region is. Sleeps.
