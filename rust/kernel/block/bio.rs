@@ -10,6 +10,7 @@ use crate::{
         ByteRange,
         Sector, //
     },
+    page::PAGE_SIZE,
     prelude::*, //
 };
 use core::{
@@ -162,11 +163,10 @@ impl Bio {
 
 impl Drop for Bio {
     fn drop(&mut self) {
-        // SAFETY: The type invariant; `end` and `into_raw` forget `self`.
-        unsafe {
-            (*self.bio.as_ptr()).bi_status = EIO.to_blk_status();
-            bindings::bio_endio(self.bio.as_ptr());
-        }
+        // SAFETY: The type invariant: until it is ended the status is the driver's.
+        unsafe { (*self.bio.as_ptr()).bi_status = EIO.to_blk_status() };
+        // SAFETY: The type invariant: it was not ended, since `end` and `into_raw` forget `self`.
+        unsafe { bindings::bio_endio(self.bio.as_ptr()) };
     }
 }
 
@@ -191,8 +191,14 @@ impl Drop for Accounting<'_> {
 /// Memory of a bio that is contiguous in the kernel's address space.
 ///
 /// User space may change it at any time, which is why it is never a slice.
+///
+/// # Invariants
+///
+/// The memory is `len` bytes from byte `offset` on of the contiguous pages that begin with `page`,
+/// all of which are those of a bio that lives for `'a`; `addr` is where it is mapped.
 pub struct Segment<'a> {
     page: *mut bindings::page,
+    offset: u32,
     addr: NonNull<u8>,
     len: u32,
     sector: Sector,
@@ -226,12 +232,29 @@ impl Segment<'_> {
         ByteRange::new(self.sector.to_bytes()?, u64::from(self.len))
     }
 
+    /// The pages that the memory is part of, in order.
+    fn pages(&self) -> impl Iterator<Item = *mut bindings::page> {
+        // SAFETY: The page is valid by the type invariant.
+        let first = unsafe { bindings::page_to_pfn(self.page) };
+        let (start, len) = (self.offset as usize, self.len as usize);
+        let pages = start / PAGE_SIZE..(start + len).div_ceil(PAGE_SIZE);
+        pages.map(move |page| {
+            // SAFETY: One of the contiguous pages, by the type invariant.
+            unsafe { bindings::pfn_to_page(first + page) }
+        })
+    }
+
     /// Makes what the CPU wrote or will read through the kernel's mapping agree with user space's
     /// mappings, on machines whose caches need that.
     #[inline]
     pub fn flush_dcache(&self) {
-        // SAFETY: `page` is the first page of a segment of a bio that was not ended.
-        unsafe { bindings::flush_dcache_page(self.page) };
+        if bindings::ARCH_IMPLEMENTS_FLUSH_DCACHE_PAGE == 0 {
+            return;
+        }
+        for page in self.pages() {
+            // SAFETY: The page is one of a bio that was not ended.
+            unsafe { bindings::flush_dcache_page(page) };
+        }
     }
 }
 
@@ -265,10 +288,8 @@ impl<'a> Iterator for Segments<'a> {
         // that has persistent memory.
         let base = unsafe { bindings::page_address(bvec.bv_page) }.cast::<u8>();
         // The pages of an entry are contiguous, and so are their addresses.
-        let addr = base
-            .wrapping_add(bvec.bv_offset as usize)
-            .wrapping_add(done as usize);
-        let addr = NonNull::new(addr)?;
+        let offset = bvec.bv_offset.wrapping_add(done);
+        let addr = NonNull::new(base.wrapping_add(offset as usize))?;
 
         // INVARIANT: This is how `bvec_iter_advance()` moves to the next entry.
         // Nothing here can wrap, by the type invariant.
@@ -282,8 +303,10 @@ impl<'a> Iterator for Segments<'a> {
             self.iter.bi_offset = done.wrapping_add(len);
         }
 
+        // INVARIANT: `bvec` says so.
         Some(Segment {
             page: bvec.bv_page,
+            offset,
             addr,
             len,
             sector,

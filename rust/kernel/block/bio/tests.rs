@@ -235,6 +235,29 @@ mod suite {
     }
 
     #[test]
+    fn every_page_of_a_segment() -> Result {
+        for (offset, len, pages) in [
+            (0, 512, 1),
+            (3584, 512, 1),
+            (3584, 513, 2),
+            (100, 8192, 3),
+            (0, 8192, 2),
+            // Segments may begin behind the first page.
+            (5000, 512, 1),
+            (8191, 2, 2),
+        ] {
+            let test = TestBio::new(bindings::req_op_REQ_OP_READ, 0, &[(offset, len)])?;
+            let bio = test.submit();
+            let segment = bio.segments().next().ok_or(EINVAL)?;
+            assert_eq!(segment.pages().count(), pages);
+            let first = test.pages.first().ok_or(EINVAL)?.as_ptr();
+            let expected = (offset as usize / PAGE_SIZE..).map(|n| first.wrapping_add(n));
+            assert!(segment.pages().zip(expected).all(|(page, at)| page == at));
+        }
+        Ok(())
+    }
+
+    #[test]
     fn answers() -> Result {
         let test = TestBio::new(bindings::req_op_REQ_OP_READ, 0, &[(0, 512)])?;
         assert_eq!(test.answer(), (0, 0));
