@@ -243,6 +243,19 @@ impl MappedPages {
         })
     }
 
+    /// Has the kernel's own mapping have `pfn` again, in case a machine check took it out.
+    ///
+    /// The page is mapped at its usual address, so a speculative read of it may meet what is left of
+    /// the poison: call this only when it is about to be overwritten, or was. Does nothing to a page
+    /// that is mapped, and none to one that is not of this mapping: others may have theirs unmapped
+    /// on purpose. May sleep. Never inlined into the driver, as [`MappedPages::is_present`].
+    #[inline(never)]
+    pub fn make_present(&self, pfn: Pfn) -> Result {
+        let page = self.pin(pfn).ok_or(ENXIO)?;
+        // SAFETY: The page is device memory in the direct map, and stays while it is pinned.
+        to_result(unsafe { bindings::clear_mce_nospec(page.pfn.0) })
+    }
+
     /// Clears the `HWPoison` flag of exactly `pfn`; returns whether it was set.
     pub fn test_and_clear_hwpoison(&self, pfn: Pfn) -> bool {
         self.pin(pfn).is_some_and(|page| {

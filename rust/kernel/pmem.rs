@@ -9,7 +9,8 @@
 //! A page may be taken out of the direct map at any time: on x86 the kernel does that to memory
 //! that failed, after everybody was told of the failure and may have repaired it. So neither reads
 //! nor writes rely on it, and no look beforehand could make them. A read stops as at a machine
-//! check, a write is `EHWPOISON`; [`make_present`] brings the page back.
+//! check, a write is `EHWPOISON`;
+//! [`MappedPages::make_present`](crate::memremap::MappedPages::make_present) brings the page back.
 //!
 //! C headers: [`include/linux/libnvdimm.h`](srctree/include/linux/libnvdimm.h),
 //! [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
@@ -257,17 +258,6 @@ impl Cursor<'_> {
             copied: (len as u64).saturating_sub(left as u64),
         }))
     }
-}
-
-/// Maps `pfn` in the direct map again, in case a machine check took it out.
-///
-/// The page is mapped at its usual address, so a speculative read of it may meet what is left of
-/// the poison: call this only when it is about to be overwritten. May sleep. Does nothing to a
-/// page that is mapped.
-pub fn make_present(pfn: Pfn) -> Result {
-    // SAFETY: Takes any pfn of the direct map; changing the attributes of a page that is mapped
-    // already changes nothing.
-    crate::error::to_result(unsafe { bindings::clear_mce_nospec(pfn.0) })
 }
 
 /// The page frame that holds physical address `addr`.

@@ -33,8 +33,8 @@ use kernel::{
         },
         bio_disk::{
             Added,
-            Disk,
-            Limits, //
+            Limits,
+            NewDisk, //
         },
     },
     dax,
@@ -113,15 +113,16 @@ impl Switch for WriteCache {
     }
 }
 
-static WRITE_CACHE: Attribute = Attribute::switch::<WriteCache>(c"write_cache");
-static REPORT_FAILURE: Attribute = Attribute::command::<ReportFailure>(c"report_failure");
-static DAX_ATTRIBUTES: AttributeList = if cfg!(CONFIG_ARCH_HAS_PMEM_API) {
+static WRITE_CACHE: Attribute<PmemDriver> = Attribute::switch::<WriteCache>(c"write_cache");
+static REPORT_FAILURE: Attribute<PmemDriver> =
+    Attribute::command::<ReportFailure>(c"report_failure");
+static DAX_ATTRIBUTES: AttributeList<PmemDriver> = if cfg!(CONFIG_ARCH_HAS_PMEM_API) {
     AttributeList::new(&WRITE_CACHE, Some(&REPORT_FAILURE))
 } else {
     AttributeList::new(&REPORT_FAILURE, None)
 };
-static DAX_GROUP: AttributeGroup = AttributeGroup::new(c"dax", &DAX_ATTRIBUTES);
-static DAX_GROUPS: AttributeGroups = AttributeGroups::new(&DAX_GROUP);
+static DAX_GROUP: AttributeGroup<PmemDriver> = AttributeGroup::new(c"dax", &DAX_ATTRIBUTES);
+static DAX_GROUPS: AttributeGroups<PmemDriver> = AttributeGroups::new(&DAX_GROUP);
 
 /// The mapped memory of a namespace.
 struct Mapped {
@@ -252,12 +253,12 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         pmem: pmem.clone(),
         dax: dax_device.clone(),
     };
-    let disk = Arc::new(Disk::new(limits, ns.node(), name, Ok(data))?, GFP_KERNEL)?;
-    disk.set_capacity(geometry.sectors());
+    let disk = NewDisk::new(limits, ns.node(), name, Ok(data))?;
+    disk.disk().set_capacity(geometry.sectors());
 
     let host = match &dax_device {
         Some(dax) => {
-            let host = dax::Host::new(dax, disk.clone())?;
+            let host = dax::Host::new(dax, disk.disk().clone())?;
             dax.set_write_cache(has_cache);
             Some(host)
         }

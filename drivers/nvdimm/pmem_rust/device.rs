@@ -14,10 +14,7 @@ use kernel::{
     },
     memremap::MappedPages,
     new_mutex,
-    pmem::{
-        self,
-        Window, //
-    },
+    pmem::Window,
     prelude::*,
     sync::Mutex, //
 };
@@ -105,6 +102,6 @@ impl Pmem {
         };
         self.pfns(range)
             .filter(|pfn| !pages.is_present(*pfn))
-            .try_for_each(pmem::make_present)
+            .try_for_each(|pfn| pages.make_present(pfn))
     }
 }

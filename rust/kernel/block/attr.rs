@@ -4,12 +4,50 @@
 //!
 //! A driver implements [`Switch`] or [`Command`] and chains four statics:
 //!
-//! ```ignore
-//! static SWITCH: Attribute = Attribute::switch::<MySwitch>(c"my_switch");
-//! static LIST: AttributeList = AttributeList::new(&SWITCH, None);
-//! static GROUP: AttributeGroup = AttributeGroup::new(c"my_dir", &LIST);
-//! static GROUPS: AttributeGroups = AttributeGroups::new(&GROUP);
 //! ```
+//! use kernel::{
+//!     badblocks::Badblocks,
+//!     block::{
+//!         attr::{Attribute, AttributeGroup, AttributeGroups, AttributeList, Switch},
+//!         bio::Bio,
+//!         bio_disk::Operations,
+//!     },
+//!     sync::atomic::{Atomic, Relaxed},
+//! };
+//!
+//! struct MyDriver;
+//!
+//! #[vtable]
+//! impl Operations for MyDriver {
+//!     type Data = Atomic<bool>;
+//!
+//!     fn submit(_data: &Self::Data, bio: Bio) {
+//!         bio.end(Err(EIO));
+//!     }
+//! }
+//!
+//! struct MySwitch;
+//!
+//! impl Switch for MySwitch {
+//!     type Driver = MyDriver;
+//!
+//!     fn show(data: &Atomic<bool>) -> bool {
+//!         data.load(Relaxed)
+//!     }
+//!
+//!     fn store(data: &Atomic<bool>, value: bool) {
+//!         data.store(value, Relaxed);
+//!     }
+//! }
+//!
+//! static SWITCH: Attribute<MyDriver> = Attribute::switch::<MySwitch>(c"my_switch");
+//! static LIST: AttributeList<MyDriver> = AttributeList::new(&SWITCH, None);
+//! static GROUP: AttributeGroup<MyDriver> = AttributeGroup::new(c"my_dir", &LIST);
+//! static GROUPS: AttributeGroups<MyDriver> = AttributeGroups::new(&GROUP);
+//! ```
+//!
+//! Each of them names the driver, because its functions take the data of a disk for that driver's:
+//! [`Added::new`](super::bio_disk::Added::new) takes the groups of the disk's own driver only.
 //!
 //! C header: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
@@ -22,6 +60,7 @@ use crate::{
     error::from_result,
     prelude::*, //
 };
+use core::marker::PhantomData;
 
 #[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
 #[path = "attr/tests.rs"]
@@ -48,16 +87,20 @@ pub trait Command: 'static {
     fn run(data: &<Self::Driver as Operations>::Data, text: &[u8]) -> Result;
 }
 
-/// The C structure of a [`Switch`] or a [`Command`].
+/// The C structure of a [`Switch`] or a [`Command`] of driver `D`.
+///
+/// # Invariants
+///
+/// The functions take the device of a disk of `D`.
 #[repr(transparent)]
-pub struct Attribute(bindings::device_attribute);
+pub struct Attribute<D: Operations>(bindings::device_attribute, PhantomData<fn(D)>);
 
 // SAFETY: Nothing changes it.
-unsafe impl Sync for Attribute {}
+unsafe impl<D: Operations> Sync for Attribute<D> {}
 
-impl Attribute {
+impl<D: Operations> Attribute<D> {
     /// An attribute that everyone may read and root may write.
-    pub const fn switch<S: Switch>(name: &'static CStr) -> Self {
+    pub const fn switch<S: Switch<Driver = D>>(name: &'static CStr) -> Self {
         let mut this = Self::new(name, 0o644);
         this.0.__bindgen_anon_1.show = Some(Self::show::<S>);
         this.0.__bindgen_anon_2.store = Some(Self::store::<S>);
@@ -65,7 +108,7 @@ impl Attribute {
     }
 
     /// An attribute that root alone may write, and nobody read.
-    pub const fn command<C: Command>(name: &'static CStr) -> Self {
+    pub const fn command<C: Command<Driver = D>>(name: &'static CStr) -> Self {
         let mut this = Self::new(name, 0o200);
         this.0.__bindgen_anon_2.store = Some(Self::run::<C>);
         this
@@ -75,31 +118,30 @@ impl Attribute {
         let mut attr: bindings::device_attribute = pin_init::zeroed();
         attr.attr.name = crate::str::as_char_ptr_in_const_context(name);
         attr.attr.mode = mode;
-        Self(attr)
+        // INVARIANT: There are no functions yet. What is set later has `D` as its driver.
+        Self(attr, PhantomData)
     }
 
     /// # Safety
     ///
-    /// sysfs calls this for an attribute of a disk of this driver, with a page to write to.
-    unsafe extern "C" fn show<S: Switch>(
+    /// sysfs calls this for an attribute of a disk of `D`, with a page to write to.
+    unsafe extern "C" fn show<S: Switch<Driver = D>>(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
         buf: *mut c_char,
     ) -> isize {
-        // SAFETY: The function's contract.
-        let on = S::show(unsafe { data_of::<S::Driver>(dev) });
-        // SAFETY: `buf` is a page.
-        unsafe {
-            buf.write(if on { b'1' } else { b'0' });
-            buf.add(1).write(b'\n');
-        }
+        // SAFETY: `dev` is the device of a disk of `D`, by the function's contract.
+        let on = S::show(unsafe { data_of::<D>(dev) });
+        let text = [if on { b'1' } else { b'0' }, b'\n'];
+        // SAFETY: `buf` is a page, which is longer.
+        unsafe { buf.cast::<[u8; 2]>().write(text) };
         2
     }
 
     /// # Safety
     ///
-    /// sysfs calls this for an attribute of a disk of this driver, with a terminated string.
-    unsafe extern "C" fn store<S: Switch>(
+    /// sysfs calls this for an attribute of a disk of `D`, with a terminated string.
+    unsafe extern "C" fn store<S: Switch<Driver = D>>(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
         buf: *const c_char,
@@ -109,16 +151,16 @@ impl Attribute {
             let mut value = false;
             // SAFETY: `buf` is a terminated string.
             crate::error::to_result(unsafe { bindings::kstrtobool(buf, &mut value) })?;
-            // SAFETY: The function's contract.
-            S::store(unsafe { data_of::<S::Driver>(dev) }, value);
+            // SAFETY: `dev` is the device of a disk of `D`, by the function's contract.
+            S::store(unsafe { data_of::<D>(dev) }, value);
             isize::try_from(len).map_err(|_| EINVAL)
         })
     }
 
     /// # Safety
     ///
-    /// sysfs calls this for an attribute of a disk of this driver, with `len` bytes of text.
-    unsafe extern "C" fn run<C: Command>(
+    /// sysfs calls this for an attribute of a disk of `D`, with `len` bytes of text.
+    unsafe extern "C" fn run<C: Command<Driver = D>>(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
         buf: *const c_char,
@@ -131,14 +173,12 @@ impl Attribute {
             if !unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as c_int) } {
                 return Err(EPERM);
             }
-            // SAFETY: The function's contract.
-            let (data, text) = unsafe {
-                (
-                    data_of::<C::Driver>(dev),
-                    core::slice::from_raw_parts(buf.cast(), len),
-                )
-            };
-            C::run(data, text)?;
+            // SAFETY: `dev` is the device of a disk of `D`, by the function's contract.
+            let data = unsafe { data_of::<D>(dev) };
+            // SAFETY: `buf` is `len` bytes, and sysfs changes none of them until this returns.
+            C::run(data, unsafe {
+                core::slice::from_raw_parts(buf.cast(), len)
+            })?;
             isize::try_from(len).map_err(|_| EINVAL)
         })
     }
@@ -148,67 +188,69 @@ impl Attribute {
 ///
 /// # Safety
 ///
-/// `dev` must be the device of a disk of this driver that was added.
+/// `dev` must be the device of a disk of driver `D` that was added.
 unsafe fn data_of<'a, D: Operations>(dev: *mut bindings::device) -> &'a D::Data {
-    // SAFETY: A disk's device is part of its first block device, which names the disk.
-    let disk = unsafe {
-        let part0 = crate::container_of!(dev, bindings::block_device, bd_device);
-        (*part0).bd_disk
-    };
-    // SAFETY: The attributes go away before the disk's data does.
+    // SAFETY: A disk's device is part of its first block device.
+    let part0 = unsafe { crate::container_of!(dev, bindings::block_device, bd_device) };
+    // SAFETY: As above: it names the disk as long as it is there.
+    let disk = unsafe { (*part0).bd_disk };
+    // SAFETY: The disk is one of `D`, and the attributes go away before its data does.
     unsafe { Disk::<D>::data_of(disk) }
 }
 
-/// A null-terminated list of one or two attributes.
+/// A null-terminated list of one or two attributes of driver `D`.
 #[repr(transparent)]
-pub struct AttributeList([*const bindings::attribute; 3]);
+pub struct AttributeList<D: Operations>([*const bindings::attribute; 3], PhantomData<fn(D)>);
 
 // SAFETY: It points to statics, and nothing changes any of them.
-unsafe impl Sync for AttributeList {}
+unsafe impl<D: Operations> Sync for AttributeList<D> {}
 
-impl AttributeList {
+impl<D: Operations> AttributeList<D> {
     /// The list of `first` and, maybe, of `second`.
-    pub const fn new(first: &'static Attribute, second: Option<&'static Attribute>) -> Self {
+    pub const fn new(first: &'static Attribute<D>, second: Option<&'static Attribute<D>>) -> Self {
         let end = core::ptr::null();
         let second = match second {
             Some(second) => &raw const second.0.attr,
             None => end,
         };
-        Self([&raw const first.0.attr, second, end])
+        Self([&raw const first.0.attr, second, end], PhantomData)
     }
 }
 
-/// A directory of attributes.
+/// A directory of attributes of driver `D`.
 #[repr(transparent)]
-pub struct AttributeGroup(bindings::attribute_group);
+pub struct AttributeGroup<D: Operations>(bindings::attribute_group, PhantomData<fn(D)>);
 
 // SAFETY: It points to statics, and nothing changes them.
-unsafe impl Sync for AttributeGroup {}
+unsafe impl<D: Operations> Sync for AttributeGroup<D> {}
 
-impl AttributeGroup {
+impl<D: Operations> AttributeGroup<D> {
     /// The attributes of `list` in directory `name`.
-    pub const fn new(name: &'static CStr, list: &'static AttributeList) -> Self {
+    pub const fn new(name: &'static CStr, list: &'static AttributeList<D>) -> Self {
         let mut group: bindings::attribute_group = pin_init::zeroed();
         group.name = crate::str::as_char_ptr_in_const_context(name);
         group.__bindgen_anon_2.attrs = (&raw const list.0).cast_mut().cast();
-        Self(group)
+        Self(group, PhantomData)
     }
 }
 
-/// A null-terminated list of one directory, or of none.
+/// A null-terminated list of one directory, or of none, for the disks of driver `D`.
 #[repr(transparent)]
-pub struct AttributeGroups([*const bindings::attribute_group; 2]);
+pub struct AttributeGroups<D: Operations>(
+    [*const bindings::attribute_group; 2],
+    PhantomData<fn(D)>,
+);
 
 // SAFETY: It points to statics, and nothing changes them.
-unsafe impl Sync for AttributeGroups {}
+unsafe impl<D: Operations> Sync for AttributeGroups<D> {}
 
-impl AttributeGroups {
+impl<D: Operations> AttributeGroups<D> {
     /// No attributes but those that each disk has.
-    pub const NONE: Self = Self([core::ptr::null(); 2]);
+    pub const NONE: Self = Self([core::ptr::null(); 2], PhantomData);
 
     /// The directory `group`.
-    pub const fn new(group: &'static AttributeGroup) -> Self {
-        Self([&raw const group.0, core::ptr::null()])
+    pub const fn new(group: &'static AttributeGroup<D>) -> Self {
+        Self([&raw const group.0, core::ptr::null()], PhantomData)
     }
 
     /// The C list.

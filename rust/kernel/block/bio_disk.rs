@@ -5,7 +5,7 @@
 //! To offer such a disk, a driver must do the following:
 //!
 //! - Implement [`Operations`] for a type of its choice.
-//! - Allocate a [`Disk`], with its [`Limits`] and data. Nobody sees it yet.
+//! - Allocate a [`NewDisk`], with its [`Limits`] and data. Nobody sees it yet.
 //! - Make it appear with [`Added::new`]; it disappears when the result is dropped.
 //!
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
@@ -118,9 +118,37 @@ unsafe impl<T: Operations> Send for Disk<T> {}
 // SAFETY: As above; changes through a shared reference are serialised by the block layer.
 unsafe impl<T: Operations> Sync for Disk<T> {}
 
-impl<T: Operations> Disk<T> {
+/// A disk that nobody sees yet.
+///
+/// C adds a disk once: not twice, and not again after it was deleted. There is one of these for
+/// each disk, and [`Added::new`] takes it.
+///
+/// # Invariants
+///
+/// The disk was not added.
+pub struct NewDisk<T: Operations>(Arc<Disk<T>>);
+
+impl<T: Operations> NewDisk<T> {
     /// Allocates a disk on memory node `node`, with its limits and its data. May sleep.
     pub fn new(
+        limits: Limits,
+        node: i32,
+        name: &CStr,
+        data: impl PinInit<T::Data, Error>,
+    ) -> Result<Self> {
+        let disk = Disk::new(limits, node, name, data)?;
+        // INVARIANT: Nobody but us has it.
+        Ok(Self(Arc::new(disk, GFP_KERNEL)?))
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Arc<Disk<T>> {
+        &self.0
+    }
+}
+
+impl<T: Operations> Disk<T> {
+    fn new(
         limits: Limits,
         node: i32,
         name: &CStr,
@@ -135,10 +163,9 @@ impl<T: Operations> Disk<T> {
         let disk = NonNull::new(disk).ok_or(ENOMEM)?;
 
         // SAFETY: The disk is ours alone until it is added.
-        unsafe {
-            (*disk.as_ptr()).fops = &Self::FOPS;
-            (*disk.as_ptr()).private_data = data.into_foreign();
-        }
+        unsafe { (*disk.as_ptr()).fops = &Self::FOPS };
+        // SAFETY: As above.
+        unsafe { (*disk.as_ptr()).private_data = data.into_foreign() };
         // INVARIANT: Just set up.
         let this = Self {
             disk,
@@ -252,17 +279,17 @@ pub struct Added<T: Operations>(Arc<Disk<T>>);
 impl<T: Operations> Added<T> {
     /// Makes the disk appear below `parent`, with the attributes of `groups`. May sleep.
     pub fn new(
-        disk: Arc<Disk<T>>,
+        disk: NewDisk<T>,
         parent: &Device<Bound>,
-        groups: &'static AttributeGroups,
+        groups: &'static AttributeGroups<T>,
     ) -> Result<Self> {
-        // SAFETY: The disk is set up and was not added before: `Added` is the only one to do so,
-        // and the data of a disk that was deleted goes away with it. `groups` ends with null.
+        // SAFETY: The disk is set up, and was not added before, by the invariant of `NewDisk`, of
+        // which there is no other. `groups` ends with null, and its functions are for disks of `T`.
         to_result(unsafe {
-            bindings::device_add_disk(parent.as_raw(), disk.as_raw(), groups.as_raw())
+            bindings::device_add_disk(parent.as_raw(), disk.0.as_raw(), groups.as_raw())
         })?;
         // INVARIANT: Just added.
-        Ok(Self(disk))
+        Ok(Self(disk.0))
     }
 
     /// The disk.
@@ -320,21 +347,23 @@ unsafe fn sync_filesystems(disk: *mut bindings::gendisk) {
             part
         };
 
-        // SAFETY: We hold a reference. The callback is called with the holder's lock held and
-        // gives it up, as `bdev_mark_dead()` does it. Opening the device instead would keep it,
-        // and so the driver's code, until the task returns to user space.
-        unsafe {
-            bindings::mutex_lock(&raw mut (*part).bd_holder_lock);
-            let ops = (*part).bd_holder_ops;
-            match ops.as_ref().and_then(|ops| ops.sync) {
-                Some(sync) => sync(part),
-                None => {
-                    bindings::mutex_unlock(&raw mut (*part).bd_holder_lock);
-                    bindings::sync_blockdev(part);
-                }
-            }
-            bindings::put_device(&raw mut (*part).bd_device);
+        // SAFETY: We hold a reference, so the lock is there.
+        unsafe { bindings::mutex_lock(&raw mut (*part).bd_holder_lock) };
+        // SAFETY: The lock is held, so the holder and its operations stay.
+        let sync = unsafe { (*part).bd_holder_ops.as_ref().and_then(|ops| ops.sync) };
+        if let Some(sync) = sync {
+            // SAFETY: The callback is called with the holder's lock held and gives it up, as
+            // `bdev_mark_dead()` does it. Opening the device instead would keep it, and so the
+            // driver's code, until the task returns to user space.
+            unsafe { sync(part) };
+        } else {
+            // SAFETY: Locked above.
+            unsafe { bindings::mutex_unlock(&raw mut (*part).bd_holder_lock) };
+            // SAFETY: We hold a reference.
+            unsafe { bindings::sync_blockdev(part) };
         }
+        // SAFETY: The reference is ours to give up.
+        unsafe { bindings::put_device(&raw mut (*part).bd_device) };
     }
 }
 

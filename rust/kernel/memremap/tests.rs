@@ -202,6 +202,7 @@ mod suite {
         for pfn in [end, other, Pfn(usize::MAX)] {
             pages.set_hwpoison(pfn);
             assert!(!pages.test_and_clear_hwpoison(pfn));
+            assert_eq!(pages.make_present(pfn), Err(ENXIO));
         }
         // SAFETY: The page is ours.
         assert!(!unsafe { bindings::TestClearPageHWPoison(page.as_ptr()) });

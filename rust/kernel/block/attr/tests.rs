@@ -7,6 +7,7 @@ use crate::{
     block::bio_disk::{
         tests::{
             test_disk,
+            test_new_disk,
             Parent,
             TestData,
             TestDriver, //
@@ -37,10 +38,10 @@ impl Switch for TestSwitch {
     }
 }
 
-static SWITCH: Attribute = Attribute::switch::<TestSwitch>(c"kunit_switch");
-static LIST: AttributeList = AttributeList::new(&SWITCH, None);
-static GROUP: AttributeGroup = AttributeGroup::new(c"kunit_dir", &LIST);
-static GROUPS: AttributeGroups = AttributeGroups::new(&GROUP);
+static SWITCH: Attribute<TestDriver> = Attribute::switch::<TestSwitch>(c"kunit_switch");
+static LIST: AttributeList<TestDriver> = AttributeList::new(&SWITCH, None);
+static GROUP: AttributeGroup<TestDriver> = AttributeGroup::new(c"kunit_dir", &LIST);
+static GROUPS: AttributeGroups<TestDriver> = AttributeGroups::new(&GROUP);
 
 /// What `cat` of the switch would see.
 fn show(disk: &Disk<TestDriver>) -> Result<(u8, u8)> {
@@ -107,15 +108,17 @@ mod suite {
     fn in_sysfs_while_the_disk_is() -> Result {
         let life = Arc::new((), GFP_KERNEL)?;
         let parent = Parent::new(c"rdax_kunit_attr")?;
-        let disk = test_disk(Limits::default(), &life)?;
-        let added = Added::new(disk.clone(), parent.device(), &GROUPS)?;
+        let new = test_new_disk(Limits::default(), &life)?;
+        let disk = new.disk().clone();
+        let added = Added::new(new, parent.device(), &GROUPS)?;
         assert!(disk.attribute(c"kunit_dir").is_some());
         assert!(disk.attribute(c"kunit_switch").is_none());
         drop(added);
 
-        let disk = test_disk(Limits::default(), &life)?;
-        static NONE: AttributeGroups = AttributeGroups::NONE;
-        let added = Added::new(disk.clone(), parent.device(), &NONE)?;
+        let new = test_new_disk(Limits::default(), &life)?;
+        let disk = new.disk().clone();
+        static NONE: AttributeGroups<TestDriver> = AttributeGroups::NONE;
+        let added = Added::new(new, parent.device(), &NONE)?;
         assert!(disk.attribute(c"kunit_dir").is_none());
         drop(added);
         Ok(())

@@ -77,10 +77,14 @@ impl Operations for TestDriver {
 }
 
 /// A disk that nobody sees yet; `life` is shared with its data.
-pub(crate) fn test_disk(limits: Limits, life: &Arc<()>) -> Result<Arc<Disk<TestDriver>>> {
+pub(crate) fn test_new_disk(limits: Limits, life: &Arc<()>) -> Result<NewDisk<TestDriver>> {
     let data = TestData::new(life.clone());
-    let disk = Disk::new(limits, bindings::NUMA_NO_NODE, c"rdax_kunit", data)?;
-    Ok(Arc::new(disk, GFP_KERNEL)?)
+    NewDisk::new(limits, bindings::NUMA_NO_NODE, c"rdax_kunit", data)
+}
+
+/// The same, which nobody will ever see.
+pub(crate) fn test_disk(limits: Limits, life: &Arc<()>) -> Result<Arc<Disk<TestDriver>>> {
+    Ok(test_new_disk(limits, life)?.disk().clone())
 }
 
 /// A device to put disks below.
@@ -101,7 +105,7 @@ impl Parent {
 mod suite {
     use super::*;
 
-    static NO_GROUPS: AttributeGroups = AttributeGroups::NONE;
+    static NO_GROUPS: AttributeGroups<TestDriver> = AttributeGroups::NONE;
 
     /// The features that [`Limits`] speaks of.
     const FEATURES: u32 = bindings::BLK_FEAT_WRITE_CACHE
@@ -207,8 +211,9 @@ mod suite {
     fn added_and_gone() -> Result {
         let life = Arc::new((), GFP_KERNEL)?;
         let parent = Parent::new(c"rdax_kunit_disk")?;
-        let disk = test_disk(Limits::default(), &life)?;
-        let added = Added::new(disk.clone(), parent.device(), &NO_GROUPS)?;
+        let new = test_new_disk(Limits::default(), &life)?;
+        let disk = new.disk().clone();
+        let added = Added::new(new, parent.device(), &NO_GROUPS)?;
         assert!(Arc::ptr_eq(added.disk(), &disk));
         let node = disk.attribute(c"badblocks");
         assert!(node.is_some());
@@ -229,8 +234,9 @@ mod suite {
     fn bios_reach_the_driver() -> Result {
         let life = Arc::new((), GFP_KERNEL)?;
         let parent = Parent::new(c"rdax_kunit_bios")?;
-        let disk = test_disk(Limits::default(), &life)?;
-        let added = Added::new(disk.clone(), parent.device(), &NO_GROUPS)?;
+        let new = test_new_disk(Limits::default(), &life)?;
+        let disk = new.disk().clone();
+        let added = Added::new(new, parent.device(), &NO_GROUPS)?;
         // Only now, so that there is nothing to look for partitions in.
         disk.set_capacity(64);
 
