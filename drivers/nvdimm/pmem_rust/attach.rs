@@ -38,10 +38,12 @@ use kernel::{
         },
     },
     dax,
+    debugfs::Scope,
     device::{
         Bound,
         Device, //
     },
+    fmt,
     memremap::{
         self,
         MappedPages,
@@ -50,6 +52,7 @@ use kernel::{
     page::PAGE_SIZE,
     pmem::Window,
     prelude::*,
+    str::CString,
     sync::{
         Arc,
         SetOnce, //
@@ -66,6 +69,8 @@ pub(crate) struct Attachment {
     host: Option<dax::Host<PmemDriver>>,
     dax: Option<dax::Registration<Pmem>>,
     disk: Added<PmemDriver>,
+    /// `/sys/kernel/debug/nd_pmem-DISK`; a device is none the worse for not being seen.
+    _shown: Option<Pin<KBox<Scope<Arc<Pmem>>>>>,
     _flush: FlushOnDrop,
 }
 
@@ -94,6 +99,19 @@ impl Drop for FlushOnDrop {
             pr_warn!("the last flush failed: {:?}\n", error);
         }
     }
+}
+
+/// Shows in debugfs how the record of poison is doing.
+fn show(pmem: &Arc<Pmem>, disk: &CStr) -> Result<Pin<KBox<Scope<Arc<Pmem>>>>> {
+    let name = CString::try_from_fmt(fmt!("nd_pmem-{disk}"))?;
+    let dir = Scope::dir(pmem.clone(), &name, |pmem, dir| {
+        dir.read_callback_file(c"poison", pmem, &show_poison);
+    });
+    KBox::pin_init(dir, GFP_KERNEL)
+}
+
+fn show_poison(pmem: &Arc<Pmem>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pmem.poison.show(f)
 }
 
 /// The attribute `dax/write_cache`.
@@ -277,6 +295,7 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         host,
         dax,
         disk,
+        _shown: show(&pmem, name).ok(),
         _flush: FlushOnDrop(pmem),
     })
 }

@@ -148,10 +148,9 @@ impl Region {
 
     /// Puts `phys`, physical addresses, on the bus's list, which outlives this driver's binding.
     ///
-    /// C walks all of the list for an entry that begins at the same address, and has that end where
-    /// the new one does. So n reports would take n^2 steps, with the list's spinlock held, and a
-    /// long entry could become a short one. Here entries may overlap, as the list's readers allow
-    /// anyway, and [`Region::knows_all_of`] is for those who may have put it there before.
+    /// `badrange_add()` walks all of the list for an entry that begins at the same address: n reports
+    /// would take n^2 steps, with the list's spinlock held. Here entries may overlap, as the list's
+    /// readers allow anyway. If the range may be on the list already, ask [`Region::knows_all_of`].
     pub(crate) fn remember_poison(&self, phys: ByteRange) -> Result {
         let entry = KBox::new(
             bindings::badrange_entry {
