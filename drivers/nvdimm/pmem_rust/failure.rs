@@ -132,7 +132,7 @@ impl Source<'_> {
         }
     }
 
-    /// Whom to tell, and with which flags.
+    /// The device whose holder is to be told, and with which flags.
     fn audience(&self) -> (Option<&dax::Device>, i32) {
         match self {
             Self::Mm { dax, mf_flags } => (*dax, *mf_flags),
@@ -145,7 +145,7 @@ impl Source<'_> {
 impl Pmem {
     /// `range` of the data has failed, says `source`: does all that there is to do about it.
     ///
-    /// Returns what those said who were told. Sleeps.
+    /// Returns the answer of the holder that was told. Sleeps.
     pub(crate) fn failed(&self, range: ByteRange, source: Source<'_>) -> Result {
         let steps = source.steps();
         self.record_failure(range, &steps);

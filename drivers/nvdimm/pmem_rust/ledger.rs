@@ -60,7 +60,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many pages are marked while the mutex is held: some 100 microseconds.
+/// How many pages are marked while the mutex is held: as many as a huge page has.
 const PAGES_IN_A_STEP: u64 = 512;
 
 /// What is known of the bus's list. To look at it takes as long as it is, with its spinlock held.

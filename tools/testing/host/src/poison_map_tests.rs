@@ -75,7 +75,7 @@ enum Step {
     RemoveWithoutMemory(Pick),
     Covers(Pick),
     Part(Pick, usize),
-    /// Brings more room, and what was wanted before somebody else brought it.
+    /// Brings more room, and once more what was wanted before that.
     AddRoom,
 }
 
