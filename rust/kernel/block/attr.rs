@@ -6,7 +6,6 @@
 //!
 //! ```
 //! use kernel::{
-//!     badblocks::Badblocks,
 //!     block::{
 //!         attr::{Attribute, AttributeGroup, AttributeGroups, AttributeList, Switch},
 //!         bio::Bio,
