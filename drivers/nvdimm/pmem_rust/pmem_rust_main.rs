@@ -5,7 +5,7 @@
 //! C version of this driver: [`drivers/nvdimm/pmem.c`](srctree/drivers/nvdimm/pmem.c)
 //!
 //! - `nd.rs` and the files below it are the bus: all that knows C's structures.
-//! - `poison.rs`, `poison_map.rs` and `range_tree.rs` own what is known of poison.
+//! - `poison.rs`, `poison_map.rs` and `rooms.rs` own what is known of poison.
 //! - `failure.rs` is who hears of new poison, `agent.rs` how user space tells of it.
 //! - `ledger.rs` keeps that in step with what the bus and the pages show of it.
 //! - `device.rs` is a mapped namespace, `geometry.rs` where in it the data is.
@@ -23,8 +23,8 @@ mod ledger;
 mod nd;
 mod poison;
 mod poison_map;
-mod range_tree;
 mod repair;
+mod rooms;
 mod tests;
 
 use attach::{

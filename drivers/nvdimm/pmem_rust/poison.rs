@@ -36,8 +36,8 @@ use kernel::{
     },
 };
 
-/// How many ranges of the record a call may take out while it has the lock. Each takes 0.5 to 1.1
-/// microseconds, of a thousand or of ten millions (`range_tree.rs` built for a host of 2026).
+/// How many ranges of the record a call may take out before it lets go of the lock, so that others
+/// do not spin for long. Each takes two or three searches of the tree and a removal.
 const MOST_RANGES: usize = 128;
 
 /// Where the last so many additions were is known.

@@ -4,27 +4,37 @@
 //!
 //! C keeps poison in a `struct badblocks`: 512 entries of at most 512 sectors, whatever comes
 //! after that is forgotten, and an entry that is split may lose its right half. [`PoisonMap`] has
-//! neither limit. It never allocates by itself, so that its owner may hold a spinlock: a call
-//! that would need room says [`Full`] and changes nothing, and the owner brings more from outside
-//! the lock ([`PoisonMap::add_room`]) and tries again. If there is no memory, a reserve is used,
-//! and near neighbours become one.
+//! neither limit. It never allocates or frees by itself, so that its owner may hold a spinlock: a
+//! call that would need room says [`Full`] and changes nothing, and the owner brings more from
+//! outside the lock ([`PoisonMap::add_room`]) and tries again. If there is no memory, a reserve is
+//! used, and near neighbours become one.
 //!
 //! A call takes O(log n), and as much again for each range that it makes part of another or takes
 //! out: [`PoisonMap::part`] says how far a call may go that is to look at a few only.
 //!
-//! This file is plain `no_std` Rust without calls to C: KUnit runs it in the kernel and
-//! `tools/testing/host` runs it under Miri and proptest against a slow, obvious model.
+//! This file is plain `no_std` Rust, and the tree is all that it has of C: KUnit runs it in the
+//! kernel, and `tools/testing/host` runs it, with another tree, under Miri and proptest against a
+//! slow, obvious model.
 
-use super::range_tree::RangeTree;
-pub(crate) use super::range_tree::{
+use super::rooms::Rooms;
+pub(crate) use super::rooms::{
     Full,
     Room,
     Wanted, //
 };
-use kernel::dax::units::{
-    Sector,
-    SectorRange, //
+use kernel::{
+    dax::units::{
+        Sector,
+        SectorRange, //
+    },
+    rbtree::{
+        Cursor,
+        RBTree, //
+    },
 };
+
+/// The binary logarithm of the number of ranges that the first room is for.
+const FIRST_SHIFT: u32 = 5;
 
 /// How many good sectors are called bad rather than touch the reserve: 2 MiB, which C names when a
 /// page fails in a mapping of that size.
@@ -34,64 +44,113 @@ pub(crate) const MAX_GAP: u64 = 1 << 12;
 ///
 /// # Invariants
 ///
-/// Of any two neighbours in `tree`, the first ends before the second begins: they neither
-/// overlap nor touch.
+/// - Each range in `ranges` is under its end, and is in a node that is from `rooms`.
+/// - Of any two neighbours, the first ends before the second begins: they neither overlap nor
+///   touch. So they have the same order by their ends as by their starts.
 pub(crate) struct PoisonMap {
-    tree: RangeTree,
+    /// By their ends, so that one search finds the range that reaches past a sector.
+    ranges: RBTree<Sector, SectorRange>,
+    rooms: Rooms,
 }
 
 impl PoisonMap {
     /// An empty map without room: the first [`PoisonMap::add`] says [`Full`].
-    pub(crate) const fn new() -> Self {
-        Self::of(RangeTree::new())
+    pub(crate) fn new() -> Self {
+        Self::with_first_room(FIRST_SHIFT)
     }
 
-    /// An empty map that keeps its ranges in `tree`, which is empty.
-    pub(crate) const fn of(tree: RangeTree) -> Self {
-        // INVARIANT: There are no neighbours.
-        Self { tree }
+    /// The same, whose first room is for `1 << first_shift` ranges. Tests have fewer of them.
+    pub(crate) fn with_first_room(first_shift: u32) -> Self {
+        // INVARIANT: There are no ranges.
+        Self {
+            ranges: RBTree::new(),
+            rooms: Rooms::new(first_shift),
+        }
     }
 
     /// How many ranges the map holds.
     pub(crate) fn len(&self) -> usize {
-        self.tree.len()
+        self.rooms.in_use()
     }
 
     /// How many ranges the map has room for, the reserve included.
     pub(crate) fn capacity(&self) -> usize {
-        self.tree.capacity()
+        self.rooms.capacity()
     }
 
     /// How many ranges are kept in reserve for when there is no memory.
     pub(crate) fn reserve(&self) -> usize {
-        self.tree.first_room() / 2
+        self.rooms.first() / 2
     }
 
     /// Whether a call may say [`Full`].
     pub(crate) fn wants_room(&self) -> bool {
-        self.tree.spare() <= self.reserve()
+        self.rooms.spare() <= self.reserve()
     }
 
     /// What has to be brought for there to be more room; [`None`] if there can be no more.
     pub(crate) fn wanted(&self) -> Option<Wanted> {
-        self.tree.wanted()
+        self.rooms.wanted()
     }
 
     /// Takes over more room. Gives it back if there is more by now.
     pub(crate) fn add_room(&mut self, room: Room) -> Result<(), Room> {
-        self.tree.add_room(room)
+        self.rooms.add(room)
     }
 
     /// The ranges, in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = SectorRange> + '_ {
-        self.tree.iter()
+        self.ranges.iter().map(|(_, range)| *range)
+    }
+
+    /// Where the ranges are that end after `sector`.
+    fn ending_after(&self, sector: Sector) -> Option<Cursor<'_, Sector, SectorRange>> {
+        let end = sector.0.checked_add(1)?;
+        self.ranges.cursor_lower_bound(&Sector(end))
+    }
+
+    /// The first range that ends after `sector`.
+    fn first_ending_after(&self, sector: Sector) -> Option<SectorRange> {
+        self.ending_after(sector).map(|at| *at.current().1)
+    }
+
+    /// The last range that ends at `sector` or earlier.
+    fn last_ending_by(&self, sector: Sector) -> Option<SectorRange> {
+        match self.ending_after(sector) {
+            Some(at) => at.peek_prev().map(|(_, range)| *range),
+            None => self.ranges.cursor_back().map(|at| *at.current().1),
+        }
+    }
+
+    /// Puts `range`, which has an end of its own, into the tree.
+    fn insert(&mut self, range: SectorRange) -> Result<(), Full> {
+        let node = self.rooms.take()?;
+        self.ranges.insert(node.into_node(range.end(), range));
+        Ok(())
+    }
+
+    /// Takes `range` out of the tree.
+    fn take_out(&mut self, range: SectorRange) {
+        if let Some(node) = self.ranges.remove_node(&range.end()) {
+            self.rooms.put(node.into_reservation());
+        }
+    }
+
+    /// Has `old` become `new`, which has the same neighbours.
+    fn replace(&mut self, old: SectorRange, new: SectorRange) {
+        if old.end() == new.end() {
+            if let Some(range) = self.ranges.get_mut(&old.end()) {
+                *range = new;
+            }
+        } else if let Some(node) = self.ranges.remove_node(&old.end()) {
+            let node = node.into_reservation().into_node(new.end(), new);
+            self.ranges.insert(node);
+        }
     }
 
     /// The first poisoned sectors within `asked`, clipped to it.
     pub(crate) fn first_within(&self, asked: SectorRange) -> Option<SectorRange> {
-        self.tree
-            .first_ending_after(asked.start())?
-            .intersection(&asked)
+        self.first_ending_after(asked.start())?.intersection(&asked)
     }
 
     /// Whether every sector of `asked` is poisoned.
@@ -101,8 +160,7 @@ impl PoisonMap {
 
     /// The first range that ends at `start` or later: it may touch what begins there.
     fn first_reaching(&self, start: Sector) -> Option<SectorRange> {
-        self.tree
-            .first_ending_after(Sector(start.0.saturating_sub(1)))
+        self.first_ending_after(Sector(start.0.saturating_sub(1)))
     }
 
     /// The part of `range`, from its start on, that has to do with no more than `most` ranges of
@@ -111,7 +169,7 @@ impl PoisonMap {
         let mut next = self.first_reaching(range.start());
         for _ in 0..most.max(1) {
             next = match next {
-                Some(met) if met.start() < range.end() => self.tree.first_ending_after(met.end()),
+                Some(met) if met.start() < range.end() => self.first_ending_after(met.end()),
                 _ => return range,
             };
         }
@@ -131,7 +189,7 @@ impl PoisonMap {
                 return Err(Full);
             }
             // INVARIANT: Nothing overlaps or touches `new`.
-            self.tree.insert(new)?;
+            self.insert(new)?;
             return Ok(true);
         };
         let mut merged = first.hull(&new);
@@ -139,15 +197,14 @@ impl PoisonMap {
             return Ok(false);
         }
         while let Some(next) = self
-            .tree
             .first_ending_after(first.end())
             .filter(|next| next.start() <= merged.end())
         {
             merged = merged.hull(&next);
-            self.tree.remove(next.start());
+            self.take_out(next);
         }
         // INVARIANT: Everything that overlapped or touched `new` is in `merged`.
-        self.tree.replace(first.start(), merged);
+        self.replace(first, merged);
         Ok(true)
     }
 
@@ -163,8 +220,8 @@ impl PoisonMap {
             return Ok(0);
         }
         // `add` found no room, so nothing touches `new` and it lies between two neighbours.
-        let before = self.tree.last_starting_before(new.start());
-        let behind = self.tree.first_ending_after(new.end());
+        let before = self.last_ending_by(new.start());
+        let behind = self.first_ending_after(new.end());
         let nearest = [
             before.map(|range| (range, new.start().0 - range.end().0)),
             behind.map(|range| (range, range.start().0 - new.end().0)),
@@ -175,11 +232,11 @@ impl PoisonMap {
         // INVARIANT: Nothing overlaps or touches `new`. Beside `range` there is a gap that `new`
         // lies in, and it touches neither end of that.
         match nearest {
-            Some((range, gap)) if gap <= MAX_GAP || self.tree.spare() == 0 => {
-                self.tree.replace(range.start(), range.hull(&new));
+            Some((range, gap)) if gap <= MAX_GAP || self.rooms.spare() == 0 => {
+                self.replace(range, range.hull(&new));
                 Ok(gap)
             }
-            _ => self.tree.insert(new).map(|()| 0),
+            _ => self.insert(new).map(|()| 0),
         }
     }
 
@@ -198,7 +255,6 @@ impl PoisonMap {
     fn remove_keeping(&mut self, gone: SectorRange, reserve: usize) -> Result<bool, Full> {
         let mut removed = false;
         while let Some(met) = self
-            .tree
             .first_ending_after(gone.start())
             .filter(|met| met.start() < gone.end())
         {
@@ -208,14 +264,14 @@ impl PoisonMap {
             match (left, right) {
                 (Some(left), Some(right)) => {
                     // There is only this one, so nothing was changed so far.
-                    if self.tree.spare() <= reserve {
+                    if self.rooms.spare() <= reserve {
                         return Err(Full);
                     }
-                    self.tree.insert(right)?;
-                    self.tree.replace(met.start(), left);
+                    self.insert(left)?;
+                    self.replace(met, right);
                 }
-                (Some(one), None) | (None, Some(one)) => self.tree.replace(met.start(), one),
-                (None, None) => self.tree.remove(met.start()),
+                (Some(one), None) | (None, Some(one)) => self.replace(met, one),
+                (None, None) => self.take_out(met),
             }
             removed = true;
         }

@@ -32,8 +32,8 @@ mod memory_failure_sort;
 #[path = "../../../../drivers/nvdimm/pmem_rust/poison_map.rs"]
 mod poison_map;
 #[cfg_attr(not(test), allow(dead_code))]
-#[path = "../../../../drivers/nvdimm/pmem_rust/range_tree.rs"]
-mod range_tree;
+#[path = "../../../../drivers/nvdimm/pmem_rust/rooms.rs"]
+mod rooms;
 #[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../fs/fuse/dax/window.rs"]
 mod window;

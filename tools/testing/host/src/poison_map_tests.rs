@@ -16,7 +16,6 @@ use crate::{
         Room,
         MAX_GAP, //
     },
-    range_tree::RangeTree,
 };
 use kernel::{
     dax::units::{
@@ -133,7 +132,7 @@ fn room(map: &PoisonMap) -> Room {
 
 /// An empty map that was given so many rooms: 2, 4, 8 ranges. One is kept in reserve.
 fn map(rooms: usize) -> PoisonMap {
-    let mut map = PoisonMap::of(RangeTree::with_first_room(1));
+    let mut map = PoisonMap::with_first_room(1);
     for _ in 0..rooms {
         assert!(map.add_room(room(&map)).is_ok());
     }

@@ -157,6 +157,11 @@ impl<T> KVVec<T> {
         Ok(())
     }
 
+    /// Removes the last element from the vector and returns it, or [`None`] if it is empty.
+    pub fn pop(&mut self) -> Option<T> {
+        self.elements.pop()
+    }
+
     /// Inserts an element at the given index without reallocating.
     ///
     /// Fails if the index is out of bounds or if there is no capacity for the new element.

@@ -12,6 +12,7 @@ extern crate alloc as rust_alloc;
 pub mod alloc;
 pub mod dax;
 pub mod error;
+pub mod rbtree;
 
 /// `rust/kernel/page.rs`, for pages of 4 KiB.
 pub mod page {
