@@ -8,6 +8,7 @@
 # expect: rust pass, c fail
 
 . "$(dirname "$0")/../lib.sh"
+plan $((14 + ours))
 
 # read_at SECTOR, write_at SECTOR COUNT: what a direct read of it says, or a write.
 read_at() {

@@ -10,6 +10,7 @@
 # boot: --virtio-pmem 512M
 
 . "$(dirname "$0")/../lib.sh"
+plan 4
 
 # flushes: how many the host has answered.
 flushes() {
