@@ -21,6 +21,9 @@ mod poison;
 #[allow(dead_code)]
 #[path = "../../../../../drivers/nvdimm/pmem_rust/poison_map.rs"]
 mod poison_map;
+#[allow(dead_code)]
+#[path = "../../../../../drivers/nvdimm/pmem_rust/rooms.rs"]
+mod rooms;
 
 use std::time::{
     Duration,

@@ -9,7 +9,8 @@ use crate::{
     agent,
     poison_map::{
         Full,
-        PoisonMap, //
+        PoisonMap,
+        Room, //
     },
     repeat,
     Cost,
@@ -20,10 +21,7 @@ use kernel::{
         Sector,
         SectorRange, //
     },
-    prelude::{
-        KVVec,
-        GFP_KERNEL, //
-    },
+    prelude::GFP_KERNEL,
 };
 
 /// From one range to the next, in sectors.
@@ -31,9 +29,6 @@ const STEP: u64 = 32;
 
 /// How long each range is.
 const LEN: u64 = 8;
-
-/// The room that `poison.rs` begins with.
-const INITIAL_ROOM: usize = 16;
 
 fn sectors(start: u64, count: u64) -> SectorRange {
     SectorRange::new(Sector(start), count).expect("small numbers")
@@ -57,7 +52,7 @@ fn inside_hole(number: u64) -> SectorRange {
 /// A record, and what its owner does.
 struct Record {
     map: PoisonMap,
-    /// A larger store is moved into under the lock too.
+    /// Room is handed over under the lock too.
     grow: Cost,
 }
 
@@ -76,10 +71,10 @@ impl Record {
             match cost.of(|| f(map)) {
                 Ok(changed) => return assert!(changed),
                 Err(Full) => {
-                    let room = map.capacity().saturating_mul(2).max(INITIAL_ROOM);
-                    let store = KVVec::with_capacity(room, GFP_KERNEL).expect("there is memory");
-                    let old = self.grow.of(|| map.replace_store(store));
-                    assert!(old.is_ok(), "it has grown meanwhile");
+                    let wanted = map.wanted().expect("it is full");
+                    let room = Room::new(wanted, GFP_KERNEL).expect("there is memory");
+                    let unused = self.grow.of(|| map.add_room(room));
+                    assert!(unused.is_ok(), "it has grown meanwhile");
                 }
             }
         }
