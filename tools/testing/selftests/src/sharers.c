@@ -120,8 +120,8 @@ static void *storm_thread(void *data)
 	return NULL;
 }
 
-/* Whether all threads have gone on in the last PATIENCE seconds; *@who has not. */
-static int all_go_on(int count, int *who)
+/* Whether all threads have gone on in the last PATIENCE seconds; *@stuck is one that has not. */
+static int all_go_on(int count, int *stuck)
 {
 	static unsigned long seen[MOST_THREADS];
 	static time_t since[MOST_THREADS];
@@ -132,7 +132,7 @@ static int all_go_on(int count, int *who)
 			seen[i] = runners[i].turns;
 			since[i] = now;
 		} else if (now - since[i] > PATIENCE) {
-			*who = i;
+			*stuck = i;
 			return 0;
 		}
 	}
@@ -143,7 +143,7 @@ static int storm(int seconds, int count, char **files)
 {
 	time_t end = time(NULL) + seconds;
 	unsigned long sum = 0;
-	int fds[MOST_THREADS], many = 0, who;
+	int fds[MOST_THREADS], many = 0, stuck;
 
 	for (; files[many] && many < MOST_THREADS; many++)
 		fds[many] = open_file(files[many], &storm_size);
@@ -159,8 +159,8 @@ static int storm(int seconds, int count, char **files)
 	}
 	while (time(NULL) < end) {
 		usleep(200000);
-		if (!all_go_on(count, &who)) {
-			printf("stuck: thread %d after %lu loads\n", who, runners[who].turns);
+		if (!all_go_on(count, &stuck)) {
+			printf("stuck: thread %d after %lu loads\n", stuck, runners[stuck].turns);
 			fflush(stdout);
 			_exit(1);
 		}
