@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The server dies in the middle of a fault.  (virtio-fs can be aborted neither through fusectl nor
-# by umount -f: what ends a connection is the server's own request timeout.  Then close() of
-# what is open waits for ever, since virtio_fs.c queues FLUSH for the dead server all the same: so
-# the tasks are asked what they saw, not whether they are gone.)
+# The server dies in the middle of a fault.  virtio-fs can be aborted neither through fusectl nor
+# by umount -f: what ends a connection is the server's own request timeout.  All tasks end then, with
+# the close() of what they have open: on C it sends FLUSH to the dead server, and waits for ever.
 #
-# expect: rust pass, c pass
+# expect: rust pass, c fail, fixed pass
 # sleeps: yes
 # regions: 0
 # alone: yes
@@ -15,7 +14,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
-plan 14
+plan 15
 
 MIB=1048576
 noise "$there/file" $((16 * MIB))
@@ -23,10 +22,13 @@ virtiofs_mount
 holder "$here/file"
 equal "before: stored" ok "$(ask put 4096 BEFORE)"
 equal "a fault is ordered" ok "$(virtiofs fault die-setupmapping=1)"
+tasks=()
 for i in 1 2 3; do
 	window touch "$here/file" $((i * 4 * MIB)) >"/tmp/touch$i" 2>&1 &
+	tasks[i]=$!
 done
 window read "$here/file" $((6 * MIB)) 4096 >/tmp/read 2>&1 &
+tasks[0]=$!
 # The daemon has read the request, and is gone.
 # Called by check.
 # shellcheck disable=SC2317
@@ -45,7 +47,13 @@ check "a read ends" wait_for 60 test -s /tmp/read
 matches "a read: by an error" "E*" "$(cat /tmp/read)"
 equal "and so does the next" ENOTCONN "$(bounded 30 window read "$here/file" 0 4096)"
 check "the kernel lives" dd if=/dev/zero of=/tmp/x bs=1M count=8 status=none
-# The close() of a task that had the file open does not end on an aborted connection, in C's
-# part of virtio-fs.  The mount stays.
+# Called by check.
+# shellcheck disable=SC2317
+all_ended() {
+	local pid
+	for pid in "${tasks[@]}"; do ended "$pid" || return 1; done
+}
+defect check "all tasks end, and their close() before" wait_for 30 all_ended
+# umount waits for the requests that the dead device has.  The mount stays.
 release() { :; }
 finish

@@ -14,7 +14,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
-plan 8
+plan 11
 
 MIB=1048576
 noise "$there/file" $((16 * MIB))
@@ -23,6 +23,7 @@ stat "$here/file" >/dev/null
 # Longer than the guest waits before it looks (15 s), and looks again.
 equal "a delay is ordered" ok "$(virtiofs fault delay-setupmapping=1:45000)"
 window touch "$here/file" 0 >/tmp/fault 2>&1 &
+toucher=$!
 # The daemon has one thread: while it delays the read's request, the other could not open the file.
 # Called by check.
 # shellcheck disable=SC2317
@@ -31,6 +32,7 @@ asked() {
 }
 check "the fault asks for a mapping" wait_for 30 asked
 window read "$here/file" $((4 * MIB)) 4096 >/tmp/read 2>&1 &
+reader=$!
 check "a fault is given up" wait_for 44 test -s /tmp/fault
 equal "a fault: by SIGBUS" SIGBUS "$(tail -n 1 /tmp/fault)"
 check "and so is a read" wait_for 10 test -s /tmp/read
@@ -46,7 +48,8 @@ sleep 2
 # Memory that was freed is used by others now.
 for _ in {1..200}; do cat /proc/self/status >/dev/null; done
 equal "nobody was harmed" "" "$(complaints)"
-# The close() of a task that had the file open does not end on an aborted connection, in C's
-# part of virtio-fs.  The mount stays.
-release() { :; }
+# close() sends FLUSH, which has to fail at once.
+check "the task of the fault ends" wait_for 30 ended $toucher
+check "the task of the read ends" wait_for 30 ended $reader
+check "the file system is unmounted" bounded 60 umount "$mnt"
 finish
