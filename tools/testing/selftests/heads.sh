@@ -167,7 +167,7 @@ estimate_of() {
 boots=()
 plan_boots() {
 	local flavour=$1 test key slowness value want sign seconds estimate words splat alone sleeps regions i
-	local old_seconds old_regions old_estimate old_tests
+	local old_seconds old_regions old_estimate old_tests usual rounds
 	local -A open=()
 	shift
 	slowness_of "$flavour"
@@ -181,9 +181,16 @@ plan_boots() {
 		head_of "$test" timeout 90
 		seconds=$((value * slowness))
 		head_of "$test" rounds ""
-		if [ -n "$value" ] && [ -n "${RDAX_ROUNDS:-}" ]; then
-			words+=" --append rdax.rounds=$RDAX_ROUNDS"
-			seconds=$((seconds * (RDAX_ROUNDS + value - 1) / value))
+		usual=$value rounds=${RDAX_ROUNDS:-}
+		case $flavour/$rounds in
+		debug*/)
+			head_of "$test" debug-rounds ""
+			rounds=$value
+			;;
+		esac
+		if [ -n "$usual" ] && [ -n "$rounds" ]; then
+			words+=" --append rdax.rounds=$rounds"
+			seconds=$((seconds * (rounds + usual - 1) / usual))
 		fi
 		head_of "$test" splat ""
 		splat=
