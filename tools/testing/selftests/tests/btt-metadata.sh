@@ -8,6 +8,7 @@
 #
 # expect: rust pass, c fail
 # regions: 1
+# alone: c debug-c
 # timeout: 400
 
 . "$(dirname "$0")/../lib.sh"

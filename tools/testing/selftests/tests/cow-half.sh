@@ -9,7 +9,7 @@
 # c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
-plan 16
+plan 17
 
 namespace
 xfs
@@ -39,6 +39,8 @@ phys=$(poison phys "$f" 100)
 echo "$(((phys - $(data_start)) / 512)) 8" >"$bb"
 matches "what is bad is not copied" "1 SIGBUS*offset=0x64000" "$(echo write | mappers 1 shared-unread 100 "$f" | tail -n 1)"
 equal "what is good is" "1 byte 0x74" "$(echo write | mappers 1 shared-unread 101 "$f" | tail -n 1)"
+# What is there of the memory is not enough to do without what is bad.
+matches "a write whose memory ends in the page fails" "E*" "$(timeout -k 5 -s KILL 20 poison pwrite "$f" $((100 * 4096)) 4096 T badtail)"
 defect equal "and it can be overwritten" 4096 "$(poison pwrite "$f" $((100 * 4096)) 4096 W)"
 equal "the other file has it still bad" EIO "$(poison pread "$f.copy" $((100 * 4096)) 4096)"
 equal "and can be unshared but for that" "" "$(xfs_io -c "funshare 0 400k" "$f.copy" 2>&1)"

@@ -9,6 +9,7 @@
 #
 # expect: rust pass, c fail
 # regions: 3
+# alone: c debug-c
 # timeout: 400
 
 . "$(dirname "$0")/../lib.sh"
