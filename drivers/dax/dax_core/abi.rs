@@ -14,10 +14,8 @@ use super::{
         DaxDevice,
         Flag, //
     },
-    holders::{
-        Extent,
-        Outcome, //
-    },
+    failure::Extent,
+    holders::Outcome,
     inode,
     read_section::ReadSections, //
 };

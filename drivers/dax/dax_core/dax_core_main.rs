@@ -4,8 +4,9 @@
 //!
 //! C version: [`drivers/dax/super.c`](srctree/drivers/dax/super.c)
 //!
-//! - `holders.rs` is the protocol between a device and who has to be told of its failures;
-//!   `fs_holder.rs` are C's holders, `monitor.rs` is the lock.
+//! - `holders.rs` is the protocol between a device and those that are told of its failures,
+//!   `failure.rs` what they are told, `holder_table.rs` the state; `fs_holder.rs` are C's holders,
+//!   `monitor.rs` is the lock.
 //! - `device.rs` is a device, `inode.rs` the pseudo file system that it lives in.
 //! - `access.rs` is the use of the memory, `read_section.rs` what keeps it meanwhile.
 //! - `hosts.rs` and `fs_get.rs` are how file systems come to a device, `abi.rs` is the rest of the
@@ -16,8 +17,10 @@ mod abi;
 mod access;
 mod block_device;
 mod device;
+mod failure;
 mod fs_get;
 mod fs_holder;
+mod holder_table;
 mod holders;
 mod hosts;
 mod inode;

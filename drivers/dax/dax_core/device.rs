@@ -4,17 +4,21 @@
 
 use super::{
     block_device::BlockDevice,
-    fs_holder::FsHolder,
-    holders::{
-        Counters,
+    failure::{
         Extent,
-        Failure,
-        Holders,
-        Outcome,
+        Failure, //
+    },
+    fs_holder::FsHolder,
+    holder_table::{
+        Counters,
         Phase,
         Refusal,
         Table,
         TaskId, //
+    },
+    holders::{
+        Holders,
+        Outcome, //
     },
     monitor::Sleeping,
     read_section::ReadSections,

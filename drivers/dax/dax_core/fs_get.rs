@@ -4,7 +4,7 @@
 
 use super::{
     device::DaxDevice,
-    holders::Refusal, //
+    holder_table::Refusal, //
 };
 use kernel::{
     bindings,

@@ -5,7 +5,7 @@
 use super::{
     block_device::BlockDevice,
     device::DaxDevice,
-    holders::{
+    failure::{
         Extent,
         Failure,
         Holder, //

@@ -8,19 +8,23 @@
 #![cfg(CONFIG_DAX_RUST_KUNIT_TEST)]
 
 use super::{
-    holders::{
+    failure::{
         Extent,
         Failure,
-        Holder,
-        Holders,
-        Monitor,
-        Outcome,
+        Holder, //
+    },
+    holder_table::{
         Phase,
         Refusal,
         Stage,
         Table,
         TaskId,
         MAX_CALLS, //
+    },
+    holders::{
+        Holders,
+        Monitor,
+        Outcome, //
     },
     monitor::Sleeping, //
 };

@@ -7,7 +7,7 @@ use super::{
         DaxDevice,
         Flag, //
     },
-    holders::{
+    holder_table::{
         Phase,
         Stage, //
     },

@@ -10,18 +10,22 @@
 //!
 //! `LOOM_MAX_PREEMPTIONS` overrides the bounds given here, `LOOM_LOG=1` shows a failing order.
 
-use crate::holders::{
+use crate::failure::{
     Extent,
     Failure,
-    Holder,
-    Holders,
-    Monitor,
-    Outcome,
+    Holder, //
+};
+use crate::holder_table::{
     Phase,
     Refusal,
     Table,
     TaskId,
     MAX_CALLS, //
+};
+use crate::holders::{
+    Holders,
+    Monitor,
+    Outcome, //
 };
 use kernel::{
     dax::units::ByteRange,

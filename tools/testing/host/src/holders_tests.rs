@@ -8,15 +8,19 @@
 
 use crate::{
     config::properties,
-    holders::{
-        Counters,
+    failure::{
         Extent,
-        Failure,
-        Holders,
-        Outcome,
+        Failure, //
+    },
+    holder_table::{
+        Counters,
         Phase,
         Refusal,
         Stage, //
+    },
+    holders::{
+        Holders,
+        Outcome, //
     },
     holders_world::{
         me,

@@ -5,15 +5,19 @@
 //! These need more tasks than loom can go through, or are told better one by one.
 
 use crate::{
-    holders::{
+    failure::{
         Extent,
-        Failure,
-        Holders,
-        Outcome,
+        Failure, //
+    },
+    holder_table::{
         Phase,
         Refusal,
         Stage,
         MAX_CALLS, //
+    },
+    holders::{
+        Holders,
+        Outcome, //
     },
     holders_world::{
         me,

@@ -2,14 +2,18 @@
 
 //! A device of the host, and holders that do what real ones do and write down what they see.
 
-use crate::holders::{
+use crate::failure::{
     Failure,
-    Holder,
-    Holders,
-    Monitor,
+    Holder, //
+};
+use crate::holder_table::{
     Refusal,
     Table,
     TaskId, //
+};
+use crate::holders::{
+    Holders,
+    Monitor, //
 };
 use kernel::{
     dax::units::ByteRange,

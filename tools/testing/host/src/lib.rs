@@ -17,8 +17,14 @@
 #[path = "../../../../drivers/nvdimm/pmem_rust/agent.rs"]
 mod agent;
 #[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../drivers/dax/dax_core/failure.rs"]
+mod failure;
+#[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../drivers/nvdimm/pmem_rust/geometry.rs"]
 mod geometry;
+#[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../drivers/dax/dax_core/holder_table.rs"]
+mod holder_table;
 #[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../drivers/dax/dax_core/holders.rs"]
 mod holders;

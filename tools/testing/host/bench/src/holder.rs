@@ -3,15 +3,19 @@
 //! `drivers/dax/dax_core/holders.rs`, with one task.
 
 use crate::{
-    holders::{
+    failure::{
         Extent,
         Failure,
-        Holder,
-        Holders,
-        Monitor,
-        Outcome,
+        Holder, //
+    },
+    holder_table::{
         Table,
         TaskId, //
+    },
+    holders::{
+        Holders,
+        Monitor,
+        Outcome, //
     },
     repeat,
     Cost,

@@ -13,7 +13,13 @@
 #[path = "../../../../../drivers/nvdimm/pmem_rust/agent.rs"]
 mod agent;
 mod count;
+#[allow(dead_code)]
+#[path = "../../../../../drivers/dax/dax_core/failure.rs"]
+mod failure;
 mod holder;
+#[allow(dead_code)]
+#[path = "../../../../../drivers/dax/dax_core/holder_table.rs"]
+mod holder_table;
 #[allow(dead_code)]
 #[path = "../../../../../drivers/dax/dax_core/holders.rs"]
 mod holders;
