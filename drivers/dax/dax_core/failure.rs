@@ -39,12 +39,14 @@ pub(crate) struct Failure {
 
 /// Whoever has to be told of failures: a file system, say.
 pub(crate) trait Holder: Clone {
-    /// Whether both are the same holder, whatever else they say.
-    fn is_same(&self, other: &Self) -> bool;
+    /// What makes it this holder, whatever else it says.
+    fn identity(&self) -> usize;
 
     /// The bytes that it holds now, if any, having registered for those of `registered`.
     ///
-    /// A partition or a volume may be grown or shrunk under a mounted file system. Must not sleep.
+    /// A partition or a volume may be grown or shrunk under a mounted file system. It begins where it
+    /// began all the same, and no two of a device have a byte in common: the block layer sees to both,
+    /// and holders are found by that. Must not sleep.
     fn range(&self, registered: ByteRange) -> Option<ByteRange> {
         Some(registered)
     }

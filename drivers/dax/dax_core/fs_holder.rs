@@ -82,8 +82,8 @@ impl FsHolder {
 }
 
 impl Holder for FsHolder {
-    fn is_same(&self, other: &Self) -> bool {
-        self.data == other.data
+    fn identity(&self) -> usize {
+        self.data.addr()
     }
 
     fn range(&self, registered: ByteRange) -> Option<ByteRange> {

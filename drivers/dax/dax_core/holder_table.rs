@@ -2,17 +2,22 @@
 
 //! The state that the protocol of `holders.rs` is about: the registrations, and the calls that are running.
 //!
-//! Plain `no_std` Rust as that file, and without a lock of its own.
+//! Plain `no_std` Rust as that file, and without a lock of its own. Of what is done to a table, all but to
+//! list it takes O(log n), for whatever is done to it keeps out all others. Nothing of it allocates or
+//! frees memory: [`Rooms`] come from outside of the lock, and [`Removed`] goes there.
 
 use super::failure::{
     Extent,
     Holder, //
 };
-use core::ops::Range;
 use kernel::{
-    alloc::KVVec,
     dax::units::ByteRange,
-    prelude::*, //
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode,
+        RBTreeNodeReservation, //
+    }, //
 };
 
 /// How many callbacks may run on one device at the same time; one more waits for its turn.
@@ -28,7 +33,16 @@ pub(crate) struct TaskId(pub(crate) usize);
 
 /// A registration. Later ones have larger numbers; none is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct HolderId(pub(super) u64);
+pub(super) struct HolderId(u64);
+
+impl HolderId {
+    /// The next one.
+    ///
+    /// Cannot wrap: registering takes longer than a nanosecond, and 2^64 of those are centuries.
+    fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
 
 /// Where a device is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +93,11 @@ pub(crate) enum Stage {
 
 /// A holder that registered.
 struct Entry<H> {
-    id: HolderId,
     /// The bytes that it registered for. Those that it holds are [`Entry::range`].
     registered: ByteRange,
     holder: H,
-    stage: Stage,
+    /// It is [`Stage::Leaving`].
+    leaving: bool,
     /// How many callbacks have run.
     told: u64,
 }
@@ -92,6 +106,84 @@ impl<H: Holder> Entry<H> {
     fn range(&self) -> Option<ByteRange> {
         self.holder.range(self.registered)
     }
+}
+
+/// Where the bytes of a registration begin, and its number: one of those whose bytes have become none
+/// may begin where another does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    start: u64,
+    id: HolderId,
+}
+
+impl Place {
+    /// None that begins at `start` is before this.
+    fn at(start: u64) -> Self {
+        Self {
+            start,
+            id: HolderId(0),
+        }
+    }
+
+    /// The first that may come after this.
+    fn next(self) -> Self {
+        Self {
+            id: self.id.next(),
+            ..self
+        }
+    }
+
+    /// None that begins at the same byte is after this.
+    fn last(self) -> Self {
+        Self {
+            id: HolderId(u64::MAX),
+            ..self
+        }
+    }
+}
+
+/// Where registrations are.
+pub(super) type Places = RBTree<Place, ()>;
+
+/// A holder's identity, and the number of a registration of it.
+type Name = (usize, HolderId);
+
+/// The first key that is `from` or later.
+fn first_from<K: Ord + Copy, V>(tree: &RBTree<K, V>, from: &K) -> Option<K> {
+    tree.cursor_lower_bound(from).map(|at| *at.current().0)
+}
+
+/// The last key before `end`.
+fn last_before<K: Ord + Copy, V>(tree: &RBTree<K, V>, end: &K) -> Option<K> {
+    match tree.cursor_lower_bound(end) {
+        Some(at) => at.peek_prev().map(|(key, _)| *key),
+        None => tree.cursor_back().map(|at| *at.current().0),
+    }
+}
+
+/// Memory for a registration.
+pub(super) struct Rooms<H> {
+    entry: RBTreeNodeReservation<HolderId, Entry<H>>,
+    place: RBTreeNodeReservation<Place, ()>,
+    name: RBTreeNodeReservation<Name, ()>,
+}
+
+impl<H> Rooms<H> {
+    /// Allocates it. May sleep.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            entry: RBTreeNodeReservation::new(GFP_KERNEL)?,
+            place: RBTreeNodeReservation::new(GFP_KERNEL)?,
+            name: RBTreeNodeReservation::new(GFP_KERNEL)?,
+        })
+    }
+}
+
+/// What is left of a registration, to be freed.
+pub(super) struct Removed<H> {
+    _entry: Option<RBTreeNode<HolderId, Entry<H>>>,
+    _place: Option<RBTreeNode<Place, ()>>,
+    _name: Option<RBTreeNode<Name, ()>>,
 }
 
 /// What there is to see of a registration.
@@ -120,7 +212,6 @@ struct Call {
 /// A call that may be made.
 pub(super) struct Ticket<H> {
     pub(super) slot: usize,
-    pub(super) id: HolderId,
     pub(super) holder: H,
     pub(super) extent: Extent,
 }
@@ -128,16 +219,48 @@ pub(super) struct Ticket<H> {
 /// What [`Table::begin`] found.
 pub(super) enum Begun<H> {
     Call(Ticket<H>),
+    /// One that is told nothing. Others may be left.
+    Passed,
     NoneLeft,
     Dead,
 }
 
-/// All that is known of a device's holders. [`Holders`] says how it changes.
+/// How far a notification has come.
+pub(super) struct Walk {
+    what: Extent,
+    /// Where to go on.
+    next: Place,
+    /// It is for those with smaller numbers.
+    end: HolderId,
+}
+
+impl Walk {
+    /// Whether one that begins at `start` may have something of what failed.
+    fn reaches(&self, start: u64) -> bool {
+        match self.what {
+            Extent::Whole => true,
+            Extent::Bytes(bytes) => start < bytes.end(),
+        }
+    }
+}
+
+/// All that is known of a device's holders. [`Holders`](super::holders::Holders) says how it changes.
+///
+/// # Invariants
+///
+/// - Each of `entries` is in `names`. It is in `leaving` if it is leaving, or else in `held` if its
+///   number is `living` or larger, or else it is stale. None else is in any of them.
+/// - The bytes of those in `held` and `leaving` begin where their [`Place`] says.
 pub(crate) struct Table<H> {
     phase: Phase,
-    next_id: u64,
-    /// In the order of their numbers.
-    entries: KVVec<Entry<H>>,
+    /// The number of the next registration.
+    next_id: HolderId,
+    /// The first number since the device died the last time.
+    living: HolderId,
+    entries: RBTree<HolderId, Entry<H>>,
+    names: RBTree<Name, ()>,
+    held: Places,
+    leaving: Places,
     calls: [Option<Call>; MAX_CALLS],
     counters: Counters,
     /// Set with [`Phase::Dead`].
@@ -147,10 +270,15 @@ pub(crate) struct Table<H> {
 impl<H: Holder> Table<H> {
     /// The table of a device that is alive and that nobody holds.
     pub(crate) fn new() -> Self {
+        // INVARIANT: There are no entries.
         Self {
             phase: Phase::Alive,
-            next_id: 0,
-            entries: KVVec::new(),
+            next_id: HolderId(0),
+            living: HolderId(0),
+            entries: RBTree::new(),
+            names: RBTree::new(),
+            held: RBTree::new(),
+            leaving: RBTree::new(),
             calls: [None; MAX_CALLS],
             counters: Counters::default(),
             given_up: false,
@@ -175,101 +303,177 @@ impl<H: Holder> Table<H> {
 
     /// Every registration, in the order in which they came.
     pub(crate) fn registrations(&self) -> impl Iterator<Item = Registration<'_, H>> {
-        self.entries.iter().map(|entry| Registration {
+        self.entries.iter().map(|(id, entry)| Registration {
             range: entry.range(),
             holder: &entry.holder,
-            stage: entry.stage,
+            stage: self.stage(*id, entry),
             told: entry.told,
             running: self
                 .calls
                 .iter()
                 .flatten()
-                .filter(|call| call.holder == entry.id)
+                .filter(|call| call.holder == *id)
                 .count(),
         })
     }
 
-    /// Adds a holder, or counts that it was refused.
-    pub(super) fn add(&mut self, range: ByteRange, holder: &H) -> Result<(), Refusal> {
-        let added = self.try_add(range, holder);
-        if added.is_err() {
-            self.counters.refused += 1;
+    fn stage(&self, id: HolderId, entry: &Entry<H>) -> Stage {
+        if entry.leaving {
+            Stage::Leaving
+        } else if id < self.living {
+            Stage::Stale
+        } else {
+            Stage::In
         }
-        added
     }
 
-    fn try_add(&mut self, range: ByteRange, holder: &H) -> Result<(), Refusal> {
+    /// The bytes that the registration at `place` holds now.
+    fn range_at(&self, place: &Place) -> Option<ByteRange> {
+        self.entries.get(&place.id)?.range()
+    }
+
+    /// The last registration of the holder with this identity.
+    fn last_of(&self, identity: usize) -> Option<HolderId> {
+        let last = last_before(&self.names, &(identity, HolderId(u64::MAX)));
+        last.filter(|name| name.0 == identity).map(|(_, id)| id)
+    }
+
+    /// The first of `places` that holds some of `range`, and which bytes these are.
+    ///
+    /// Looks at two, and at those in between that have no bytes, if there are any.
+    fn first_within(&self, places: &Places, range: &ByteRange) -> Option<(Place, ByteRange)> {
+        let mut from = Place::at(range.start());
+        // Of those that begin before the range, only the last one can reach into it.
+        while let Some(place) = last_before(places, &from) {
+            from = place;
+            if self.range_at(&place).is_some() {
+                break;
+            }
+        }
+        while let Some(place) = first_from(places, &from).filter(|at| at.start < range.end()) {
+            let held = self.range_at(&place);
+            if let Some(common) = held.and_then(|held| held.intersection(range)) {
+                return Some((place, common));
+            }
+            from = place.next();
+        }
+        None
+    }
+
+    /// Adds a holder, or counts that it was refused. Takes `rooms` in the first case only.
+    pub(super) fn add(
+        &mut self,
+        range: ByteRange,
+        holder: &H,
+        rooms: &mut Option<Rooms<H>>,
+    ) -> Result<(), Refusal> {
+        let added = self
+            .check(&range, holder)
+            .and_then(|()| rooms.take().ok_or(Refusal::NoMemory));
+        match added {
+            Ok(rooms) => {
+                self.insert(range, holder, rooms);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.counters.refused += 1;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Whether `holder` may have `range`.
+    fn check(&self, range: &ByteRange, holder: &H) -> Result<(), Refusal> {
         if self.phase != Phase::Alive {
             return Err(Refusal::Dying);
         }
-        for entry in self
-            .entries
-            .iter()
-            .filter(|entry| entry.stage != Stage::Stale)
-        {
-            if entry.holder.is_same(holder) {
-                return Err(Refusal::Twice);
-            }
-            let held = entry.range();
-            if let Some(common) = held.and_then(|held| held.intersection(&range)) {
+        let last = self.last_of(holder.identity());
+        let last = last.and_then(|id| Some(self.stage(id, self.entries.get(&id)?)));
+        if last.is_some_and(|stage| stage != Stage::Stale) {
+            return Err(Refusal::Twice);
+        }
+        for places in [&self.held, &self.leaving] {
+            if let Some((_, common)) = self.first_within(places, range) {
                 return Err(Refusal::Overlap(common));
             }
         }
-        let entry = Entry {
-            id: HolderId(self.next_id),
-            registered: range,
-            holder: holder.clone(),
-            stage: Stage::In,
-            told: 0,
-        };
-        self.entries
-            .push(entry, GFP_KERNEL)
-            .map_err(|_| Refusal::NoMemory)?;
-        // Cannot wrap: registering takes longer than a nanosecond, and 2^64 of those are centuries.
-        self.next_id = self.next_id.saturating_add(1);
         Ok(())
     }
 
-    /// The numbers of all who have registered so far.
-    pub(super) fn everybody(&self) -> Range<HolderId> {
-        HolderId(0)..HolderId(self.next_id)
+    fn insert(&mut self, range: ByteRange, holder: &H, rooms: Rooms<H>) {
+        let id = self.next_id;
+        self.next_id = id.next();
+        let entry = Entry {
+            registered: range,
+            holder: holder.clone(),
+            leaving: false,
+            told: 0,
+        };
+        let place = Place {
+            start: range.start(),
+            id,
+        };
+        // INVARIANT: Its number is larger than those of the entries, so it is in none of the trees yet,
+        // and no smaller than `living`.
+        self.entries.insert(rooms.entry.into_node(id, entry));
+        let name = (holder.identity(), id);
+        self.names.insert(rooms.name.into_node(name, ()));
+        self.held.insert(rooms.place.into_node(place, ()));
     }
 
-    /// Chooses the next holder to be told, one of those whose number is in `left`, and notes the
-    /// call.
+    /// The start of a notification of `what`, which is for all registrations that there are.
+    pub(super) fn walk(&self, what: Extent) -> Walk {
+        let next = match what {
+            Extent::Whole => Place::at(0),
+            Extent::Bytes(bytes) => {
+                let first = self.first_within(&self.held, &bytes);
+                first.map_or(Place::at(bytes.start()), |(place, _)| place)
+            }
+        };
+        Walk {
+            what,
+            next,
+            end: self.next_id,
+        }
+    }
+
+    /// Chooses the next holder to be told and notes the call.
     ///
     /// [`None`] when too many calls are running.
-    pub(super) fn begin(
-        &mut self,
-        task: TaskId,
-        what: &Extent,
-        left: &Range<HolderId>,
-    ) -> Option<Begun<H>> {
+    pub(super) fn begin(&mut self, task: TaskId, walk: &mut Walk) -> Option<Begun<H>> {
         if self.phase == Phase::Dead {
             return Some(Begun::Dead);
         }
-        let found = self.entries.iter().find_map(|entry| {
-            let here = left.contains(&entry.id) && entry.stage == Stage::In;
-            // A whole failure is also for one that has no bytes left.
-            let extent = match (what, entry.range()) {
-                (Extent::Whole, _) => Some(Extent::Whole),
-                (what, range) => range.and_then(|range| what.within(&range)),
-            };
-            let extent = extent.filter(|_| here)?;
-            Some((entry.id, entry.holder.clone(), extent))
-        });
-        let Some((id, holder, extent)) = found else {
+        let place = first_from(&self.held, &walk.next).filter(|place| walk.reaches(place.start));
+        let Some(place) = place else {
             return Some(Begun::NoneLeft);
+        };
+        if place.id >= walk.end {
+            // So are others that begin here: not even one that comes again and again stops the walk.
+            walk.next = place.last();
+            return Some(Begun::Passed);
+        }
+        let found = self.entries.get(&place.id).and_then(|entry| {
+            // A whole failure is also for one that has no bytes left.
+            let extent = match (&walk.what, entry.range()) {
+                (Extent::Whole, _) => Extent::Whole,
+                (what, range) => what.within(&range?)?,
+            };
+            Some((entry.holder.clone(), extent))
+        });
+        let Some((holder, extent)) = found else {
+            walk.next = place.next();
+            return Some(Begun::Passed);
         };
         let slot = self.calls.iter().position(Option::is_none)?;
         *self.calls.get_mut(slot)? = Some(Call {
             task,
-            holder: id,
+            holder: place.id,
             depth: self.calls_by(task).count(),
         });
+        walk.next = place.next();
         Some(Begun::Call(Ticket {
             slot,
-            id,
             holder,
             extent,
         }))
@@ -288,31 +492,27 @@ impl<H: Holder> Table<H> {
         let Some(result) = told else { return };
         self.counters.notified += 1;
         self.counters.failed += u64::from(result.is_err());
-        let holder = call.map(|call| call.holder);
-        if let Some(entry) = self
-            .entries
-            .iter_mut()
-            .find(|entry| Some(entry.id) == holder)
-        {
+        if let Some(entry) = call.and_then(|call| self.entries.get_mut(&call.holder)) {
             entry.told += 1;
         }
     }
 
-    /// Takes out a holder once no other task is calling it; [`None`] as long as one is.
-    pub(super) fn take_out(&mut self, me: TaskId, holder: &H) -> Option<bool> {
+    /// Takes out a holder, if it is there, once no other task is calling it; [`None`] as long as one is.
+    pub(super) fn take_out(&mut self, me: TaskId, holder: &H) -> Option<Option<Removed<H>>> {
         // The last one, if it registered again after a revival: the others are told nothing.
-        let Some(at) = self
-            .entries
-            .iter()
-            .rposition(|entry| entry.holder.is_same(holder))
-        else {
-            return Some(false);
+        let last = self.last_of(holder.identity());
+        let Some((id, entry)) = last.and_then(|id| Some((id, self.entries.get_mut(&id)?))) else {
+            return Some(None);
         };
-        let entry = self.entries.get_mut(at)?;
-        if entry.stage == Stage::In {
-            entry.stage = Stage::Leaving;
+        let place = Place {
+            start: entry.registered.start(),
+            id,
+        };
+        // INVARIANT: From one to the other. It stays where it is if it is leaving already, or stale.
+        if let Some(node) = self.held.remove_node(&place) {
+            self.leaving.insert(node);
+            entry.leaving = true;
         }
-        let id = entry.id;
         if self
             .calls
             .iter()
@@ -321,8 +521,12 @@ impl<H: Holder> Table<H> {
         {
             return None;
         }
-        self.entries.remove(at).ok()?;
-        Some(true)
+        // INVARIANT: From all.
+        Some(Some(Removed {
+            _entry: self.entries.remove_node(&id),
+            _place: self.leaving.remove_node(&place),
+            _name: self.names.remove_node(&(holder.identity(), id)),
+        }))
     }
 
     /// Has the device be dying, by `me`: true if it was alive, false if there is nothing to remove,
@@ -340,16 +544,15 @@ impl<H: Holder> Table<H> {
         }
     }
 
-    /// Has the device be dead, and its holders be none of a device that comes back.
-    pub(super) fn end_removal(&mut self, given_up: bool) {
+    /// Has the device be dead, and its holders be none of a device that comes back. What is returned is
+    /// to be freed.
+    pub(super) fn end_removal(&mut self, given_up: bool) -> Places {
         self.phase = Phase::Dead;
         self.given_up = given_up || self.entries.is_empty();
-        for entry in self.entries.iter_mut() {
-            // One that is leaving keeps its bytes until it left.
-            if entry.stage == Stage::In {
-                entry.stage = Stage::Stale;
-            }
-        }
+        // INVARIANT: All that were there become stale, but for those that are leaving: they keep their
+        // bytes until they left.
+        self.living = self.next_id;
+        core::mem::replace(&mut self.held, RBTree::new())
     }
 
     /// Has a device that is dead be alive; false if it is being removed.
@@ -366,10 +569,22 @@ impl<H: Holder> Table<H> {
     /// See [`Holders::current`](super::holders::Holders::current).
     pub(super) fn current(&self, task: TaskId) -> Option<&H> {
         let called = self.calls_by(task).max_by_key(|call| call.depth);
-        let entry = match called {
-            Some(call) => self.entries.iter().find(|entry| entry.id == call.holder),
-            None => self.entries.iter().find(|entry| entry.stage == Stage::In),
+        let id = match called {
+            Some(call) => call.holder,
+            None => self.oldest()?,
         };
-        entry.map(|entry| &entry.holder)
+        self.entries.get(&id).map(|entry| &entry.holder)
+    }
+
+    /// The longest registered holder. Looks at those that are leaving, and so have a call, and one more.
+    fn oldest(&self) -> Option<HolderId> {
+        let mut from = self.living;
+        loop {
+            let id = first_from(&self.entries, &from)?;
+            if !self.entries.get(&id)?.leaving {
+                return Some(id);
+            }
+            from = id.next();
+        }
     }
 }

@@ -13,8 +13,8 @@ use super::failure::{
 };
 use super::holder_table::{
     Begun,
-    HolderId,
     Refusal,
+    Rooms,
     Table,
     TaskId,
     Ticket, //
@@ -84,10 +84,11 @@ impl Outcome {
 ///    is passed over as if it had gone. The note is removed before the pin is released, so that a
 ///    holder that ends with its last pin does not wait for itself.
 /// 7. A notification is for those who are registered when it begins: their ranges do not overlap,
-///    and it ends however many others come. A holder's range is looked up, under the lock, when its
-///    turn has come: what was added to its partition by then is its own.
+///    and it ends however many others come. It goes through those that may have some of what failed,
+///    in the order of where they begin, and looks at no others. A holder's range is looked up, under
+///    the lock, when its turn has come: what was added to its partition by then is its own.
 /// 8. A removal tells each holder exactly once: the registrations cannot grow while the device is
-///    dying, and it goes through them in the order of their numbers. A holder that unregisters
+///    dying, and it goes through all of them, in the same order. A holder that unregisters
 ///    before its turn is not told.
 /// 9. A removal waits for users of the memory, not for callbacks that others have started: these
 ///    have noted their holder, not the device, and may well be waiting for this removal.
@@ -101,7 +102,8 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
     /// Registers `holder` for the bytes of `range`: from now on it is told of their failures, and of
     /// the device's removal.
     fn register(&self, range: ByteRange, holder: &H) -> Result<(), Refusal> {
-        self.update(|table| table.add(range, holder))
+        let mut rooms = Rooms::new().ok();
+        self.update(|table| table.add(range, holder, &mut rooms))
     }
 
     /// Takes back the registration of `holder`; false if there is none.
@@ -111,7 +113,7 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
     /// that cannot be pinned may wait for as long as its callback takes, and must not come here
     /// with a lock that its callback takes.
     fn unregister(&self, me: TaskId, holder: &H) -> bool {
-        self.wait(|table| table.take_out(me, holder))
+        self.wait(|table| table.take_out(me, holder)).is_some()
     }
 
     /// Tells every holder of bytes of the failure of those of them that it holds.
@@ -121,22 +123,20 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
         let mut outcome = Outcome::Told(Ok(()));
         let mut told = 0u64;
         let mut nobody = true;
-        let mut left = None;
+        let mut walk = None;
         loop {
             let begun = self.wait(|table| {
-                let left = left.get_or_insert_with(|| table.everybody());
-                table.begin(me, &failure.extent, left)
+                let walk = walk.get_or_insert_with(|| table.walk(failure.extent));
+                table.begin(me, walk)
             });
             match begun {
                 Begun::Dead if nobody => return Outcome::Dead,
                 // The rest was told of the removal.
                 Begun::Dead => break,
                 Begun::NoneLeft => break,
+                Begun::Passed => {}
                 Begun::Call(ticket) => {
                     nobody = false;
-                    // Cannot wrap, as there are no registrations but those below the end.
-                    let next = HolderId(ticket.id.0.saturating_add(1));
-                    left = left.map(|left| next..left.end);
                     if let Extent::Bytes(bytes) = ticket.extent {
                         // Registrations do not overlap, so this is no more than the failure's.
                         told = told.saturating_add(bytes.len());
@@ -172,7 +172,9 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
             },
         );
         close();
-        self.update(|table| table.end_removal(outcome == Outcome::Told(Ok(()))));
+        let told = outcome == Outcome::Told(Ok(()));
+        let left = self.update(|table| table.end_removal(told));
+        drop(left);
     }
 
     /// Brings a dead device back to life; false if it is being removed.

@@ -130,8 +130,8 @@ impl Probe {
 }
 
 impl Holder for Probe {
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     fn range(&self, registered: ByteRange) -> Option<ByteRange> {
@@ -160,7 +160,7 @@ impl Holder for Probe {
         match self.0.manner {
             Manner::Answers(result) => {
                 let current = self.0.device.current(ME);
-                if !current.is_some_and(|probe| probe.is_same(self)) {
+                if current.is_none_or(|probe| probe.identity() != self.identity()) {
                     self.0.lost.store(true, Relaxed);
                 }
                 return result;
@@ -268,7 +268,7 @@ impl World {
         self.device.look(|table| {
             table
                 .registrations()
-                .find(|seen| seen.holder.is_same(&self.probes[0]))
+                .find(|seen| seen.holder.identity() == self.probes[0].identity())
                 .map(|seen| seen.stage)
         })
     }

@@ -304,8 +304,8 @@ impl Fs {
 }
 
 impl Holder for Fs {
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     type Pin = ();
@@ -337,7 +337,7 @@ impl Holder for Fs {
             .device()
             .table
             .current(me())
-            .is_some_and(|fs| fs.is_same(self)));
+            .is_some_and(|fs| fs.identity() == self.identity()));
         let tally = match failure.flags {
             REMOVAL => &self.0.removals,
             _ => &self.0.failures,

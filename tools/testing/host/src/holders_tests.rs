@@ -72,9 +72,17 @@ struct Scale {
 }
 
 impl Scale {
+    fn at(&self, cell: usize) -> u64 {
+        self.base + cell as u64 * self.width
+    }
+
+    /// [`None`] without cells.
+    fn held(&self, cells: &Range<usize>) -> Option<ByteRange> {
+        ByteRange::from_bounds(self.at(cells.start), self.at(cells.end))
+    }
+
     fn bytes(&self, cells: &Range<usize>) -> ByteRange {
-        let at = |cell: usize| self.base + cell as u64 * self.width;
-        ByteRange::from_bounds(at(cells.start), at(cells.end)).expect("there is a cell")
+        self.held(cells).expect("there is a cell")
     }
 
     fn extent(&self, cells: &Option<Range<usize>>) -> Extent {
@@ -89,6 +97,8 @@ impl Scale {
 enum Step {
     Register(usize, Range<usize>),
     Unregister(usize),
+    /// The partition of this one gets so many cells, as far as they are free.
+    Resize(usize, usize),
     /// These cells fail, or the whole device.
     Notify(Option<Range<usize>>),
     Behave(usize, Manner),
@@ -131,6 +141,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (0..TESTERS, cells()).prop_map(|(tester, cells)| Step::Register(tester, cells)),
         4 => (0..TESTERS).prop_map(Step::Unregister),
+        4 => (0..TESTERS, 0_usize..8).prop_map(|(tester, count)| Step::Resize(tester, count)),
         8 => cells().prop_map(|cells| Step::Notify(Some(cells))),
         1 => Just(Step::Notify(Some(0..CELLS))),
         1 => Just(Step::Notify(None)),
@@ -144,6 +155,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone)]
 struct Held {
     tester: usize,
+    /// Maybe none any more.
     cells: Range<usize>,
     stage: Stage,
     told: u64,
@@ -184,15 +196,35 @@ impl Model {
         if self.phase != Phase::Alive {
             return Err(Refusal::Dying);
         }
-        for held in self.held.iter().filter(|held| held.stage == Stage::In) {
-            if held.tester == tester {
-                return Err(Refusal::Twice);
-            }
-            if let Some(both) = common(&held.cells, cells) {
-                return Err(Refusal::Overlap(self.scale.bytes(&both)));
-            }
+        if self.is_in(tester) {
+            return Err(Refusal::Twice);
         }
-        Ok(())
+        let others = self.held.iter().filter(|held| held.stage == Stage::In);
+        let met = others.filter_map(|held| common(&held.cells, cells));
+        match met.min_by_key(|both| both.start) {
+            Some(both) => Err(Refusal::Overlap(self.scale.bytes(&both))),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the partition ends after that, if it can be: no two have a cell in common, as the block
+    /// layer has it.
+    fn resize(&mut self, tester: usize, count: usize) -> Option<u64> {
+        let (mine, others): (Vec<_>, Vec<_>) = self
+            .held
+            .iter_mut()
+            .filter(|held| held.stage == Stage::In)
+            .partition(|held| held.tester == tester);
+        let mine = mine.into_iter().next()?;
+        let cells = mine.cells.start..(mine.cells.start + count).min(CELLS);
+        if others
+            .iter()
+            .any(|held| common(&held.cells, &cells).is_some())
+        {
+            return None;
+        }
+        mine.cells = cells;
+        Some(self.scale.at(mine.cells.end))
     }
 
     fn unregister(&mut self, tester: usize) -> bool {
@@ -214,7 +246,10 @@ impl Model {
         }
         let mut missing: BTreeSet<usize> = cells.iter().cloned().flatten().collect();
         let (mut nobody, mut refused, mut first) = (true, false, Ok(()));
-        for held in self.held.clone() {
+        // Those that begin at the same cell, all but one of them without any, as they came.
+        let mut held = self.held.clone();
+        held.sort_by_key(|held| held.cells.start);
+        for held in held {
             let hit = cells.as_ref().map(|cells| common(cells, &held.cells));
             if hit == Some(None) || !self.is_in(held.tester) {
                 continue;
@@ -288,6 +323,9 @@ fn take(step: Step, world: &Arc<World>, model: &mut Model) -> Result<(), TestCas
                 .iter()
                 .any(|held| held.tester == tester && held.stage == Stage::Stale)
             {
+                if !model.is_in(tester) {
+                    world.resize(tester, None);
+                }
                 prop_assert_eq!(
                     device.register(model.scale.bytes(&cells), &world.tester(tester)),
                     model.register(tester, &cells)
@@ -298,6 +336,11 @@ fn take(step: Step, world: &Arc<World>, model: &mut Model) -> Result<(), TestCas
             device.unregister(me(), &world.tester(tester)),
             model.unregister(tester)
         ),
+        Step::Resize(tester, count) => {
+            if let Some(end) = model.resize(tester, count) {
+                world.resize(tester, Some(end));
+            }
+        }
         Step::Notify(cells) => {
             let failure = Failure {
                 extent: model.scale.extent(&cells),
@@ -331,9 +374,7 @@ fn compare(world: &Arc<World>, model: &mut Model) -> Result<(), TestCaseError> {
             .registrations()
             .map(|seen| {
                 assert_eq!(seen.running, 0);
-                // Those of the model neither grow nor shrink.
-                let range = seen.range.unwrap();
-                (range, seen.holder.number, seen.stage, seen.told)
+                (seen.range, seen.holder.number, seen.stage, seen.told)
             })
             .collect();
         (table.phase(), table.counters(), seen)
@@ -344,7 +385,7 @@ fn compare(world: &Arc<World>, model: &mut Model) -> Result<(), TestCaseError> {
         .held
         .iter()
         .map(|held| {
-            let range = model.scale.bytes(&held.cells);
+            let range = model.scale.held(&held.cells);
             (range, held.tester, held.stage, held.told)
         })
         .collect();
@@ -355,7 +396,8 @@ fn compare(world: &Arc<World>, model: &mut Model) -> Result<(), TestCaseError> {
         .filter(|(_, seen)| seen.2 == Stage::In)
     {
         for (other, ..) in seen[at + 1..].iter().filter(|seen| seen.2 == Stage::In) {
-            prop_assert_eq!(range.intersection(other), None);
+            let common = range.and_then(|range| range.intersection(&(*other)?));
+            prop_assert_eq!(common, None);
         }
     }
     let oldest = model.held.iter().find(|held| held.stage == Stage::In);
@@ -393,9 +435,12 @@ properties! {
         let mut here = Vec::new();
         for (tester, cells) in holders {
             if world.device.register(scale.bytes(&cells), &world.tester(tester)).is_ok() {
-                here.push(tester);
+                here.push((cells.start, tester));
             }
         }
+        // In this order.
+        here.sort();
+        let here: Vec<usize> = here.into_iter().map(|(_, tester)| tester).collect();
         for (tester, fails) in failing.iter().copied().enumerate() {
             if fails {
                 world.behaves(tester, Manner::Answers(Err(EIO)));

@@ -37,7 +37,7 @@ use std::{
 };
 
 /// How many holders there are to choose from.
-pub(crate) const TESTERS: usize = 5;
+pub(crate) const TESTERS: usize = 8;
 
 /// The flags of a removal; the protocol passes them on without a look.
 pub(crate) const REMOVAL: i32 = 1 << 5;
@@ -121,6 +121,8 @@ pub(crate) struct Told {
 pub(crate) struct World {
     pub(crate) device: Blocking<Table<Tester>>,
     pub(crate) manners: Mutex<Vec<Manner>>,
+    /// Where holders end whose partitions were grown or shrunk.
+    ends: Mutex<Vec<Option<u64>>>,
     log: Mutex<Vec<Told>>,
     /// What callbacks may wait for.
     pub(crate) open: AtomicBool,
@@ -138,6 +140,7 @@ impl World {
         Arc::new(Self {
             device: Blocking::new(Table::new()),
             manners: Mutex::new(vec![Manner::Answers(Ok(())); TESTERS]),
+            ends: Mutex::new(vec![None; TESTERS]),
             log: Mutex::default(),
             open: AtomicBool::new(false),
         })
@@ -152,6 +155,11 @@ impl World {
 
     pub(crate) fn behaves(&self, number: usize, manner: Manner) {
         self.manners.lock().unwrap()[number] = manner;
+    }
+
+    /// From now on the bytes of a holder end here; [`None`] for where it registered.
+    pub(crate) fn resize(&self, number: usize, end: Option<u64>) {
+        self.ends.lock().unwrap()[number] = end;
     }
 
     /// What happened since the last look.
@@ -176,8 +184,13 @@ impl Tester {
 }
 
 impl Holder for Tester {
-    fn is_same(&self, other: &Self) -> bool {
-        self.number == other.number
+    fn identity(&self) -> usize {
+        self.number
+    }
+
+    fn range(&self, registered: ByteRange) -> Option<ByteRange> {
+        let end = self.world().ends.lock().unwrap()[self.number];
+        ByteRange::from_bounds(registered.start(), end.unwrap_or(registered.end()))
     }
 
     /// Who is pinned.

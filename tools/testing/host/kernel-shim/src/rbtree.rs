@@ -26,6 +26,11 @@ impl<K, V> RBTree<K, V> {
         Self(BTreeMap::new())
     }
 
+    /// Returns true if this tree is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns an iterator over the tree nodes, sorted by key.
     pub fn iter(&self) -> Iter<'_, K, V> {
         self.0.iter()
@@ -48,6 +53,11 @@ impl<K: Ord, V> RBTree<K, V> {
         let old = self.0.remove_entry(&node.key);
         self.0.insert(node.key, node.value);
         old.map(|(key, value)| RBTreeNode { key, value })
+    }
+
+    /// Returns a reference to the value corresponding to the key.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.0.get(key)
     }
 
     /// Returns a mutable reference to the value corresponding to the key.
