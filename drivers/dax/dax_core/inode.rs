@@ -287,7 +287,9 @@ pub(crate) unsafe fn alloc(
     // SAFETY: The function's contract; it was made just now.
     unsafe { device.set_driver(private, ops) };
     // SAFETY: The view is dropped before anything else of the device.
-    *device.core().view.lock() = unsafe { View::new(device) };
+    let view = unsafe { View::new(device) };
+    let old = core::mem::replace(&mut *device.core().view.lock(), view);
+    drop(old);
     trace::alloc(device);
     Ok(this)
 }

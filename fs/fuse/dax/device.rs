@@ -329,11 +329,12 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<Arc<dax::De
     };
     let device = registration.device().clone();
     memory.device.populate(device.clone());
-    *slot.access.lock() = Some(Access {
+    let old = slot.access.lock().replace(Access {
         registration,
         mapped,
         pages,
     });
+    drop(old);
     devres::register(dev, EndOnDrop(slot), GFP_KERNEL)?;
     dev_notice!(
         dev,

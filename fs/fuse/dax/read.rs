@@ -54,7 +54,8 @@ impl Answer {
     }
 
     fn give(&self, data: Result<KVec<u8>>) {
-        *self.data.lock() = Some(data);
+        let old = self.data.lock().replace(data);
+        drop(old);
         self.done.complete_all();
     }
 
