@@ -49,7 +49,9 @@ use kernel::{
     dax::units::{
         ByteRange,
         Pfn,
-        SectorRange, //
+        Sector,
+        SectorRange,
+        SECTOR_SHIFT, //
     },
     memremap::MappedPages,
     page::PAGE_SHIFT,
@@ -60,8 +62,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many pages are marked while the mutex is held: as many as a huge page has.
-const PAGES_IN_A_STEP: u64 = 512;
+/// How many sectors' pages are looked at while the mutex is held: those of a huge page.
+const SECTORS_IN_A_STEP: u64 = 512 << (PAGE_SHIFT as u32 - SECTOR_SHIFT);
 
 /// What is known of the bus's list. To look at it takes as long as it is, with its spinlock held.
 #[derive(Clone, Copy)]
@@ -156,41 +158,53 @@ impl Pmem {
         })
     }
 
-    /// Has the flags of the pages of `range` of the data say what the record says.
+    /// Has the flags of the pages of `range` of the data, which was put on record, say what the record
+    /// says.
     ///
     /// Those who were told of a failure set the flags, of which some were maybe repaired and unmarked
     /// before that: now those are marked that are bad, and no others. (In a kernel whose mm does not
     /// know [`MappedPages::end_use`](kernel::memremap::MappedPages::end_use) it sets a flag later still,
     /// if nobody was there to be told. No one reads that, and the next repair clears it.)
+    ///
+    /// What is on record still is not looked at page by page: an agent may report all of the device,
+    /// and repairs wait for the mutex.
     pub(crate) fn mark_as_recorded(&self, range: ByteRange) {
         let Some(pages) = &self.pages else { return };
-        let mut rest = Some(range);
-        // A step for some: an agent may report all of the device, and repairs wait for the mutex.
+        // No other folio begins outside of the range.
+        if let Some(pfn) = self.pfns(range).next() {
+            self.in_one_step(|| self.mark_instead_of_folio(pages, pfn));
+        }
+        let mut rest = Some(range.sectors_touched());
         while let Some(asked) = rest {
-            let (first, _) = asked.pages_touched();
-            let end = asked.end().min((first + PAGES_IN_A_STEP) << PAGE_SHIFT);
-            self.in_one_step(|| {
-                for pfn in ByteRange::from_bounds(asked.start(), end)
-                    .into_iter()
-                    .flat_map(|range| self.pfns(range))
-                {
-                    self.mark_page_as_recorded(pages, pfn);
-                }
-            });
-            rest = ByteRange::from_bounds(end, asked.end());
+            let end = self.in_one_step(|| self.unmark_repaired(asked));
+            rest = SectorRange::from_bounds(end, asked.end());
             cond_resched();
         }
     }
 
-    fn mark_page_as_recorded(&self, pages: &MappedPages, pfn: Pfn) {
-        // In a huge mapping C marks the first page of the folio.
+    /// Has `pfn` marked, which failed, where the first page of its folio is and is good: in a huge
+    /// mapping C marks that.
+    fn mark_instead_of_folio(&self, pages: &MappedPages, pfn: Pfn) {
         let start = pages.folio_start(pfn).unwrap_or(pfn);
         if start != pfn && self.page_is_good(start) && pages.test_and_clear_hwpoison(start) {
             pages.set_hwpoison(pfn);
         }
-        if self.page_is_good(pfn) {
-            pages.test_and_clear_hwpoison(pfn);
+    }
+
+    /// Unmarks what is good of the start of `asked`; returns where the rest begins.
+    fn unmark_repaired(&self, asked: SectorRange) -> Sector {
+        let bad = self.poison.first_within(asked);
+        let good_end = match bad {
+            Some(bad) if bad.start() == asked.start() => return bad.end(),
+            Some(bad) => bad.start(),
+            None => asked.end(),
+        };
+        let end = good_end.min(Sector(asked.start().0.saturating_add(SECTORS_IN_A_STEP)));
+        let good = SectorRange::from_bounds(asked.start(), end).and_then(|good| good.to_bytes());
+        if let Some(good) = good {
+            self.clear_page_flags(good);
         }
+        end
     }
 
     /// `range` of the data, whole sectors, is about to be overwritten.
