@@ -9,15 +9,9 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pci.h>
-#include <linux/sched/signal.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <asm/processor.h>
-
-__rust_helper bool rust_helper_rdax_fatal_signal_pending(void)
-{
-	return fatal_signal_pending(current);
-}
 
 __rust_helper loff_t rust_helper_i_size_read(const struct inode *inode)
 {

@@ -14,6 +14,7 @@
 #include <linux/page-flags.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/seqlock.h>
 #include <linux/set_memory.h>
 #include <linux/string.h>
@@ -84,6 +85,11 @@ __rust_helper size_t rust_helper_pmem_copy_flushcache(void *dst, const void *src
 	memcpy_flushcache(dst, src, size);
 	return 0;
 #endif
+}
+
+__rust_helper bool rust_helper_rdax_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
 }
 
 __rust_helper int rust_helper_cond_resched(void)

@@ -282,6 +282,12 @@ pub fn cond_resched() {
     unsafe { bindings::cond_resched() };
 }
 
+/// Whether the task that runs this is being killed: then nobody waits any more for what it does.
+pub fn is_being_killed() -> bool {
+    // SAFETY: Any task may ask this of itself.
+    unsafe { bindings::rdax_fatal_signal_pending() }
+}
+
 /// Runs `f`, and has no allocation in it wait for I/O, which may wait for us in turn.
 pub fn without_io<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: Sets a flag of the current task.
