@@ -54,6 +54,7 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::{
+        atomic::Relaxed,
         Arc,
         SetOnce, //
     },
@@ -76,6 +77,8 @@ pub(crate) struct Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        // The disk does not go before a report that an agent wrote has ended.
+        self.disk.disk().data().pmem.going.store(true, Relaxed);
         // C tells the holder first, and so shuts XFS down before it could write anything back.
         self.disk.sync_filesystems();
         // The fields follow in the order of their declaration.

@@ -16,7 +16,10 @@ use kernel::{
     new_mutex,
     pmem::Window,
     prelude::*,
-    sync::Mutex, //
+    sync::{
+        atomic::Atomic,
+        Mutex, //
+    }, //
 };
 
 /// A namespace whose memory is mapped.
@@ -36,6 +39,8 @@ pub(crate) struct Pmem {
     pub(crate) flush_waits: bool,
     /// The memory is not in the direct map: no page of it was unmapped.
     pub(crate) vmalloc: bool,
+    /// The namespace is being taken from the driver.
+    pub(crate) going: Atomic<bool>,
 }
 
 impl Pmem {
@@ -57,6 +62,7 @@ impl Pmem {
             region,
             flush_waits,
             vmalloc,
+            going: Atomic::new(false),
         })
     }
 

@@ -17,14 +17,23 @@ use kernel::{
             Pfn, //
         },
     },
-    memremap,
+    memremap::{
+        self,
+        MappedPages, //
+    },
     page::PAGE_SHIFT,
+    pmem::is_being_killed,
     prelude::*,
     sync::{
+        atomic::Relaxed,
         Arc,
         SetOnce, //
     },
 };
+
+/// How many pages' users are looked for before there is another look at whether to go on: those of a
+/// huge page.
+const PAGES_IN_A_STEP: usize = 512;
 
 /// What hears of failing memory.
 ///
@@ -132,6 +141,16 @@ impl Source<'_> {
         }
     }
 
+    /// Whether the users of more pages are to be looked for: an agent's report is as long as it likes,
+    /// and is waited for when the device goes.
+    fn goes_on(&self, pmem: &Pmem) -> Result {
+        match self {
+            Self::Agent { .. } if pmem.going.load(Relaxed) => Err(ENODEV),
+            Self::Agent { .. } if is_being_killed() => Err(EINTR),
+            _ => Ok(()),
+        }
+    }
+
     /// The device whose holder is to be told, and with which flags.
     fn audience(&self) -> (Option<&dax::Device>, i32) {
         match self {
@@ -145,13 +164,12 @@ impl Source<'_> {
 impl Pmem {
     /// `range` of the data has failed, says `source`: does all that there is to do about it.
     ///
-    /// Returns the answer of the holder that was told. Sleeps.
+    /// Returns the answer of the holder that was told, or [`Source::goes_on`]'s. Sleeps.
     pub(crate) fn failed(&self, range: ByteRange, source: Source<'_>) -> Result {
         let steps = source.steps();
         self.record_failure(range, &steps);
         let told = if steps.tell {
-            let (dax, mf_flags) = source.audience();
-            self.tell(dax, range, mf_flags)
+            self.tell(&source, range)
         } else {
             Ok(())
         };
@@ -166,19 +184,46 @@ impl Pmem {
     /// When nobody claims to know them, they are looked for by the pages. That is done here and not by
     /// mm, because they are marked with it, and what is marked has to agree with the record in the
     /// end.
-    fn tell(&self, dax: Option<&dax::Device>, range: ByteRange, mf_flags: i32) -> Result {
+    fn tell(&self, source: &Source<'_>, range: ByteRange) -> Result {
+        let (dax, mf_flags) = source.audience();
         let told = match dax {
             Some(dax) => dax.notify_failure(range, mf_flags),
             None => Err(EOPNOTSUPP),
         };
         match (told, &self.pages) {
             (Err(e), Some(pages)) if e == EOPNOTSUPP => {
-                let (first, after) = self.phys_of(range).ok_or(ERANGE)?.pages_touched();
-                // CAST: Physical page numbers fit.
-                pages.end_use(Pfn(first as usize), (after - first) as usize, mf_flags)
+                self.end_use(pages, source, range, mf_flags)
             }
             (told, _) => told,
         }
+    }
+
+    /// Looks for the users of `range` of the data by its pages; `EBUSY` if there are none.
+    fn end_use(
+        &self,
+        pages: &MappedPages,
+        source: &Source<'_>,
+        range: ByteRange,
+        mf_flags: i32,
+    ) -> Result {
+        let (first, after) = self.phys_of(range).ok_or(ERANGE)?.pages_touched();
+        let mut result = Err(EBUSY);
+        // CAST: Physical page numbers fit.
+        for step in (first as usize..after as usize).step_by(PAGES_IN_A_STEP) {
+            source.goes_on(self).inspect_err(|_| {
+                pr_info!(
+                    "the report ends early: all of it is on record, but users of its last {} pages were not looked for\n",
+                    after as usize - step
+                );
+            })?;
+            let count = PAGES_IN_A_STEP.min(after as usize - step);
+            match pages.end_use(Pfn(step), count, mf_flags) {
+                Err(e) if e == EBUSY => {}
+                Err(e) => return Err(e),
+                Ok(()) => result = Ok(()),
+            }
+        }
+        result
     }
 
     /// Takes the memory of a device that is dead from all who still have it.
