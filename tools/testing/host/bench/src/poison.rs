@@ -23,6 +23,10 @@ use kernel::{
     },
     prelude::GFP_KERNEL,
 };
+use std::cell::Cell;
+
+/// How many ranges a stay under the lock is to take out, as in `poison.rs`.
+const MOST_RANGES: usize = 128;
 
 /// From one range to the next, in sectors.
 const STEP: u64 = 32;
@@ -61,6 +65,23 @@ impl Record {
         Self {
             map: PoisonMap::new(),
             grow: Cost::NONE,
+        }
+    }
+
+    /// Runs `f` for `all` in parts, each of which is a stay under the lock.
+    fn in_parts(
+        &mut self,
+        held: &mut Cost,
+        all: SectorRange,
+        f: impl Fn(&mut PoisonMap, SectorRange) -> Result<bool, Full>,
+    ) {
+        let end = Cell::new(all.start());
+        while let Some(asked) = SectorRange::from_bounds(end.get(), all.end()) {
+            self.with_room(held, |map| {
+                let part = map.part(asked, MOST_RANGES);
+                end.set(part.end());
+                f(map, part)
+            });
         }
     }
 
@@ -141,24 +162,26 @@ fn all_at_once(size: u64) {
     // So that the ranges fit.
     let step = (TEBIBYTE >> 9) / size;
     let mut record = Record::new();
-    let mut costs = [const { Cost::NONE }; 4];
-    let [fill, parse, report, repair] = &mut costs;
+    let mut costs = [const { Cost::NONE }; 6];
+    let [fill, parse, report, report_held, repair, repair_held] = &mut costs;
     for number in 0..size {
         record.add(fill, sectors(number * step, 1));
     }
     let text = format!("0 {TEBIBYTE}");
     let reported = parse.of(|| agent::parse(text.as_bytes(), TEBIBYTE));
     let all = reported.expect("it is on the device").sectors_touched();
-    record.add(report, all);
+    report.of(|| record.in_parts(report_held, all, PoisonMap::add));
     assert_eq!(record.len(), 1);
     record.remove(fill, all);
     assert_eq!(record.len(), 0);
     for number in 0..size {
         record.add(fill, sectors(number * step, 1));
     }
-    record.remove(repair, all);
+    repair.of(|| record.in_parts(repair_held, all, PoisonMap::remove));
     assert_eq!(record.len(), 0);
     parse.print("record: read a report of 1 TiB", size, 1);
     report.print("record: add 1 TiB, per range that goes", size, size);
+    report_held.print("record: add 1 TiB, one stay under the lock", size, 1);
     repair.print("record: repair 1 TiB, per range that goes", size, size);
+    repair_held.print("record: repair 1 TiB, one stay under the lock", size, 1);
 }
