@@ -12,13 +12,6 @@
 . "$(dirname "$0")/../lib.sh"
 plan 4
 
-# flushes: how many the host has answered.
-flushes() {
-	local device
-	device=$(basename /sys/bus/virtio/drivers/virtio_pmem/virtio*)
-	awk -v name="^$device(-|$)" '$NF ~ name { for (i = 2; $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts
-}
-
 other_namespace virtio_pmem
 json=$(ndctl create-namespace -f -e "$ns" -m sector -l 4096 2>/tmp/err) || bail "create-namespace: $(tail -n 1 /tmp/err)"
 dev=$(jq -r .blockdev <<<"$json") disk=/dev/$dev
