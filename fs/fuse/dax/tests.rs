@@ -362,6 +362,9 @@ mod suite {
         assert_eq!(server.touch(&file, 0, BLOCK, false), Ok(()));
         server.update(|window| window.close(-107));
         assert_eq!(server.touch(&file, 0, BLOCK, false), Err(-107));
+        // What is still mapped is not held at once either, or it could not be taken.
+        let held = server.update(|window| window.try_hold(&file, FilePage(0), false));
+        assert_eq!(held, None);
         Ok(())
     }
 
