@@ -36,9 +36,14 @@ declare -A kept_kernels=()
 
 # kept_file FLAVOUR TEST: sets $kept to where its result is.
 kept_file() {
-	local value words key
+	local value words key helper
 	head_of "$2" boot ""
 	words=$value
+	# Helpers that only some tests have.
+	# shellcheck disable=SC2016
+	while read -r helper; do
+		words+=$(<"$here/$helper")
+	done < <(sed -n 's|^\. "$(dirname "$0")/\.\./\(.*\.sh\)"$|\1|p' "$here/tests/$2.sh" | grep -vxE '(lib|virtiofs|xfs)\.sh')
 	[ -n "${kept_kernels[$1]:-}" ] || kept_kernels[$1]=$(kernel_key "$1")
 	case $words in *--virtiofs*) words+=$daemon_key ;; esac
 	key=$({

@@ -229,13 +229,6 @@ other_namespace() {
 	holder=$(basename "$(readlink -f /sys/block/pmem0/device)")
 }
 
-# flushes: how many flushes of virtio-pmem the host has answered.
-flushes() {
-	local device
-	device=$(basename /sys/bus/virtio/drivers/virtio_pmem/virtio*)
-	awk -v name="^$device(-|$)" '$NF ~ name { for (i = 2; $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts
-}
-
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
 	local end=$((SECONDS + $1))

@@ -10,6 +10,7 @@
 # boot: --virtio-pmem 512M
 
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../virtio-pmem.sh"
 plan 4
 
 other_namespace virtio_pmem

@@ -11,6 +11,7 @@
 # boot: --virtio-pmem 512M
 
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../virtio-pmem.sh"
 plan 9
 
 other_namespace virtio_pmem
