@@ -30,7 +30,7 @@ business() {
 
 # boot_once NUMBER: what it said goes to $work/NUMBER.*, its status to NUMBER.rc.
 boot_once() {
-	local flavour words splat seconds regions patience names args nvdimm='' rc=0 i slowness
+	local flavour words splat seconds regions patience names args nvdimm='' rc=0 i slowness loglevel=6
 	IFS='|' read -r flavour words splat seconds regions _ _ patience names <<<"${boots[$1]}"
 	for ((i = 0; i < regions; i++)); do nvdimm+=,512M; done
 	slowness_of "$flavour"
@@ -52,9 +52,11 @@ boot_once() {
 	ln -s "$1.port.in" "$work/pipes/$1.mon.out"
 	args+=(--qemu "-chardev pipe,id=port,path=$work/pipes/$1.port -device virtserialport,chardev=port,name=rdax.mon
 		-chardev pipe,id=mon,path=$work/pipes/$1.mon -object monitor-qmp,id=monitor1,chardev=mon")
+	# The stacks of hung tasks are of level 6; where C hangs has to be seen.
+	case $flavour in c | debug-c) loglevel=7 ;; esac
 	# Words of options, names of tests.
 	# shellcheck disable=SC2086
-	RDAX_LOGLEVEL=6 "$RDAX_TOP/scripts/boot" "${args[@]}" $words \
+	RDAX_LOGLEVEL=$loglevel "$RDAX_TOP/scripts/boot" "${args[@]}" $words \
 		--script "$here/guest-run" "$bin" $names >"$work/$1.out" 2>"$work/$1.err" </dev/null || rc=$?
 	rm -rf "$work/$1.scratch"
 	echo "$rc" >"$work/$1.rc"
