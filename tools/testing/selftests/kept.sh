@@ -48,7 +48,8 @@ kept_file() {
 	case $words in *--virtiofs*) words+=$daemon_key ;; esac
 	key=$({
 		echo "$1 ${kept_kernels[$1]} $words $shared_key"
-		cat "$here/tests/$2.sh"
+		# What is expected of another kernel is nothing to this one.
+		sed '/^# expect:/s/, fixed pass//' "$here/tests/$2.sh"
 	} | sha256sum | cut -c1-16)
 	kept=$RDAX_CACHE/results-c/$1/$2-$key
 }
