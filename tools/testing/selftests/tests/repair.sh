@@ -9,11 +9,27 @@
 # c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"
-plan 34
+plan 38
 
 namespace
 xfs
 page=4096
+
+# write_absent FILE PAGE: that page is written by pwrite, the first half with the letter a, the second
+# from memory that is yet to be brought in, and is zero then.
+write_absent() {
+	python3 - "$1" "$2" <<-'END'
+		import mmap, os, sys
+		memory = mmap.mmap(-1, 8192, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+		memory.madvise(mmap.MADV_NOHUGEPAGE)
+		memory[:4096] = b"a" * 4096
+		try:
+		    print(os.pwrite(os.open(sys.argv[1], os.O_WRONLY), memoryview(memory)[2048:6144], int(sys.argv[2]) * 4096))
+		except OSError as error:
+		    print(error)
+	END
+}
+
 for how in madv hw; do
 	f=$mnt/$how
 	poison fill "$f" 0 32 3
@@ -56,5 +72,10 @@ for how in madv hw; do
 	poison fill "$f" 10 15 4 2>/dev/null
 	hw_defect equal "$how: a write over good and bad pages repairs all of them" same "$(poison verify "$f" 10 15 4)"
 	hw_defect equal "$how: nothing is bad after it" - "$(bad_sectors)"
+
+	inject $how "$f" 25 >/dev/null
+	hw_defect equal "$how: a source that has to be brought in repairs" $page "$(write_absent "$f" 25)"
+	hw_defect equal "$how: with what is there" "$({ printf 'a%.0s' {1..2048} && head -c 2048 /dev/zero; } | md5sum)" \
+		"$(dd if="$f" bs=4096 skip=25 count=1 status=none 2>/dev/null | md5sum)"
 done
 finish
