@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # Every range of the window is in use: somebody has pages of each pinned.  Who then needs a range
-# waits, and can be killed; when ranges are free again, he who waits goes on.
+# waits, and can be killed; when ranges are free again, he who waits goes on.  A task that waits for
+# the server's answer can be killed, too.
 #
 # expect: rust pass, c fail
 # regions: 0
@@ -12,7 +13,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
-plan 18
+plan $((18 + 3 * ours))
 
 MIB=1048576
 noise "$there/pinned" $((4 * MIB))
@@ -60,5 +61,12 @@ equal "a fault that has patience: has its page" loaded "$(cat /tmp/waiter)"
 equal "the data is right" "$(sum "$there/wanted")" "$(bounded 30 window cat mmap "$here/wanted" | sha256sum | cut -d' ' -f1)"
 equal "and that of the pinned file" "$(sum "$there/pinned")" "$(bounded 30 window cat mmap "$here/pinned" | sha256sum | cut -d' ' -f1)"
 holder_ends
+if [ "$ours" = 1 ]; then
+	noise "$there/late" $((2 * MIB))
+	stat "$here/late" >/dev/null
+	equal "an answer is to come late" ok "$(virtiofs fault late-setupmapping=1:25000)"
+	waiter "a fault without an answer" window touch "$here/late" 0
+	killed_call "a fault without an answer"
+fi
 check "it is unmounted" bounded 30 umount "$mnt"
 finish
