@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Every range of the window is in use: somebody has pages of each pinned.  Who then needs a range
-# waits, and can be killed; when ranges are free again, he who waits goes on.  A task that waits for
-# the server's answer can be killed, too.
+# Every range of the window is in use: pages of each are pinned.  A task that needs a range waits,
+# and can be killed; when ranges are free again, it goes on.  A task that waits for the server's
+# answer can be killed, too.
 #
 # expect: rust pass, c fail
 # regions: 0
