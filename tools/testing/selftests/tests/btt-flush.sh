@@ -4,7 +4,7 @@
 # The region is flushed when a block translation table is unbound, as with any namespace.
 # A flush of virtio-pmem is a request to the host, whose answer is an interrupt.
 #
-# expect: rust pass, c pass
+# expect: rust pass, c pass, fixed pass
 # regions: 0
 # alone: yes
 # boot: --virtio-pmem 512M

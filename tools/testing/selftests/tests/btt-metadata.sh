@@ -6,7 +6,7 @@
 # ever.  What only the old contents could answer is EIO: the map, the log, the information
 # block.  A table that is made anew overwrites all of it.  The log has the sectors.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # regions: 1
 # alone: c debug-c
 # timeout: 400

@@ -5,7 +5,7 @@
 # mapping, for which the kernel copies the page: SIGBUS, and neither the machine nor anything
 # else is lost.  C oopses there.
 #
-# expect: rust pass, c crash:copy_cow_page_dax|dax_fault_cow_page|dax_fault_iter
+# expect: rust pass, c crash:copy_cow_page_dax|dax_fault_cow_page|dax_fault_iter, fixed pass
 # c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"

@@ -5,7 +5,7 @@
 # the copy.  It must not hold up the removal of another device, nor for ever that of its
 # own.  In C both wait for it.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # regions: 2
 # timeout: 200
 

@@ -7,7 +7,7 @@
 # blocks are copied out of huge pages, with an extent size for copies that makes XFS copy blocks that
 # are not shared.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # alone: yes
 # splat: c
 # timeout: 240

@@ -4,7 +4,7 @@
 # A page of a cloned file is in a pipe when it is loaded again, through another mapping, or stored
 # to.  The folio must stay as it is meanwhile: C takes it apart and warns.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # splat: c
 # alone: yes
 # timeout: 240

@@ -5,7 +5,7 @@
 # first and a huge one of the other, and the other way round.  C warns, and the load of the huge
 # one is SIGBUS.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # alone: yes
 # timeout: 120
 # splat: c

@@ -5,7 +5,7 @@
 # truncated and cloned again: what they share of a folio is counted by all of them at once.
 # By how races fall, C hangs, oopses or warns.
 #
-# expect: rust pass
+# expect: rust pass, fixed pass
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"

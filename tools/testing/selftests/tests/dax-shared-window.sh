@@ -5,7 +5,7 @@
 # file gets the copy.  C leaves it mapped: it shows the old block for ever, and a new mapping is
 # SIGBUS.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # splat: c
 # timeout: 120
 

@@ -6,7 +6,7 @@
 # of a huge page is written back by fsync, and the kernel has nothing to say.  On C the mapping is
 # SIGBUS, fsync writes back nothing, and the kernel warns.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # alone: yes
 # splat: c
 # timeout: 120

@@ -5,7 +5,7 @@
 # gets instead has to be written back from the caches.  The emulator has no caches that a power
 # failure would lose, so what is asked for is counted.  C asks for nothing.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # timeout: 120
 
 . "$(dirname "$0")/../lib.sh"

@@ -6,7 +6,7 @@
 # killed; then the memory stays reserved, and its page structs are there for as long as
 # they are needed.  C takes them away at once, and oopses when the pages are given back.
 #
-# expect: rust pass, c crash:free_pipe_info|anon_pipe_buf_release|generic_pipe_buf_release|io_release_ubuf
+# expect: rust pass, c crash:free_pipe_info|anon_pipe_buf_release|generic_pipe_buf_release|io_release_ubuf, fixed pass
 # regions: 2
 # timeout: 400
 

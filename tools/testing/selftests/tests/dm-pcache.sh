@@ -4,7 +4,7 @@
 # A persistent cache of device mapper on a partition keeps to the partition.  C makes it at
 # the start of the disk, over the partition table and the partition before.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # regions: 0
 # alone: yes
 # boot: --virtio-pmem 1G

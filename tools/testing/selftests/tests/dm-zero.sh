@@ -6,7 +6,7 @@
 # log-writes passes bytes for pages.  C's core refuses so many, and that is EIO; the core
 # in Rust takes them, and 16 MiB are zero.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # regions: 2
 # timeout: 400
 

@@ -4,7 +4,7 @@
 # fio writes at random and reads back, with every engine, on the disk and on a file; and
 # flushes and FUA writes come through.
 #
-# expect: rust pass, c pass
+# expect: rust pass, c pass, fixed pass
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"

@@ -4,7 +4,7 @@
 # The guest has given up a request, and the connection with it, when the reply comes after all.
 # The kernel's C has freed the request by then.
 #
-# expect: rust pass
+# expect: rust pass, fixed pass
 # sleeps: yes
 # debug: always
 # regions: 0

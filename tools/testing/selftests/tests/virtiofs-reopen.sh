@@ -5,7 +5,7 @@
 # may be kept (as virtiofsd does not, unless told so): the kernel's C drops the entries of pages
 # that are mapped, and says so in the log.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # regions: 0
 # alone: yes
 # splat: c

@@ -5,7 +5,7 @@
 # What it reports as lost to the health monitor is a part of the file.  In C it is some
 # 16 TiB of it: the last block of the group wraps in 32 bits.
 #
-# expect: rust pass, c fail
+# expect: rust pass, c fail, fixed pass
 # timeout: 120
 
 . "$(dirname "$0")/../lib.sh"
