@@ -190,7 +190,7 @@ plan_boots() {
 		esac
 		if [ -n "$usual" ] && [ -n "$rounds" ]; then
 			words+=" --append rdax.rounds=$rounds"
-			seconds=$((seconds * (rounds + usual - 1) / usual))
+			[ "$rounds" -le "$usual" ] || seconds=$((seconds * rounds / usual))
 		fi
 		head_of "$test" splat ""
 		splat=

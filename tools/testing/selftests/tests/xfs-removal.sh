@@ -12,12 +12,17 @@
 # alone: yes
 # splat: c
 # timeout: 400
+# rounds: 10000
+# debug-rounds: 1000
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
 plan $((3 + 51 * ours))
 
 limit=60
+# Rounds are pieces here.
+pieces=$(asked_for rounds)
+pieces=${pieces:-10000}
 namespace
 mkfs_xfs
 
@@ -28,17 +33,17 @@ for i in 0 1 2 3; do
 		poison fill "$mnt/$i/$j" 0 512 $((i * 10 + j))
 	done
 done
-python3 - "$mnt/pieces" <<-'END'
+python3 - "$mnt/pieces" "$pieces" <<-'END'
 	import os, sys
 	fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
-	for i in range(10000):
+	for i in range(int(sys.argv[2])):
 	    os.pwrite(fd, b"%08d" % i * 512, i * 8192)
 	os.fsync(fd)
 END
 groups=$(for f in "$mnt"/?/0; do xfs_io -r -c "bmap -v" "$f" | awk '$1 == "0:" { print $4 }'; done | sort -u | wc -l)
 check "files are in more than one group ($groups)" test "$groups" -gt 1
-pieces=$(xfs_io -r -c "bmap" "$mnt/pieces" | grep -vc -e hole -e :$)
-check "one file is in 10000 pieces ($pieces)" test "$pieces" -ge 10000
+extents=$(xfs_io -r -c "bmap" "$mnt/pieces" | grep -vc -e hole -e :$)
+check "one file is in $pieces pieces ($extents)" test "$extents" -ge "$pieces"
 (cd "$mnt" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >/tmp/sums
 sync
 
@@ -50,7 +55,7 @@ remove() {
 }
 
 for i in 0 1 2 3; do watch mapped$i "$mnt/$i/1" 300; done
-watch pieces "$mnt/pieces" 19998
+watch pieces "$mnt/pieces" $((pieces * 2 - 2))
 mapped watch "$mnt/2/2" 0 $((512 * 4096)) >/tmp/looping &
 looper=$!
 wait_for 20 grep -q ready /tmp/looping || bail "nobody maps a file"
