@@ -10,7 +10,7 @@
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
-plan 14
+plan 16
 
 for case in disk dm; do
 	region=''
@@ -33,6 +33,9 @@ for case in disk dm; do
 	unbind >/dev/null 2>&1 &
 	remover=$!
 	check "$case: the removal waits" wait_for 20 blocked_in synchronize_srcu $remover
+	# A removal that finds no reader is in there, too, but not for long.
+	sleep 2
+	check "$case: and goes on waiting" blocked_in synchronize_srcu $remover
 	check "$case: the disk is there" test -e "/sys/block/${below#/dev/}"
 	let_go
 	check "$case: the read ends" wait_for 20 ended $reader
