@@ -45,8 +45,9 @@ pub(crate) trait Holder: Clone {
     /// The bytes that it holds now, if any, having registered for those of `registered`.
     ///
     /// A partition or a volume may be grown or shrunk under a mounted file system. It begins where it
-    /// began all the same, and no two of a device have a byte in common: the block layer sees to both,
-    /// and holders are found by that. Must not sleep.
+    /// began all the same, and no two that hold a device have a byte in common: the block layer grows
+    /// none into another, and those that a partition table has overlap are refused when they register.
+    /// Holders are found by that. Must not sleep.
     fn range(&self, registered: ByteRange) -> Option<ByteRange> {
         Some(registered)
     }
