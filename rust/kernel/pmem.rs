@@ -282,7 +282,7 @@ pub fn cond_resched() {
     unsafe { bindings::cond_resched() };
 }
 
-/// Whether the task that runs this is being killed: then nobody waits any more for what it does.
+/// Whether the current task has a fatal signal pending: then no task waits for the rest of its work.
 pub fn is_being_killed() -> bool {
     // SAFETY: Any task may ask this of itself.
     unsafe { bindings::rdax_fatal_signal_pending() }

@@ -37,7 +37,7 @@ pub(crate) struct Failure {
     pub(crate) flags: i32,
 }
 
-/// Whoever has to be told of failures: a file system, say.
+/// What is told of failures: a file system, say.
 pub(crate) trait Holder: Clone {
     /// What makes it this holder, whatever else it says.
     fn identity(&self) -> usize;

@@ -2,9 +2,9 @@
 
 //! The state that the protocol of `holders.rs` is about: the registrations, and the calls that are running.
 //!
-//! Plain `no_std` Rust as that file, and without a lock of its own. Of what is done to a table, all but to
-//! list it takes O(log n), for whatever is done to it keeps out all others. Nothing of it allocates or
-//! frees memory: [`Rooms`] come from outside of the lock, and [`Removed`] goes there.
+//! Plain `no_std` Rust as that file, and without a lock of its own. The caller has the lock, so every
+//! operation but listing takes O(log n), and none allocates or frees memory: [`Rooms`] come from outside
+//! of the lock, and [`Removed`] goes there.
 
 use super::failure::{
     Extent,
@@ -190,7 +190,7 @@ pub(super) struct Removed<H> {
 pub(crate) struct Registration<'a, H> {
     /// The bytes that are held; [`None`] when there are none left.
     pub(crate) range: Option<ByteRange>,
-    /// Who holds them.
+    /// What holds them.
     pub(crate) holder: &'a H,
     /// Whether the holder is told of failures.
     pub(crate) stage: Stage,
