@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The disk goes under ext4 with DAX while a file is mapped, while one is open that was
-# mapped, and while a page of one is in a pipe, for which the removal waits.  ext4 is not told by the dax core, and memunmap_pages() waits for no page
-# of FS_DAX: C frees the page structs under the page tables (oops in __zap_vma_range() at
-# the user's exit) and under the inode's entries (oops in dax_layout_busy_page_range() at
-# umount).
+# The disk goes under ext4 with DAX while a file is mapped, while one is open that was mapped, and
+# while a page of one is in a pipe, for which the removal waits.  ext4 is not told by the dax core,
+# and memunmap_pages() waits for no page of FS_DAX: C frees the page structs under the page tables
+# (oops in __zap_vma_range() at the user's exit) and under the inode's entries (oops in
+# dax_layout_busy_page_range() at umount).
 #
 # expect: rust pass, c crash:zap_vma_range|dax_layout_busy_page_range
 # regions: 3
