@@ -99,7 +99,7 @@ struct FlushOnDrop(Arc<Pmem>);
 impl Drop for FlushOnDrop {
     fn drop(&mut self) {
         if let Err(error) = self.0.region.flush() {
-            pr_warn!("the last flush failed: {:?}\n", error);
+            pr_warn!("{}: the last flush failed: {:?}\n", &*self.0.name, error);
         }
     }
 }
@@ -249,7 +249,12 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     let window = unsafe { Window::new(addr, geometry.mapped_len()) };
     let is_sync = region.is_sync();
     let has_cache = region.has_cache();
-    let pmem: Arc<Pmem> = Arc::pin_init(Pmem::new(geometry, window, pages, region), GFP_KERNEL)?;
+    let name = ns.disk_name();
+    let name = CStr::from_bytes_until_nul(&name).map_err(|_| EINVAL)?;
+    let pmem: Arc<Pmem> = Arc::pin_init(
+        Pmem::new(name.try_into()?, geometry, window, pages, region),
+        GFP_KERNEL,
+    )?;
     pmem.learn_from_bus()?;
 
     let dax = dax::Registration::new(
@@ -268,8 +273,6 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     };
     let dax_device = dax.as_ref().map(|dax| dax.device().clone());
 
-    let name = ns.disk_name();
-    let name = CStr::from_bytes_until_nul(&name).map_err(|_| EINVAL)?;
     let data = DiskData {
         pmem: pmem.clone(),
         dax: dax_device.clone(),

@@ -16,6 +16,7 @@ use kernel::{
     new_mutex,
     pmem::Window,
     prelude::*,
+    str::CString,
     sync::{
         atomic::Atomic,
         Mutex, //
@@ -25,6 +26,8 @@ use kernel::{
 /// A namespace whose memory is mapped.
 #[pin_data]
 pub(crate) struct Pmem {
+    /// The disk's name, for the log.
+    pub(crate) name: CString,
     pub(crate) geometry: Geometry,
     pub(crate) window: Window,
     /// The pages, where the memory has some.
@@ -46,6 +49,7 @@ pub(crate) struct Pmem {
 impl Pmem {
     /// Describes a namespace that was just mapped.
     pub(crate) fn new(
+        name: CString,
         geometry: Geometry,
         window: Window,
         pages: Option<MappedPages>,
@@ -56,6 +60,7 @@ impl Pmem {
         try_pin_init!(Self {
             poison <- Poison::new(geometry.all_sectors().ok_or(EINVAL)?),
             ledger <- new_mutex!((), "nd_pmem::ledger"),
+            name,
             geometry,
             window,
             pages,

@@ -212,7 +212,8 @@ impl Pmem {
         for step in (first as usize..after as usize).step_by(PAGES_IN_A_STEP) {
             source.goes_on(self).inspect_err(|_| {
                 pr_info!(
-                    "the report ends early: all of it is on record, but users of its last {} pages were not looked for\n",
+                    "{}: the report ends early: all of it is on record, but users of its last {} pages were not looked for\n",
+                    &*self.name,
                     after as usize - step
                 );
             })?;
@@ -235,7 +236,11 @@ impl Pmem {
         // CAST: Physical page numbers fit.
         let in_use = pages.revoke(Pfn(first as usize), (after - first) as usize);
         if in_use != 0 {
-            pr_err!("{} pages go away while they are kept for I/O\n", in_use);
+            pr_err!(
+                "{}: {} pages go away while they are kept for I/O\n",
+                &*self.name,
+                in_use
+            );
         }
     }
 }
@@ -254,7 +259,8 @@ impl Command for ReportFailure {
         let all = pmem.geometry.all_sectors().and_then(|all| all.to_bytes());
         let range = agent::parse(text, all.map_or(0, |all| all.end()))?;
         pr_info!(
-            "{:#x} bytes at {:#x} are reported to have failed\n",
+            "{}: {:#x} bytes at {:#x} are reported to have failed\n",
+            &*pmem.name,
             range.len(),
             range.start()
         );
