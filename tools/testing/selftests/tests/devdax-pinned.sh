@@ -7,6 +7,7 @@
 # they are needed.  C takes them away at once, and oopses when the pages are given back.
 #
 # expect: rust pass, c crash:free_pipe_info|anon_pipe_buf_release|generic_pipe_buf_release|io_release_ubuf, fixed pass
+# debug: always
 # regions: 2
 # timeout: 400
 
