@@ -13,7 +13,7 @@
 # boot: --virtiofs @SCRATCH@,window=8,cache=always --share @SCRATCH@
 # timeout: 600
 # rounds: 4
-# debug-rounds: 2
+# debug-rounds: 1
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
