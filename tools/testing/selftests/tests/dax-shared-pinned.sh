@@ -44,6 +44,9 @@ let_go_of() {
 	wait "$pin"
 }
 
+# C waits for ever for the entry of a huge page that is in a pipe and loaded through a mapping that
+# is shifted.  Nothing is unmounted after that.
+wedged=
 for kind in small huge; do
 	for how in again other shifted store pwrite; do
 		f=$mnt/$kind-$how
@@ -64,11 +67,17 @@ for kind in small huge; do
 		equal "$kind, $how: the pipe has what was in the file" "$(printf '%#x' "$(head -c $((7 * 4096 + 1)) "$f.clone" | tail -c 1 | od -An -tu1)")" "$(tell drain)"
 		let_go_of
 		truncate -s 0 "$f" &
-		equal "$kind, $how: the file can be truncated" yes "$(wait_for 60 ended $! && echo yes)"
+		truncates=
+		[ $kind-$how != huge-shifted ] || truncates=defect wedged=defect
+		$truncates equal "$kind, $how: the file can be truncated" yes "$(wait_for 60 ended $! && echo yes)"
 		rm -f /tmp/again
 		(umount "$mnt" && mount -t xfs -o dax=always "$disk" "$mnt" && echo yes >/tmp/again) &
-		equal "$kind, $how: and unmounted" yes "$(wait_for 60 ended $! && cat /tmp/again)"
+		$wedged equal "$kind, $how: and unmounted" yes "$(wait_for 60 ended $! && cat /tmp/again)"
 		equal "$kind, $how: its clone is as it was" same "$(poison verify "$f.clone" 0 1024 1)"
 	done
 done
+if [ ! -e /tmp/again ]; then
+	release() { :; }
+	reset_later 10
+fi
 finish
