@@ -301,22 +301,21 @@ pub(crate) unsafe extern "C" fn alloc_dax(
 ) -> *mut bindings::dax_device {
     // SAFETY: The C contract: the table is null or valid for as long as the device is alive.
     match unsafe { inode::alloc(private, ops) } {
-        Ok(dev) => dev.as_ptr().cast(),
+        Ok(dev) => DaxDevice::into_raw(dev),
         Err(e) => e.to_ptr(),
     }
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_dev_get(devt: bindings::dev_t) -> *mut bindings::dax_device {
-    inode::get(devt).map_or(ptr::null_mut(), |dev| dev.as_ptr().cast())
+    inode::get(devt).map_or(ptr::null_mut(), DaxDevice::into_raw)
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn put_dax(dev: *mut bindings::dax_device) {
-    // SAFETY: The C contract.
-    if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
+    if let Some(dev) = NonNull::new(dev) {
         // SAFETY: By the C contract the reference is the caller's to give up.
-        unsafe { bindings::iput(dev.inode()) };
+        drop(unsafe { DaxDevice::take_raw(dev) });
     }
 }
 

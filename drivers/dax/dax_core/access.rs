@@ -12,12 +12,9 @@
 //! - The caller's memory is never waited for: a copy that would have to stops short. The caller
 //!   has to leave its read section before it lets user space decide how long things take.
 
-use super::{
-    device::{
-        DaxDevice,
-        Flag, //
-    },
-    read_section::ReadSections, //
+use super::device::{
+    DaxDevice,
+    Flag, //
 };
 use kernel::{
     bindings,
@@ -41,7 +38,7 @@ impl DaxDevice {
     /// Whether the device may be used. The caller is in a read section, or else the answer is old.
     #[inline]
     pub(crate) fn alive(&self) -> bool {
-        self.core().readers.assert_in(ReadSections::global());
+        self.assert_reading();
         self.has(Flag::Alive)
     }
 

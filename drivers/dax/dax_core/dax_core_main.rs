@@ -4,14 +4,25 @@
 //!
 //! C version: [`drivers/dax/super.c`](srctree/drivers/dax/super.c)
 //!
-//! - `holders.rs` is the protocol between a device and those that are told of its failures,
-//!   `failure.rs` what they are told, `holder_table.rs` the state; `fs_holder.rs` are C's holders,
-//!   `monitor.rs` is the lock.
-//! - `device.rs` is a device, `inode.rs` the pseudo file system that it lives in.
-//! - `access.rs` is the use of the memory, `read_section.rs` what keeps it meanwhile.
-//! - `hosts.rs` and `fs_get.rs` are how file systems come to a device, `abi.rs` is the rest of the
-//!   C interface.
-//! - `view.rs` and `trace.rs` are for people.
+//! The files are layers. Each uses files that are below it in this list, and none above it, so that
+//! there are no circles (`scripts/lint-layers`):
+//!
+//! | file | content |
+//! |---|---|
+//! | `dax_core_main.rs` | the initialization |
+//! | `abi.rs` | the C interface, but for what file systems call |
+//! | `inode.rs` | the pseudo file system that devices live in |
+//! | `view.rs` | devices in debugfs |
+//! | `hosts.rs`, `fs_get.rs` | how file systems get a device, with a disk and without |
+//! | `access.rs` | the use of the memory of a device |
+//! | `device.rs` | a device |
+//! | `fs_holder.rs`, `refusal.rs` | holders that registered from C; what the log says of one |
+//! | `monitor.rs`, `read_section.rs` | the lock of the holders, and what keeps memory that is used |
+//! | `holders.rs` | the protocol between a device and its holders |
+//! | `trace.rs` | tracepoints |
+//! | `holder_table.rs` | the state of the holders |
+//! | `failure.rs` | what holders are notified of |
+//! | `block_device.rs` | a block device |
 
 mod abi;
 mod access;
@@ -26,6 +37,7 @@ mod hosts;
 mod inode;
 mod monitor;
 mod read_section;
+mod refusal;
 mod tests;
 mod trace;
 mod view;
@@ -35,7 +47,7 @@ use kernel::prelude::*;
 /// The prefix of messages.
 const __LOG_PREFIX: &[u8] = b"dax\0";
 
-/// Sets up all of the above.
+/// Sets up the layers, from below.
 ///
 /// # Safety
 ///

@@ -22,8 +22,7 @@ use super::{
     },
     monitor::Sleeping,
     read_section::ReadSections,
-    trace,
-    view::View, //
+    trace, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -37,9 +36,9 @@ use kernel::{
         Relaxed,
         Release, //
     },
-    sync::{
-        new_mutex,
-        Mutex, //
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
     },
     task::Task,
     types::Opaque, //
@@ -91,17 +90,14 @@ pub(crate) struct DaxDevice {
 
 /// What the pseudo file system does not own.
 #[pin_data]
-pub(crate) struct Core {
-    /// The file in debugfs. It shows the other fields, and so is the first to be dropped.
-    #[pin]
-    pub(crate) view: Mutex<Option<View>>,
+struct Core {
     /// [`Flag`]s.
     flags: Atomic<u32>,
     ops: Atomic<*const bindings::dax_operations>,
     private: Atomic<*mut c_void>,
     /// Who uses the device's memory right now.
     #[pin]
-    pub(crate) readers: ReadSections,
+    readers: ReadSections,
     #[pin]
     holders: Sleeping<Table<FsHolder>>,
 }
@@ -109,7 +105,6 @@ pub(crate) struct Core {
 impl Core {
     fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            view <- new_mutex!(None, "dax_device::view"),
             flags: Atomic::new(0),
             ops: Atomic::new(core::ptr::null()),
             private: Atomic::new(core::ptr::null_mut()),
@@ -122,6 +117,24 @@ impl Core {
 /// The task that runs this, which is alive until it returns.
 fn this_task() -> TaskId {
     TaskId(Task::current_raw().addr())
+}
+
+// SAFETY: The inode and the character device are C's, which any task may use; the rest is `Send`.
+unsafe impl Send for DaxDevice {}
+// SAFETY: As above; what changes in the rest is atomic or under a lock.
+unsafe impl Sync for DaxDevice {}
+
+// SAFETY: A device is part of an inode, and lives as long as there is a reference to that.
+unsafe impl AlwaysRefCounted for DaxDevice {
+    fn inc_ref(&self) {
+        // SAFETY: The inode is that of a device that the caller keeps by a reference.
+        unsafe { bindings::ihold(self.inode()) };
+    }
+
+    unsafe fn dec_ref(this: NonNull<Self>) {
+        // SAFETY: The inode is at the start of the device; the reference is the caller's to give up.
+        unsafe { bindings::iput(this.as_ptr().cast()) };
+    }
 }
 
 impl DaxDevice {
@@ -160,6 +173,32 @@ impl DaxDevice {
         unsafe { raw.cast::<Self>().as_ref() }
     }
 
+    /// The device that C means, and a reference to it.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be a `dax_device` with a reference that the caller gives up.
+    pub(crate) unsafe fn take_raw(raw: NonNull<bindings::dax_device>) -> ARef<Self> {
+        // SAFETY: Every `dax_device` is one of ours; the reference is ours by the function's contract.
+        unsafe { ARef::from_raw(raw.cast()) }
+    }
+
+    /// What C calls the device, with the reference.
+    pub(crate) fn into_raw(this: ARef<Self>) -> *mut bindings::dax_device {
+        ARef::into_raw(this).as_ptr().cast()
+    }
+
+    /// A reference; [`None`] when the device is being removed, or was.
+    pub(crate) fn get_alive(&self) -> Option<ARef<Self>> {
+        if self.dying() {
+            return None;
+        }
+        // SAFETY: The inode is valid.
+        let inode = NonNull::new(unsafe { bindings::igrab(self.inode()) })?;
+        // SAFETY: The inode is at the start of the device, and C gave us a reference to it.
+        Some(unsafe { ARef::from_raw(inode.cast()) })
+    }
+
     /// What C calls the device.
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::dax_device {
@@ -191,12 +230,6 @@ impl DaxDevice {
     pub(crate) fn minor(&self) -> u32 {
         // SAFETY: The inode is valid, and its device number does not change.
         unsafe { (*self.inode()).i_rdev & bindings::MINORMASK }
-    }
-
-    /// Everything but the inode.
-    #[inline]
-    pub(crate) fn core(&self) -> &Core {
-        &self.core
     }
 
     /// Whether `flag` is set.
@@ -282,6 +315,12 @@ impl DaxDevice {
         }
     }
 
+    /// Complains, where lockdep is there to know, unless this task is in a read section.
+    #[inline]
+    pub(crate) fn assert_reading(&self) {
+        self.core.readers.assert_in(ReadSections::global());
+    }
+
     /// Whether the device is being removed, or was: it takes no holders any more.
     pub(crate) fn dying(&self) -> bool {
         self.look(|table| table.phase() != Phase::Alive)
@@ -314,9 +353,9 @@ impl DaxDevice {
     ) -> Result<(), Refusal> {
         // SAFETY: By the function's contract, the type invariant holds until the holder has
         // unregistered.
-        let holder = unsafe { FsHolder::new(self, data, ops, partition) };
+        let holder = unsafe { FsHolder::new(self.as_raw(), self.minor(), data, ops, partition) };
         let result = self.core.holders.register(range, &holder);
-        trace::register(self, &range, data, &result);
+        trace::register(self.minor(), &range, data, &result);
         result
     }
 
@@ -324,9 +363,10 @@ impl DaxDevice {
     ///
     /// False when `data` holds nothing.
     pub(crate) fn unregister(&self, data: *mut c_void) -> bool {
-        trace::unregister(self, data);
+        trace::unregister(self.minor(), data);
         // SAFETY: Without functions there is nothing that could be called.
-        let holder = unsafe { FsHolder::new(self, data, core::ptr::null(), None) };
+        let holder =
+            unsafe { FsHolder::new(self.as_raw(), self.minor(), data, core::ptr::null(), None) };
         self.core.holders.unregister(this_task(), &holder)
     }
 
@@ -347,7 +387,7 @@ impl DaxDevice {
 
     /// Removes the device; see [`Holders::kill`]. Sleeps, until everybody has left who uses it.
     pub(crate) fn kill(&self) {
-        trace::kill(self);
+        trace::kill(self.minor());
         // CAST: The flag is a small bit.
         let flags = bindings::mf_flags_MF_MEM_PRE_REMOVE as i32;
         self.core.holders.kill(this_task(), flags, || {

@@ -2,42 +2,14 @@
 
 //! How a holder without a block device gets a device, and how every holder gives it back.
 
-use super::{
-    device::DaxDevice,
-    holder_table::Refusal, //
-};
+use super::device::DaxDevice;
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     dax::units::ByteRange,
-    fmt,
-    prelude::*, //
+    prelude::*,
+    sync::aref::ARef, //
 };
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refusal::Dying => f.write_str("the device is going away"),
-            Refusal::Twice => f.write_str("this holder holds part of the device already"),
-            Refusal::Overlap(range) => write!(
-                f,
-                "bytes {:#x} to {:#x} are held by somebody else",
-                range.start(),
-                range.end() - 1
-            ),
-            Refusal::NoMemory => f.write_str("out of memory"),
-        }
-    }
-}
-
-impl From<&Refusal> for Error {
-    fn from(refusal: &Refusal) -> Error {
-        match refusal {
-            Refusal::Dying => ENODEV,
-            Refusal::Twice | Refusal::Overlap(_) => EBUSY,
-            Refusal::NoMemory => ENOMEM,
-        }
-    }
-}
 
 /// Whether the driver that serves file systems is bound to the device of `dev_dax`.
 ///
@@ -85,19 +57,17 @@ pub(crate) unsafe extern "C" fn fs_dax_get(
     let Some(device) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return ENODEV.to_errno();
     };
-    // SAFETY: The caller keeps the device as long as this runs.
-    if device.dying() || unsafe { bindings::igrab(device.inode()) }.is_null() {
+    let Some(device) = device.get_alive() else {
         return ENODEV.to_errno();
-    }
-    // SAFETY: With a reference to a device of this kind, what its private data says is valid.
-    let result = unsafe { check_and_register(device, holder, ops) };
-    match result {
-        Ok(()) => 0,
-        Err(e) => {
-            // SAFETY: The reference was ours.
-            unsafe { super::abi::put_dax(dev) };
-            e.to_errno()
+    };
+    // SAFETY: By the C contract the device is a device-dax, and `ops` may be called.
+    match unsafe { check_and_register(&device, holder, ops) } {
+        Ok(()) => {
+            // The reference is the holder's.
+            ARef::into_raw(device);
+            0
         }
+        Err(e) => e.to_errno(),
     }
 }
 
@@ -135,14 +105,13 @@ unsafe fn check_and_register(
 /// what it was taken with.
 #[export]
 pub(crate) unsafe extern "C" fn fs_put_dax(dev: *mut bindings::dax_device, holder: *mut c_void) {
-    // SAFETY: The C contract.
-    let Some(device) = (unsafe { DaxDevice::from_raw(dev) }) else {
+    let Some(dev) = NonNull::new(dev) else {
         return;
     };
+    // SAFETY: By the C contract the reference is the caller's to give up.
+    let device = unsafe { DaxDevice::take_raw(dev) };
     if !holder.is_null() {
         // That somebody gives back what it does not hold is an error of the caller's, not of input.
         kernel::warn_on!(!device.unregister(holder));
     }
-    // SAFETY: By the C contract the reference is the caller's to give up.
-    unsafe { super::abi::put_dax(dev) };
 }

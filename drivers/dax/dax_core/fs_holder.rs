@@ -4,7 +4,6 @@
 
 use super::{
     block_device::BlockDevice,
-    device::DaxDevice,
     failure::{
         Extent,
         Failure,
@@ -32,7 +31,9 @@ use kernel::{
 /// open.
 #[derive(Clone, Copy)]
 pub(crate) struct FsHolder {
-    dev: *const DaxDevice,
+    dev: *mut bindings::dax_device,
+    /// The number of `dev`, for traces.
+    minor: u32,
     data: *mut c_void,
     ops: *const bindings::dax_holder_operations,
     /// The partition that is held; [`None`] for all of the device, however large it becomes.
@@ -48,7 +49,8 @@ impl FsHolder {
     /// The type's invariant has to hold from when this is registered with `dev` until
     /// [`Holders::unregister`](super::holders::Holders::unregister) has returned for it.
     pub(crate) unsafe fn new(
-        dev: &DaxDevice,
+        dev: *mut bindings::dax_device,
+        minor: u32,
         data: *mut c_void,
         ops: *const bindings::dax_holder_operations,
         partition: Option<BlockDevice>,
@@ -56,6 +58,7 @@ impl FsHolder {
         // INVARIANT: By the function's contract.
         Self {
             dev,
+            minor,
             data,
             ops,
             partition,
@@ -122,12 +125,18 @@ impl Holder for FsHolder {
             Extent::Bytes(bytes) => (bytes.start(), bytes.len()),
         };
         let start = Instant::<Monotonic>::now();
-        // SAFETY: The type invariant; the device is kept by the holder's reference to its inode.
-        let result = unsafe { notify(self.dev.cast_mut().cast(), offset, len, failure.flags) };
+        // SAFETY: By the type invariant `notify` may be called for `dev`: this is noted as being called.
+        let result = unsafe { notify(self.dev, offset, len, failure.flags) };
         let nanos = start.elapsed().as_nanos();
-        // SAFETY: Whoever has the device notify its holders keeps it meanwhile.
-        let dev = unsafe { &*self.dev };
-        trace::notify(dev, offset, len, failure.flags, self.data, result, nanos);
+        trace::notify(
+            self.minor,
+            offset,
+            len,
+            failure.flags,
+            self.data,
+            result,
+            nanos,
+        );
         to_result(result)
     }
 }

@@ -149,18 +149,18 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
         };
         // SAFETY: The type invariant of `Host`.
         let device: &DaxDevice = unsafe { host.device.as_ref() };
-        // SAFETY: As above. The reference makes the device outlive the lock.
-        if device.dying() || unsafe { bindings::igrab(device.inode()) }.is_null() {
+        // The reference makes the device outlive the lock.
+        let Some(device) = device.get_alive() else {
             pr_info!("{}: the dax device is going away\n", name);
             return ptr::null_mut();
-        }
+        };
         if holder.is_null() {
             device.set(Flag::Unheld, true);
         }
-        device.as_raw()
+        device
     };
     if holder.is_null() {
-        return device;
+        return DaxDevice::into_raw(device);
     }
 
     // SAFETY: By the C contract `bdev` is open.
@@ -170,17 +170,13 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
     } else {
         (part, Some(bdev))
     };
-    // SAFETY: We have a reference.
-    let registered = unsafe { DaxDevice::from_raw(device) }.map(|device| {
-        // SAFETY: The reference is the holder's until `fs_put_dax()`; by the C contract `bdev` stays
-        // open and `ops` callable until then.
-        unsafe { device.register(range, partition, holder, ops) }
-    });
-    if let Some(Err(refusal)) = registered {
-        pr_info!("{}: no dax: {}\n", name, refusal);
-        // SAFETY: The reference was ours.
-        unsafe { super::abi::put_dax(device) };
-        return ptr::null_mut();
+    // SAFETY: The reference is the holder's until `fs_put_dax()`; by the C contract `bdev` stays open
+    // and `ops` callable until then.
+    match unsafe { device.register(range, partition, holder, ops) } {
+        Ok(()) => DaxDevice::into_raw(device),
+        Err(refusal) => {
+            pr_info!("{}: no dax: {}\n", name, refusal);
+            ptr::null_mut()
+        }
     }
-    device
 }

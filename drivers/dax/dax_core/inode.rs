@@ -25,6 +25,7 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -33,6 +34,16 @@ use kernel::{
     },
     types::Opaque, //
 };
+
+/// An object of the cache.
+///
+/// C's inode and `dax_device` are at its start.
+#[repr(C)]
+struct Object {
+    device: DaxDevice,
+    /// The device's file in debugfs, if it has one.
+    view: SetOnce<View>,
+}
 
 /// What [`init`] made.
 struct FileSystem {
@@ -97,12 +108,10 @@ unsafe extern "C" fn init_fs_context(fc: *mut bindings::fs_context) -> c_int {
 ///
 /// The slab allocator calls this for a new object of the cache.
 unsafe extern "C" fn init_once(object: *mut c_void) {
-    let device: *mut DaxDevice = object.cast();
-    // SAFETY: The object is new and large enough; the inode is at its start.
-    unsafe {
-        ptr::write_bytes(device.cast::<u8>(), 0, size_of::<DaxDevice>());
-        bindings::inode_init_once(device.cast());
-    }
+    // SAFETY: The object is new, and as large as the cache makes them.
+    unsafe { ptr::write_bytes(object.cast::<u8>(), 0, size_of::<Object>()) };
+    // SAFETY: The inode is at the start of the object.
+    unsafe { bindings::inode_init_once(object.cast()) };
 }
 
 /// # Safety
@@ -111,17 +120,19 @@ unsafe extern "C" fn init_once(object: *mut c_void) {
 unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut bindings::inode {
     // SAFETY: Mounted after the cache was made.
     let object = unsafe { bindings::dax_alloc_inode_sb(sb, CACHE.load(Relaxed)) };
-    let device: *mut DaxDevice = object.cast();
-    if device.is_null() {
+    let object: *mut Object = object.cast();
+    if object.is_null() {
         return ptr::null_mut();
     }
     // SAFETY: Just allocated, at a place that it keeps.
-    if unsafe { DaxDevice::fill(device) }.is_err() {
+    if unsafe { DaxDevice::fill(&raw mut (*object).device) }.is_err() {
         // SAFETY: It comes from this cache, and nobody has seen it.
-        unsafe { bindings::kmem_cache_free(CACHE.load(Relaxed), device.cast()) };
+        unsafe { bindings::kmem_cache_free(CACHE.load(Relaxed), object.cast()) };
         return ptr::null_mut();
     }
-    let inode: *mut bindings::inode = device.cast();
+    // SAFETY: As above.
+    unsafe { (&raw mut (*object).view).write(SetOnce::new()) };
+    let inode: *mut bindings::inode = object.cast();
     // SAFETY: The inode is at the start. An inode without a number has no minor to give back.
     unsafe { (*inode).i_rdev = 0 };
     inode
@@ -131,27 +142,30 @@ unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut binding
 ///
 /// The VFS calls this for an inode that nobody refers to any more, in process context.
 unsafe extern "C" fn destroy_inode(inode: *mut bindings::inode) {
-    // SAFETY: Our inodes are at the start of devices, which were filled.
-    unsafe {
-        if (*inode.cast::<DaxDevice>()).has(Flag::Alive) {
-            kernel::pr_warn_once!("kill_dax() must be called before final iput()\n");
-        }
-        DaxDevice::clear(inode.cast());
+    let object: *mut Object = inode.cast();
+    // SAFETY: Our inodes are at the start of objects, whose devices were filled.
+    if unsafe { (*object).device.has(Flag::Alive) } {
+        kernel::pr_warn_once!("kill_dax() must be called before final iput()\n");
     }
+    // SAFETY: Nobody refers to the object any more. The view goes before what it shows.
+    unsafe { ptr::drop_in_place(&raw mut (*object).view) };
+    // SAFETY: As above; the device was filled.
+    unsafe { DaxDevice::clear(&raw mut (*object).device) };
 }
 
 /// # Safety
 ///
 /// The VFS calls this after [`destroy_inode`] and a grace period, perhaps in an interrupt.
 unsafe extern "C" fn free_inode(inode: *mut bindings::inode) {
-    // SAFETY: The inode is ours and its device was cleared; what is left is memory and a number.
-    unsafe {
-        if (*inode).i_rdev != 0 {
-            let minor = (*inode).i_rdev & bindings::MINORMASK;
-            bindings::ida_free(&raw mut bindings::dax_minor_ida, minor);
-        }
-        bindings::kmem_cache_free(CACHE.load(Relaxed), inode.cast());
+    // SAFETY: The inode is ours, and nobody else has it.
+    let devt = unsafe { (*inode).i_rdev };
+    if devt != 0 {
+        let minor = devt & bindings::MINORMASK;
+        // SAFETY: The allocator is static, and the number was the inode's.
+        unsafe { bindings::ida_free(&raw mut bindings::dax_minor_ida, minor) };
     }
+    // SAFETY: The object comes from this cache. What was in it was dropped before.
+    unsafe { bindings::kmem_cache_free(CACHE.load(Relaxed), inode.cast()) };
 }
 
 /// Sets up the file system. To be called once, early.
@@ -162,7 +176,7 @@ pub(crate) fn init() -> Result {
     };
     let flags = bindings::RDAX_SLAB_FLAGS;
     // CAST: An inode and little more.
-    let size = size_of::<DaxDevice>() as u32;
+    let size = size_of::<Object>() as u32;
     // SAFETY: All arguments are valid; C copies the name and what it needs of the others.
     let cache = unsafe {
         bindings::__kmem_cache_create_args(
@@ -211,7 +225,7 @@ unsafe extern "C" fn set(inode: *mut bindings::inode, devt: *mut c_void) -> c_in
 /// The device with this number, which is made if it does not exist, with a reference.
 ///
 /// May sleep. [`None`] when there is no memory.
-pub(crate) fn get(mut devt: bindings::dev_t) -> Option<NonNull<DaxDevice>> {
+pub(crate) fn get(mut devt: bindings::dev_t) -> Option<ARef<DaxDevice>> {
     let fs = FILE_SYSTEM.as_ref()?;
     // SAFETY: The super block is ours, and so the callbacks know its inodes.
     let inode = unsafe {
@@ -223,23 +237,25 @@ pub(crate) fn get(mut devt: bindings::dev_t) -> Option<NonNull<DaxDevice>> {
             (&raw mut devt).cast(),
         )
     };
-    let this = NonNull::new(inode.cast::<DaxDevice>())?;
-    // SAFETY: One of our inodes, with a reference that nobody gives up before this returns.
-    let device = unsafe { this.as_ref() };
-    // SAFETY: A new inode is locked, and nobody else has it until it is unlocked.
-    unsafe {
-        if bindings::inode_state_read_once(inode) as u32 & bindings::inode_state_flags_enum_I_NEW
-            != 0
-        {
-            device.set(Flag::Alive, true);
+    // SAFETY: One of our inodes, which are at the start of devices, with a reference that is ours.
+    let device = unsafe { ARef::from_raw(NonNull::new(inode.cast::<DaxDevice>())?) };
+    // SAFETY: The inode is valid.
+    // CAST: A word of flags.
+    let state = unsafe { bindings::inode_state_read_once(inode) } as u32;
+    if state & bindings::inode_state_flags_enum_I_NEW != 0 {
+        device.set(Flag::Alive, true);
+        // SAFETY: A new inode is locked, and nobody else has it until it is unlocked.
+        unsafe {
             (*inode).__bindgen_anon_5.i_cdev = device.cdev();
             (*inode).i_mode = bindings::S_IFCHR as u16;
             (*inode).i_flags = bindings::S_DAX;
-            bindings::mapping_set_gfp_mask(&raw mut (*inode).i_data, bindings::GFP_USER);
-            bindings::unlock_new_inode(inode);
         }
+        // SAFETY: As above; the mapping is part of the inode.
+        unsafe { bindings::mapping_set_gfp_mask(&raw mut (*inode).i_data, bindings::GFP_USER) };
+        // SAFETY: The inode is new and set up.
+        unsafe { bindings::unlock_new_inode(inode) };
     }
-    Some(this)
+    Some(device)
 }
 
 /// Makes a device that is alive and serves `ops` with the driver's data `private`, with a
@@ -255,7 +271,7 @@ pub(crate) fn get(mut devt: bindings::dev_t) -> Option<NonNull<DaxDevice>> {
 pub(crate) unsafe fn alloc(
     private: *mut c_void,
     ops: *const bindings::dax_operations,
-) -> Result<NonNull<DaxDevice>> {
+) -> Result<ARef<DaxDevice>> {
     let fs = FILE_SYSTEM.as_ref().ok_or(ENODEV)?;
     // SAFETY: The function's contract.
     if let Some(ops) = unsafe { ops.as_ref() } {
@@ -277,19 +293,22 @@ pub(crate) unsafe fn alloc(
         )
     };
     let minor = u32::try_from(minor).map_err(|_| ENOMEM)?;
-    let Some(this) = get(fs.first | minor) else {
+    let Some(device) = get(fs.first | minor) else {
         // SAFETY: Just allocated, and no inode has it.
         unsafe { bindings::ida_free(&raw mut bindings::dax_minor_ida, minor) };
         return Err(ENOMEM);
     };
-    // SAFETY: The reference is still ours.
-    let device = unsafe { this.as_ref() };
     // SAFETY: The function's contract; it was made just now.
     unsafe { device.set_driver(private, ops) };
-    // SAFETY: The view is dropped before anything else of the device.
-    let view = unsafe { View::new(device) };
-    let old = core::mem::replace(&mut *device.core().view.lock(), view);
-    drop(old);
-    trace::alloc(device);
-    Ok(this)
+    // SAFETY: `destroy_inode()` drops the view before the device.
+    let view = unsafe { View::new(&device) };
+    trace::alloc(device.minor());
+    let device = ARef::into_raw(device);
+    if let Some(view) = view {
+        let object: *mut Object = device.as_ptr().cast();
+        // SAFETY: Every device is at the start of an object of the cache, which the reference keeps.
+        unsafe { (*object).view.populate(view) };
+    }
+    // SAFETY: The reference was made raw above.
+    Ok(unsafe { ARef::from_raw(device) })
 }

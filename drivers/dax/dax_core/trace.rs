@@ -2,10 +2,7 @@
 
 //! Tracepoints; `include/trace/events/dax.h` says what they tell.
 
-use super::{
-    device::DaxDevice,
-    holder_table::Refusal, //
-};
+use super::holder_table::Refusal;
 use kernel::{
     dax::units::ByteRange,
     prelude::*, //
@@ -41,13 +38,13 @@ mod raw {
     }
 }
 
-pub(crate) fn alloc(device: &DaxDevice) {
+pub(crate) fn alloc(minor: u32) {
     // SAFETY: Always safe to call.
-    unsafe { raw::dax_alloc(device.minor()) };
+    unsafe { raw::dax_alloc(minor) };
 }
 
 pub(crate) fn register(
-    device: &DaxDevice,
+    minor: u32,
     range: &ByteRange,
     holder: *mut c_void,
     result: &Result<(), Refusal>,
@@ -57,11 +54,11 @@ pub(crate) fn register(
         Err(refusal) => Error::from(refusal).to_errno(),
     };
     // SAFETY: Always safe to call.
-    unsafe { raw::dax_register(device.minor(), range.start(), range.end(), holder, result) };
+    unsafe { raw::dax_register(minor, range.start(), range.end(), holder, result) };
 }
 
 pub(crate) fn notify(
-    device: &DaxDevice,
+    minor: u32,
     start: u64,
     len: u64,
     flags: i32,
@@ -70,15 +67,15 @@ pub(crate) fn notify(
     nanos: i64,
 ) {
     // SAFETY: Always safe to call.
-    unsafe { raw::dax_notify(device.minor(), start, len, flags, holder, result, nanos) };
+    unsafe { raw::dax_notify(minor, start, len, flags, holder, result, nanos) };
 }
 
-pub(crate) fn unregister(device: &DaxDevice, holder: *mut c_void) {
+pub(crate) fn unregister(minor: u32, holder: *mut c_void) {
     // SAFETY: Always safe to call.
-    unsafe { raw::dax_unregister(device.minor(), holder) };
+    unsafe { raw::dax_unregister(minor, holder) };
 }
 
-pub(crate) fn kill(device: &DaxDevice) {
+pub(crate) fn kill(minor: u32) {
     // SAFETY: Always safe to call.
-    unsafe { raw::dax_kill(device.minor()) };
+    unsafe { raw::dax_kill(minor) };
 }
