@@ -29,16 +29,19 @@ use kernel::{
     bindings,
     dax::units::ByteRange,
     prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed,
-        Release, //
-    },
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        SetOnce, //
     },
     task::Task,
     types::Opaque, //
@@ -95,9 +98,8 @@ struct Core {
     flags: Atomic<u32>,
     ops: Atomic<*const bindings::dax_operations>,
     private: Atomic<*mut c_void>,
-    /// Who uses the device's memory right now.
-    #[pin]
-    readers: ReadSections,
+    /// The users of memory that is the device's own; nothing where it has none of its own.
+    readers: SetOnce<Pin<KBox<ReadSections>>>,
     #[pin]
     holders: Sleeping<Table<FsHolder>>,
 }
@@ -108,7 +110,7 @@ impl Core {
             flags: Atomic::new(0),
             ops: Atomic::new(core::ptr::null()),
             private: Atomic::new(core::ptr::null_mut()),
-            readers <- ReadSections::new(),
+            readers: SetOnce::new(),
             holders <- Sleeping::new(Table::new()),
         })
     }
@@ -285,7 +287,8 @@ impl DaxDevice {
         }
     }
 
-    /// Makes a new device its driver's. The data does not change afterwards.
+    /// Makes a new device its driver's. The data does not change afterwards. `readers` are for a device
+    /// that has memory of its own.
     ///
     /// # Safety
     ///
@@ -294,10 +297,11 @@ impl DaxDevice {
         &self,
         private: *mut c_void,
         ops: *const bindings::dax_operations,
+        readers: Option<Pin<KBox<ReadSections>>>,
     ) {
-        // SAFETY: The function's contract.
-        let own_memory = unsafe { ops.as_ref() }.is_some_and(|ops| ops.own_memory);
-        self.set(Flag::OwnMemory, own_memory);
+        if let Some(readers) = readers {
+            self.set(Flag::OwnMemory, self.core.readers.populate(readers));
+        }
         self.core.ops.store(ops, Release);
         self.core.private.store(private, Release);
     }
@@ -308,17 +312,16 @@ impl DaxDevice {
     /// only says inside the section. So that section has to be one that every removal waits for.
     #[inline]
     pub(crate) fn sections(&self) -> &ReadSections {
-        if self.has(Flag::OwnMemory) {
-            &self.core.readers
-        } else {
-            ReadSections::global()
+        match self.core.readers.as_ref() {
+            Some(readers) => readers,
+            None => ReadSections::global(),
         }
     }
 
     /// Complains, where lockdep is there to know, unless this task is in a read section.
     #[inline]
     pub(crate) fn assert_reading(&self) {
-        self.core.readers.assert_in(ReadSections::global());
+        self.sections().assert_in(ReadSections::global());
     }
 
     /// Whether the device is being removed, or was: it takes no holders any more.
@@ -392,8 +395,13 @@ impl DaxDevice {
         let flags = bindings::mf_flags_MF_MEM_PRE_REMOVE as i32;
         self.core.holders.kill(this_task(), flags, || {
             self.set(Flag::Alive, false);
-            self.core.readers.wait();
-            // So do those in sections that belong to no device; see `sections()`.
+            // One grace period for a device without memory of its own, as in C. With two, the second
+            // begins after the first: a grace period of sections that are idle is expedited, one
+            // that is started without waiting for it is not, so that both at a time take longer.
+            if let Some(readers) = self.core.readers.as_ref() {
+                readers.wait();
+            }
+            // Users of its memory are also in sections that belong to no device; see `sections()`.
             ReadSections::global().wait();
         });
     }

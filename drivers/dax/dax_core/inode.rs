@@ -10,6 +10,7 @@ use super::{
         DaxDevice,
         Flag, //
     },
+    read_section::ReadSections,
     trace,
     view::View, //
 };
@@ -273,6 +274,7 @@ pub(crate) unsafe fn alloc(
     ops: *const bindings::dax_operations,
 ) -> Result<ARef<DaxDevice>> {
     let fs = FILE_SYSTEM.as_ref().ok_or(ENODEV)?;
+    let mut readers = None;
     // SAFETY: The function's contract.
     if let Some(ops) = unsafe { ops.as_ref() } {
         // SAFETY: Always safe to ask.
@@ -281,6 +283,9 @@ pub(crate) unsafe fn alloc(
         }
         if kernel::warn_on!(ops.zero_page_range.is_none()) {
             return Err(EINVAL);
+        }
+        if ops.own_memory {
+            readers = Some(KBox::pin_init(ReadSections::new(), GFP_KERNEL)?);
         }
     }
     // SAFETY: The allocator is static.
@@ -299,7 +304,7 @@ pub(crate) unsafe fn alloc(
         return Err(ENOMEM);
     };
     // SAFETY: The function's contract; it was made just now.
-    unsafe { device.set_driver(private, ops) };
+    unsafe { device.set_driver(private, ops, readers) };
     // SAFETY: `destroy_inode()` drops the view before the device.
     let view = unsafe { View::new(&device) };
     trace::alloc(device.minor());
