@@ -8,8 +8,8 @@
 //! - Allocate a [`Registration`] of that type. The `dax_device` lives from then on.
 //! - Connect it with a disk by [`Host::new`], so that file systems find it.
 //!
-//! Dropping the [`Host`] hides the device, dropping the [`Registration`] tells its holder that it
-//! goes away and waits for everyone who uses it; a [`Device`] keeps no more than the object.
+//! Dropping the [`Host`] hides the device, dropping the [`Registration`] notifies its holder of the
+//! removal and waits for all users; an `ARef<Device>` keeps no more than the object.
 //!
 //! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
 
@@ -39,11 +39,15 @@ use crate::{
     iov::IovIterSource,
     prelude::*,
     sync::{
-        Arc,
-        UniqueArc, //
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        Arc, //
     },
     types::{
         ForeignOwnable,
+        Opaque,
         ScopeGuard, //
     },
 };
@@ -134,22 +138,40 @@ pub struct Capabilities {
 
 /// A `dax_device`, alive or not.
 ///
+/// An [`ARef<Device>`] keeps the object, not the device alive.
+///
 /// # Invariants
 ///
-/// `dev` is a `dax_device` of which this value owns a reference.
-pub struct Device {
-    dev: NonNull<bindings::dax_device>,
-}
+/// Every value is a `dax_device`, which is reference counted.
+#[repr(transparent)]
+pub struct Device(Opaque<bindings::dax_device>);
 
 // SAFETY: The C functions that take a `dax_device` may be called from any thread.
 unsafe impl Send for Device {}
 // SAFETY: As above.
 unsafe impl Sync for Device {}
 
+// SAFETY: By the type invariant a device is reference counted: it is part of an inode, which has the
+// count.
+unsafe impl AlwaysRefCounted for Device {
+    fn inc_ref(&self) {
+        // SAFETY: By the type invariant this is a `dax_device`.
+        let inode = unsafe { bindings::dax_inode(self.as_raw()) };
+        // SAFETY: The caller has a reference to the device, and so to its inode.
+        unsafe { bindings::ihold(inode) };
+    }
+
+    unsafe fn dec_ref(dev: NonNull<Self>) {
+        // SAFETY: By the function's contract the reference is the caller's to give up.
+        unsafe { bindings::put_dax(dev.as_ptr().cast()) };
+    }
+}
+
 impl Device {
     /// The C object, valid as long as this value.
+    #[inline]
     pub fn as_raw(&self) -> *mut bindings::dax_device {
-        self.dev.as_ptr()
+        self.0.get()
     }
 
     /// Tells whoever holds the device (a file system, say) that `range` of it has failed.
@@ -160,7 +182,7 @@ impl Device {
         // SAFETY: The type invariant.
         to_result(unsafe {
             bindings::dax_holder_notify_failure(
-                self.dev.as_ptr(),
+                self.as_raw(),
                 range.start(),
                 range.len(),
                 mf_flags,
@@ -175,40 +197,33 @@ impl Device {
     /// modules.
     #[inline(never)]
     pub fn is_given_up(&self) -> bool {
-        // SAFETY: By the type invariant `self.dev` is a valid dax device.
-        unsafe { bindings::dax_is_given_up(self.dev.as_ptr()) }
+        // SAFETY: By the type invariant this is a `dax_device`.
+        unsafe { bindings::dax_is_given_up(self.as_raw()) }
     }
 
     /// Sets whether [`bindings::dax_flush`] has to write back caches.
     pub fn set_write_cache(&self, on: bool) {
         // SAFETY: The type invariant.
-        unsafe { bindings::dax_write_cache(self.dev.as_ptr(), on) };
+        unsafe { bindings::dax_write_cache(self.as_raw(), on) };
     }
 
     /// Whether caches have to be written back for data to be durable.
     pub fn write_cache(&self) -> bool {
         // SAFETY: The type invariant.
-        unsafe { bindings::dax_write_cache_enabled(self.dev.as_ptr()) }
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        // SAFETY: The type invariant: the reference is ours to give up.
-        unsafe { bindings::put_dax(self.dev.as_ptr()) };
+        unsafe { bindings::dax_write_cache_enabled(self.as_raw()) }
     }
 }
 
 /// A live `dax_device` with its driver's data.
 ///
-/// Dropping it tells the holder that the device goes away, lets nobody in any more and waits for
-/// those who are in: it sleeps, for as long as they take.
+/// Dropping it notifies the holder of the removal, ends new uses of the device and waits for those that
+/// have begun: it sleeps, for as long as they take.
 ///
 /// # Invariants
 ///
 /// `dev` is live, and its private pointer is `data`, which came from [`Arc::into_foreign`].
 pub struct Registration<T: Operations + Send + 'static> {
-    dev: Arc<Device>,
+    dev: ARef<Device>,
     data: *mut c_void,
     _data: PhantomData<Arc<T>>,
 }
@@ -223,8 +238,6 @@ impl<T: Operations + Send + 'static> Registration<T> {
     ///
     /// `EOPNOTSUPP` on machines whose caches cannot tell that one page is mapped at two addresses.
     pub fn new(data: Arc<T>, capabilities: Capabilities) -> Result<Self> {
-        // First what may fail by itself: a live device may only be given up by killing it.
-        let slot = UniqueArc::<Device>::new_uninit(GFP_KERNEL)?;
         let data = ScopeGuard::new_with_data(data.into_foreign(), |data| {
             // SAFETY: Comes from `into_foreign()`, and no device refers to it.
             drop(unsafe { Arc::<T>::from_foreign(data) });
@@ -234,24 +247,28 @@ impl<T: Operations + Send + 'static> Registration<T> {
         // no operation runs.
         let dev = from_err_ptr(unsafe { bindings::alloc_dax(*data, Vtable::<T>::build()) })?;
         let dev = NonNull::new(dev).ok_or(ENOMEM)?;
-        // SAFETY: `alloc_dax()` gave us a live device.
-        unsafe {
-            if capabilities.nocache {
-                bindings::set_dax_nocache(dev.as_ptr());
-            }
-            if capabilities.nomc {
-                bindings::set_dax_nomc(dev.as_ptr());
-            }
-            if capabilities.synchronous {
-                bindings::set_dax_synchronous(dev.as_ptr());
-            }
-        }
-        // INVARIANT: `alloc_dax()` gave us the reference, and `data` is the private pointer.
-        Ok(Self {
-            dev: slot.write(Device { dev }).into(),
+        // SAFETY: `alloc_dax()` gave us the device with a reference; the type is transparent.
+        let dev: ARef<Device> = unsafe { ARef::from_raw(dev.cast()) };
+        // INVARIANT: The device is live, and `data` is the private pointer.
+        let this = Self {
+            dev,
             data: data.dismiss(),
             _data: PhantomData,
-        })
+        };
+        let dev = this.dev.as_raw();
+        if capabilities.nocache {
+            // SAFETY: The device is valid.
+            unsafe { bindings::set_dax_nocache(dev) };
+        }
+        if capabilities.nomc {
+            // SAFETY: The device is valid.
+            unsafe { bindings::set_dax_nomc(dev) };
+        }
+        if capabilities.synchronous {
+            // SAFETY: The device is valid.
+            unsafe { bindings::set_dax_synchronous(dev) };
+        }
+        Ok(this)
     }
 
     /// The data that a live device was made for.
@@ -272,7 +289,7 @@ impl<T: Operations + Send + 'static> Registration<T> {
     }
 
     /// The device, which may be kept for longer than it is alive.
-    pub fn device(&self) -> &Arc<Device> {
+    pub fn device(&self) -> &ARef<Device> {
         &self.dev
     }
 }
@@ -280,7 +297,7 @@ impl<T: Operations + Send + 'static> Registration<T> {
 impl<T: Operations + Send + 'static> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: The device is live, and this is the only place where it is killed.
-        unsafe { bindings::kill_dax(self.dev.dev.as_ptr()) };
+        unsafe { bindings::kill_dax(self.dev.as_raw()) };
         // SAFETY: The type invariant. `kill_dax()` waited for every operation that could see the
         // data, and none starts after it.
         drop(unsafe { Arc::<T>::from_foreign(self.data) });
@@ -288,16 +305,22 @@ impl<T: Operations + Send + 'static> Drop for Registration<T> {
 }
 
 /// The connection of a disk with a `dax_device`, by which file systems find it.
+///
+/// Keeps both. File systems find the device only as long as it is alive.
 pub struct Host<T: bio_disk::Operations> {
     disk: Arc<Disk<T>>,
+    _dev: ARef<Device>,
 }
 
 impl<T: bio_disk::Operations> Host<T> {
     /// Makes `dev` the `dax_device` of `disk`; `EBUSY` if it has one.
     pub fn new(dev: &Device, disk: Arc<Disk<T>>) -> Result<Self> {
-        // SAFETY: Both are valid; the entry is taken out before either goes away.
-        to_result(unsafe { bindings::dax_add_host(dev.dev.as_ptr(), disk.as_raw()) })?;
-        Ok(Self { disk })
+        // SAFETY: Both are valid. The result keeps both until it has taken the entry out.
+        to_result(unsafe { bindings::dax_add_host(dev.as_raw(), disk.as_raw()) })?;
+        Ok(Self {
+            disk,
+            _dev: dev.into(),
+        })
     }
 }
 

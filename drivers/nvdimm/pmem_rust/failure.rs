@@ -25,6 +25,7 @@ use kernel::{
     pmem::is_being_killed,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::Relaxed,
         Arc,
         SetOnce, //
@@ -44,7 +45,7 @@ pub(crate) struct FailureHandler(pub(crate) Arc<SetOnce<Listener>>);
 /// Whom a failure concerns.
 pub(crate) struct Listener {
     pmem: Arc<Pmem>,
-    dax: Option<Arc<dax::Device>>,
+    dax: Option<ARef<dax::Device>>,
 }
 
 impl memremap::Operations for FailureHandler {
@@ -56,7 +57,7 @@ impl memremap::Operations for FailureHandler {
 }
 
 impl Listener {
-    pub(crate) fn new(pmem: Arc<Pmem>, dax: Option<Arc<dax::Device>>) -> Self {
+    pub(crate) fn new(pmem: Arc<Pmem>, dax: Option<ARef<dax::Device>>) -> Self {
         Self { pmem, dax }
     }
 

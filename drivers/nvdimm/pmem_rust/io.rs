@@ -21,13 +21,16 @@ use kernel::{
     page::PAGE_SIZE,
     pmem::MachineCheck,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 
 /// What a disk needs to serve bios.
 pub(crate) struct DiskData {
     pub(crate) pmem: Arc<Pmem>,
-    pub(crate) dax: Option<Arc<dax::Device>>,
+    pub(crate) dax: Option<ARef<dax::Device>>,
 }
 
 #[vtable]

@@ -29,6 +29,7 @@ use kernel::{
     pmem::cond_resched,
     prelude::*,
     sync::{
+        aref::ARef,
         Arc,
         ArcBorrow,
         SpinLock, //
@@ -71,7 +72,7 @@ pub(crate) struct Conn {
     /// The connection. It may be used by those who have an inode of it or a request under way, and
     /// by `work` until [`Conn::shut_down`].
     fc: *mut bindings::fuse_conn,
-    device: Arc<dax::Device>,
+    device: ARef<dax::Device>,
     link: Arc<Slot>,
 }
 
@@ -101,7 +102,7 @@ impl Conn {
     /// The window of `pages` pages of the device that `link` belongs to.
     pub(crate) fn new(
         fc: *mut bindings::fuse_conn,
-        device: Arc<dax::Device>,
+        device: ARef<dax::Device>,
         link: Arc<Slot>,
         pages: u64,
     ) -> Result<Arc<Self>> {

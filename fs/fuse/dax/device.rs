@@ -40,6 +40,7 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        aref::ARef,
         Arc,
         Mutex,
         SetOnce, //
@@ -105,7 +106,7 @@ struct WindowMemory {
     kaddr: NonNull<u8>,
     pages: usize,
     /// The `dax_device` itself, once it is there.
-    device: SetOnce<Arc<dax::Device>>,
+    device: SetOnce<ARef<dax::Device>>,
 }
 
 // SAFETY: The address stays valid as long as the device is bound, and is only handed on.
@@ -243,7 +244,7 @@ const BARS: usize = bindings::PCI_STD_NUM_BARS as usize;
 /// # Safety
 ///
 /// `vdev` must be bound.
-unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<Arc<dax::Device>>> {
+unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::Device>>> {
     // SAFETY: The function's contract.
     let dev: &Device<Bound> = unsafe { Device::from_raw(&raw mut (*vdev).dev) };
     let mut found = bindings::virtio_shm_region { addr: 0, len: 0 };

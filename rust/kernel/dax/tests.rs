@@ -148,7 +148,7 @@ fn access(
     let mut pfn = 0;
     // SAFETY: The device is valid, and we are in the read section.
     let found = unsafe {
-        bindings::dax_direct_access(dev.dev.as_ptr(), pgoff, pages, mode, &mut kaddr, &mut pfn)
+        bindings::dax_direct_access(dev.as_raw(), pgoff, pages, mode, &mut kaddr, &mut pfn)
     };
     (found, kaddr.cast(), pfn)
 }
@@ -156,7 +156,7 @@ fn access(
 fn zero(dev: &Device, pgoff: usize) -> c_int {
     let _lock = ReadLock::new();
     // SAFETY: As in `access()`.
-    unsafe { bindings::dax_zero_page_range(dev.dev.as_ptr(), pgoff, 1) }
+    unsafe { bindings::dax_zero_page_range(dev.as_raw(), pgoff, 1) }
 }
 
 fn errno(error: Error) -> isize {
@@ -223,7 +223,7 @@ mod suite {
     #[test]
     fn access_without_an_address() -> Result {
         let (_, registration) = device()?;
-        let dev = registration.device().dev.as_ptr();
+        let dev = registration.device().as_raw();
         let _lock = ReadLock::new();
         let null = core::ptr::null_mut();
         // SAFETY: The device is valid, we are in the read section, and both may be null.
@@ -249,7 +249,7 @@ mod suite {
     #[test]
     fn recovery() -> Result {
         let (memory, registration) = device()?;
-        let dev = registration.device().dev.as_ptr();
+        let dev = registration.device().as_raw();
         let data = KVVec::from_elem(7u8, PAGE_SIZE, GFP_KERNEL)?;
         let mut iter = core::mem::MaybeUninit::<bindings::iov_iter>::zeroed();
         let addr = memory.addr(POISONED).as_ptr();
@@ -295,7 +295,7 @@ mod suite {
             };
             let registration = Registration::new(TestMemory::new()?, capabilities)?;
             // SAFETY: The device is valid.
-            let told = unsafe { bindings::dax_synchronous(registration.device().dev.as_ptr()) };
+            let told = unsafe { bindings::dax_synchronous(registration.device().as_raw()) };
             assert_eq!(told, synchronous);
         }
         Ok(())
@@ -322,7 +322,7 @@ mod suite {
         let range = ByteRange::new(0, 4096).ok_or(EINVAL)?;
         assert_eq!(dev.notify_failure(range, 0), Err(ENXIO));
         // SAFETY: The device is valid.
-        assert!(unsafe { bindings::dax_get_private(dev.dev.as_ptr()) }.is_null());
+        assert!(unsafe { bindings::dax_get_private(dev.as_raw()) }.is_null());
         Ok(())
     }
 }
@@ -522,7 +522,7 @@ mod holder {
             let (holder, other) = (Holder::new(&disk), Holder::new(&disk));
 
             let held = holder.hold().ok_or(ENODEV)?;
-            assert_eq!(held.dev, dev.dev);
+            assert_eq!(held.dev.as_ptr(), dev.as_raw());
             assert!(other.hold().is_none());
             let range = ByteRange::new(4096, 8192).ok_or(EINVAL)?;
             assert_eq!(dev.notify_failure(range, 5), Ok(()));
@@ -535,7 +535,7 @@ mod holder {
             assert_eq!(dev.notify_failure(range, 5), Err(EOPNOTSUPP));
             assert_eq!(holder.heard().0, 2);
             let held = other.hold().ok_or(ENODEV)?;
-            assert_eq!(held.dev, dev.dev);
+            assert_eq!(held.dev.as_ptr(), dev.as_raw());
             drop(held);
             assert_eq!(other.heard().0, 0);
             Ok(())
@@ -554,6 +554,11 @@ mod holder {
             assert!(holder.hold().is_some());
             drop(host);
             assert!(holder.hold().is_none());
+            let host = Host::new(dev, disk.clone())?;
+            // Dead, but there: KASAN would see if it were not.
+            drop(registration);
+            assert!(holder.hold().is_none());
+            drop(host);
             Ok(())
         }
 
