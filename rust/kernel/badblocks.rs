@@ -6,7 +6,7 @@
 
 use crate::{
     bindings,
-    dax::units::{
+    block::sector::{
         Sector,
         SectorRange, //
     },
@@ -52,7 +52,7 @@ impl Badblocks {
     /// ```
     /// use kernel::{
     ///     badblocks::Badblocks,
-    ///     dax::units::{Sector, SectorRange},
+    ///     block::sector::{Sector, SectorRange},
     /// };
     ///
     /// let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;
@@ -166,7 +166,7 @@ impl Badblocks {
     /// ```
     /// use kernel::{
     ///     badblocks::Badblocks,
-    ///     dax::units::{Sector, SectorRange},
+    ///     block::sector::{Sector, SectorRange},
     /// };
     ///
     /// let list = KBox::pin_init(Badblocks::new(), GFP_KERNEL)?;

@@ -10,10 +10,8 @@ use core::ptr::{
 };
 use kernel::{
     bindings,
-    dax::units::{
-        ByteRange,
-        Sector, //
-    },
+    block::sector::Sector,
+    dax::units::ByteRange,
     fmt,
     prelude::*,
     str::CStrExt, //

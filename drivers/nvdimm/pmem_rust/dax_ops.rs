@@ -8,12 +8,12 @@ use super::{
 };
 use kernel::{
     bindings,
+    block::sector::SECTOR_SIZE,
     dax::{
         self,
         units::{
             ByteRange,
-            Pgoff,
-            SECTOR_SIZE, //
+            Pgoff, //
         },
         Access,
         Mode, //

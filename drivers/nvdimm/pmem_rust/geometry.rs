@@ -6,12 +6,12 @@
 //! `tools/testing/host` runs it under a fuzzer.
 
 use kernel::{
-    dax::units::{
-        ByteRange,
+    block::sector::{
         Sector,
         SectorRange,
         SECTOR_SHIFT, //
     },
+    dax::units::ByteRange,
     page::PAGE_SHIFT, //
 };
 

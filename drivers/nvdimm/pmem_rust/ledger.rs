@@ -46,12 +46,14 @@ use super::{
     poison::Mark, //
 };
 use kernel::{
-    dax::units::{
-        ByteRange,
-        Pfn,
+    block::sector::{
         Sector,
         SectorRange,
         SECTOR_SHIFT, //
+    },
+    dax::units::{
+        ByteRange,
+        Pfn, //
     },
     memremap::MappedPages,
     page::PAGE_SHIFT,

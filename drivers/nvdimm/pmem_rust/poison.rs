@@ -21,9 +21,12 @@ use kernel::{
         Badblocks,
         Entries, //
     },
-    block::bio_disk::AttributeNode,
-    dax::units::SectorRange,
-    fmt, new_spinlock,
+    block::{
+        bio_disk::AttributeNode,
+        sector::SectorRange, //
+    },
+    fmt,
+    new_spinlock,
     pmem::without_io,
     prelude::*,
     sync::{

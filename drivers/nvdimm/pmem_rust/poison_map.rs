@@ -23,7 +23,7 @@ pub(crate) use super::rooms::{
     Wanted, //
 };
 use kernel::{
-    dax::units::{
+    block::sector::{
         Sector,
         SectorRange, //
     },

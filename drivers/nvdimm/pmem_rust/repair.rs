@@ -24,10 +24,8 @@
 
 use super::device::Pmem;
 use kernel::{
-    dax::units::{
-        ByteRange,
-        SECTOR_SIZE, //
-    },
+    block::sector::SECTOR_SIZE,
+    dax::units::ByteRange,
     page::PAGE_SIZE,
     prelude::*, //
 };

@@ -10,7 +10,7 @@
 
 use kernel::{
     alloc::Flags,
-    dax::units::{
+    block::sector::{
         Sector,
         SectorRange, //
     },

@@ -74,7 +74,7 @@ mod poison_map {
         MAX_GAP, //
     };
     use kernel::{
-        dax::units::{
+        block::sector::{
             Sector,
             SectorRange, //
         },
@@ -165,7 +165,7 @@ mod poison {
     use crate::poison::Poison;
     use kernel::{
         badblocks::Badblocks,
-        dax::units::{
+        block::sector::{
             Sector,
             SectorRange, //
         },
@@ -342,7 +342,7 @@ mod poison {
 mod badblocks {
     use kernel::{
         badblocks::Badblocks,
-        dax::units::{
+        block::sector::{
             Sector,
             SectorRange, //
         },

@@ -19,11 +19,9 @@ use core::{
 };
 use kernel::{
     bindings,
+    block::sector::SectorRange,
     dax::{
-        units::{
-            ByteRange,
-            SectorRange, //
-        },
+        units::ByteRange,
         victims::Victims, //
     },
     error::to_result,

@@ -6,10 +6,8 @@
 
 use crate::{
     bindings,
-    dax::units::{
-        ByteRange,
-        Sector, //
-    },
+    block::sector::Sector,
+    dax::units::ByteRange,
     page::PAGE_SIZE,
     prelude::*, //
 };

@@ -509,7 +509,7 @@ mod holder {
                 ..Limits::default()
             };
             let disk = test_disk(limits, &Arc::new((), GFP_KERNEL)?)?;
-            disk.set_capacity(8 * PAGE_SIZE as u64 / units::SECTOR_SIZE);
+            disk.set_capacity(8 * PAGE_SIZE as u64 / crate::block::sector::SECTOR_SIZE);
             Ok(disk)
         }
 

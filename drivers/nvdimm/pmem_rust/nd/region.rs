@@ -7,13 +7,15 @@ use core::ptr::NonNull;
 use kernel::{
     badblocks::Badblocks,
     bindings,
-    block::bio::Bio,
-    dax::units::{
-        ByteRange,
-        Sector,
-        SectorRange,
-        SECTOR_SHIFT, //
+    block::{
+        bio::Bio,
+        sector::{
+            Sector,
+            SectorRange,
+            SECTOR_SHIFT, //
+        },
     },
+    dax::units::ByteRange,
     device::{
         Bound,
         Device, //

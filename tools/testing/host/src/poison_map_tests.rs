@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use kernel::{
-    dax::units::{
+    block::sector::{
         Sector,
         SectorRange, //
     },

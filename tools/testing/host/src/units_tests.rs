@@ -4,13 +4,15 @@
 
 use crate::config::properties;
 use kernel::{
-    dax::units::{
-        ByteRange,
-        Pgoff,
+    block::sector::{
         Sector,
         SectorRange,
         SECTOR_SHIFT,
         SECTOR_SIZE, //
+    },
+    dax::units::{
+        ByteRange,
+        Pgoff, //
     },
     page::{
         PAGE_SHIFT,

@@ -17,11 +17,11 @@ use crate::{
     Random, //
 };
 use kernel::{
-    dax::units::{
+    block::sector::{
         Sector,
         SectorRange, //
     },
-    prelude::GFP_KERNEL,
+    prelude::GFP_KERNEL, //
 };
 use std::cell::Cell;
 

@@ -10,6 +10,7 @@
 extern crate alloc as rust_alloc;
 
 pub mod alloc;
+pub mod block;
 pub mod dax;
 pub mod error;
 pub mod rbtree;

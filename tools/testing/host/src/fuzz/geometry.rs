@@ -5,7 +5,7 @@
 use super::input::Input;
 use crate::geometry::Geometry;
 use kernel::{
-    dax::units::{
+    block::sector::{
         Sector,
         SECTOR_SIZE, //
     },
