@@ -25,7 +25,7 @@ use core::{
 };
 use kernel::{
     bindings,
-    dax::units::Pfn,
+    mm::pfn::Pfn,
     pmem::cond_resched,
     prelude::*,
     time::{

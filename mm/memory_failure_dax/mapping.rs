@@ -14,8 +14,10 @@ use core::{
 };
 use kernel::{
     bindings,
-    dax::units::Pfn,
-    mm::virt,
+    mm::{
+        pfn::Pfn,
+        virt, //
+    },
     pmem::cond_resched,
     prelude::*, //
 };

@@ -23,7 +23,7 @@ mod victims;
 use folio::Pages;
 use kernel::{
     bindings,
-    dax::units::Pfn,
+    mm::pfn::Pfn,
     prelude::*, //
 };
 use mapping::Mapping;

@@ -10,7 +10,7 @@
 //! `tools/testing/host` runs it under proptest against a slow, obvious model.
 
 use kernel::{
-    dax::units::Pfn,
+    mm::pfn::Pfn,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //

@@ -18,7 +18,7 @@ use super::{
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    dax::units::Pfn,
+    mm::pfn::Pfn,
     pmem::{
         cond_resched,
         without_io, //

@@ -18,7 +18,7 @@ use core::{
 };
 use kernel::{
     bindings,
-    dax::units::Pfn,
+    mm::pfn::Pfn,
     pmem::cond_resched,
     prelude::*,
     str::CStr,

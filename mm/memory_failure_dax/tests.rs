@@ -18,7 +18,7 @@ mod ranges {
         Stretches,
         Window, //
     };
-    use kernel::dax::units::Pfn;
+    use kernel::mm::pfn::Pfn;
 
     fn stretch(start: usize, count: usize, first: usize) -> Option<Stretch> {
         Stretch::new(FileRange::new(start, count)?, Pfn(first))

@@ -37,6 +37,7 @@ use crate::{
         to_result, //
     },
     iov::IovIterSource,
+    mm::pfn::Pfn,
     prelude::*,
     sync::{
         aref::{
@@ -57,7 +58,6 @@ use core::{
 };
 use units::{
     ByteRange,
-    Pfn,
     Pgoff, //
 };
 

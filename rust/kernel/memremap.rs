@@ -14,6 +14,7 @@ use crate::{
         from_err_ptr,
         to_result, //
     },
+    mm::pfn::Pfn,
     prelude::*,
     types::Opaque, //
 };
@@ -21,8 +22,6 @@ use core::{
     marker::PhantomPinned,
     ptr::NonNull, //
 };
-
-use crate::dax::units::Pfn;
 
 #[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
 #[path = "memremap/tests.rs"]

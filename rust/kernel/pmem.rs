@@ -18,15 +18,9 @@
 use crate::{
     bindings,
     block::bio::Segment,
-    dax::units::{
-        ByteRange,
-        Pfn, //
-    },
+    dax::units::ByteRange,
     iov::IovIterSource,
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SIZE,
     prelude::*, //
 };
 use core::{
@@ -258,13 +252,6 @@ impl Cursor<'_> {
             copied: (len as u64).saturating_sub(left as u64),
         }))
     }
-}
-
-/// The page frame that holds physical address `addr`.
-#[inline]
-pub fn phys_to_pfn(addr: u64) -> Pfn {
-    // CAST: Physical addresses have at most 52 bits on 64-bit machines.
-    Pfn((addr >> PAGE_SHIFT) as usize)
 }
 
 /// A page of zeroes to copy from.

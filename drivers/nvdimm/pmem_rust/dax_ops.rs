@@ -19,11 +19,11 @@ use kernel::{
         Mode, //
     },
     iov::IovIterSource,
+    mm::pfn::Pfn,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    pmem,
     prelude::*, //
 };
 
@@ -52,7 +52,7 @@ impl dax::Operations for Pmem {
         let start = (pgoff.0 as u64) << PAGE_SHIFT;
         let (offset, phys) = self.geometry.locate(start);
         let kaddr = self.window.addr(offset).ok_or(ERANGE)?;
-        let pfn = pmem::phys_to_pfn(phys);
+        let pfn = Pfn::from_phys(phys);
 
         let mut available = left;
         if self.poison.is_suspicious() {

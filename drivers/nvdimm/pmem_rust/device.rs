@@ -8,11 +8,9 @@ use super::{
     poison::Poison, //
 };
 use kernel::{
-    dax::units::{
-        ByteRange,
-        Pfn, //
-    },
+    dax::units::ByteRange,
     memremap::MappedPages,
+    mm::pfn::Pfn,
     new_mutex,
     pmem::Window,
     prelude::*,
@@ -20,7 +18,7 @@ use kernel::{
     sync::{
         atomic::Atomic,
         Mutex, //
-    }, //
+    },
 };
 
 /// A namespace whose memory is mapped.

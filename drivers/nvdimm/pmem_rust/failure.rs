@@ -12,15 +12,13 @@ use kernel::{
     block::attr::Command,
     dax::{
         self,
-        units::{
-            ByteRange,
-            Pfn, //
-        },
+        units::ByteRange, //
     },
     memremap::{
         self,
         MappedPages, //
     },
+    mm::pfn::Pfn,
     page::PAGE_SHIFT,
     pmem::is_being_killed,
     prelude::*,

@@ -51,11 +51,9 @@ use kernel::{
         SectorRange,
         SECTOR_SHIFT, //
     },
-    dax::units::{
-        ByteRange,
-        Pfn, //
-    },
+    dax::units::ByteRange,
     memremap::MappedPages,
+    mm::pfn::Pfn,
     page::PAGE_SHIFT,
     pmem::{
         cond_resched,

@@ -16,10 +16,7 @@ use kernel::{
     bindings,
     dax::{
         self,
-        units::{
-            Pfn,
-            Pgoff, //
-        },
+        units::Pgoff,
         Mode, //
     },
     device::{
@@ -33,6 +30,7 @@ use kernel::{
         MappedPages,
         PageMap, //
     },
+    mm::pfn::Pfn,
     new_mutex,
     page::{
         PAGE_SHIFT,

@@ -6,6 +6,7 @@
 use super::*;
 use crate::{
     block::bio::tests::TestBio,
+    mm::pfn::Pfn,
     page::Page, //
 };
 
@@ -283,9 +284,9 @@ mod suite {
 
     #[test]
     fn frames() {
-        assert_eq!(phys_to_pfn(0), Pfn(0));
-        assert_eq!(phys_to_pfn(PAGE_SIZE as u64 - 1), Pfn(0));
-        assert_eq!(phys_to_pfn(PAGE_SIZE as u64), Pfn(1));
+        assert_eq!(Pfn::from_phys(0), Pfn(0));
+        assert_eq!(Pfn::from_phys(PAGE_SIZE as u64 - 1), Pfn(0));
+        assert_eq!(Pfn::from_phys(PAGE_SIZE as u64), Pfn(1));
         assert!(zero_page().iter().all(|byte| *byte == 0));
         assert_eq!(without_io(|| 7), 7);
     }

@@ -14,7 +14,7 @@ use crate::{
     memory_failure_sort::sort_by_key,
 };
 use kernel::{
-    dax::units::Pfn,
+    mm::pfn::Pfn,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //

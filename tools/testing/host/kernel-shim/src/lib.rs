@@ -13,6 +13,7 @@ pub mod alloc;
 pub mod block;
 pub mod dax;
 pub mod error;
+pub mod mm;
 pub mod rbtree;
 
 /// `rust/kernel/page.rs`, for pages of 4 KiB.
