@@ -26,8 +26,8 @@ use core::{
 use kernel::{
     bindings,
     mm::pfn::Pfn,
-    pmem::cond_resched,
     prelude::*,
+    task::cond_resched,
     time::{
         delay::fsleep,
         Delta,

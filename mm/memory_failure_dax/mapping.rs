@@ -18,8 +18,8 @@ use kernel::{
         pfn::Pfn,
         virt, //
     },
-    pmem::cond_resched,
-    prelude::*, //
+    prelude::*,
+    task::cond_resched, //
 };
 
 /// The memory that a file has for some of its pages.

@@ -18,12 +18,12 @@ use super::{
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    mm::pfn::Pfn,
-    pmem::{
-        cond_resched,
+    mm::{
+        pfn::Pfn,
         without_io, //
     },
-    prelude::*, //
+    prelude::*,
+    task::cond_resched, //
 };
 
 /// Room for this many files is made at first.

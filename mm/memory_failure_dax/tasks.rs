@@ -19,14 +19,16 @@ use core::{
 use kernel::{
     bindings,
     mm::pfn::Pfn,
-    pmem::cond_resched,
     prelude::*,
     str::CStr,
     sync::{
         aref::ARef,
         rcu, //
     },
-    task::Task, //
+    task::{
+        cond_resched,
+        Task, //
+    },
 };
 
 /// Addresses of a process that have lost their memory.

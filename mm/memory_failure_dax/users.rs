@@ -25,7 +25,7 @@ use super::{
     victims::Victims,
     Flags, //
 };
-use kernel::pmem::cond_resched;
+use kernel::task::cond_resched;
 
 /// How many stretches are dealt with at a time. A file system asks extent by extent, each of which
 /// is one stretch.

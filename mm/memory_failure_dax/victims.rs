@@ -15,7 +15,7 @@ use super::{
 };
 use kernel::{
     bindings,
-    pmem::without_io,
+    mm::without_io,
     prelude::*, //
 };
 

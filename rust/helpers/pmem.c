@@ -12,9 +12,6 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/page-flags.h>
-#include <linux/sched.h>
-#include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
 #include <linux/seqlock.h>
 #include <linux/set_memory.h>
 #include <linux/string.h>
@@ -87,16 +84,6 @@ __rust_helper size_t rust_helper_pmem_copy_flushcache(void *dst, const void *src
 #endif
 }
 
-__rust_helper bool rust_helper_rdax_fatal_signal_pending(void)
-{
-	return fatal_signal_pending(current);
-}
-
-__rust_helper int rust_helper_cond_resched(void)
-{
-	return cond_resched();
-}
-
 __rust_helper bool rust_helper_kernel_page_present(struct page *page)
 {
 	return kernel_page_present(page);
@@ -156,16 +143,6 @@ __rust_helper int rust_helper_set_mce_nospec(unsigned long pfn)
 __rust_helper int rust_helper_clear_mce_nospec(unsigned long pfn)
 {
 	return clear_mce_nospec(pfn);
-}
-
-__rust_helper unsigned int rust_helper_memalloc_noio_save(void)
-{
-	return memalloc_noio_save();
-}
-
-__rust_helper void rust_helper_memalloc_noio_restore(unsigned int flags)
-{
-	memalloc_noio_restore(flags);
 }
 
 __rust_helper int rust_helper_dev_to_node(struct device *dev)

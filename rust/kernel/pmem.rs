@@ -259,29 +259,3 @@ pub fn zero_page() -> &'static [u8; PAGE_SIZE] {
     static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
     &ZEROES
 }
-
-/// Lets others run if it is their turn: for loops whose length is up to somebody else. Sleeps.
-///
-/// The crate has none of its own; `kernel::task` would be the place.
-pub fn cond_resched() {
-    // SAFETY: It touches no memory of the caller's. Where one must not sleep it is a bug that the
-    // scheduler and lockdep tell of, as with all that sleeps, and not unsoundness.
-    unsafe { bindings::cond_resched() };
-}
-
-/// Whether the current task has a fatal signal pending: then no task waits for the rest of its work.
-pub fn is_being_killed() -> bool {
-    // SAFETY: Any task may ask this of itself.
-    unsafe { bindings::rdax_fatal_signal_pending() }
-}
-
-/// Runs `f`, and has no allocation in it wait for I/O, which may wait for us in turn.
-pub fn without_io<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: Sets a flag of the current task.
-    let flags = unsafe { bindings::memalloc_noio_save() };
-    let result = f();
-    // SAFETY: `flags` is what the call above returned, and nothing in between returns early: the
-    // kernel does not unwind.
-    unsafe { bindings::memalloc_noio_restore(flags) };
-    result
-}

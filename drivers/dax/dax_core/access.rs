@@ -19,8 +19,8 @@ use super::device::{
 use kernel::{
     bindings,
     error::to_result,
-    pmem::cond_resched,
-    prelude::*, //
+    prelude::*,
+    task::cond_resched, //
 };
 
 /// Runs `f` so that page faults fail and do not wait: those of a copy end it.

@@ -20,7 +20,6 @@ use kernel::{
     },
     mm::pfn::Pfn,
     page::PAGE_SHIFT,
-    pmem::is_being_killed,
     prelude::*,
     sync::{
         aref::ARef,
@@ -145,7 +144,7 @@ impl Source<'_> {
     fn goes_on(&self, pmem: &Pmem) -> Result {
         match self {
             Self::Agent { .. } if pmem.going.load(Relaxed) => Err(ENODEV),
-            Self::Agent { .. } if is_being_killed() => Err(EINTR),
+            Self::Agent { .. } if kernel::current!().fatal_signal_pending() => Err(EINTR),
             _ => Ok(()),
         }
     }

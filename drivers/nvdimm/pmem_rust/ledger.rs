@@ -53,13 +53,13 @@ use kernel::{
     },
     dax::units::ByteRange,
     memremap::MappedPages,
-    mm::pfn::Pfn,
-    page::PAGE_SHIFT,
-    pmem::{
-        cond_resched,
+    mm::{
+        pfn::Pfn,
         without_io, //
     },
-    prelude::*, //
+    page::PAGE_SHIFT,
+    prelude::*,
+    task::cond_resched, //
 };
 
 /// How many sectors' pages are looked at while the mutex is held: those of a huge page.

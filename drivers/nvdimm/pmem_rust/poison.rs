@@ -26,8 +26,8 @@ use kernel::{
         sector::SectorRange, //
     },
     fmt,
+    mm::without_io,
     new_spinlock,
-    pmem::without_io,
     prelude::*,
     sync::{
         atomic::{

@@ -26,7 +26,6 @@ use super::{
 };
 use kernel::{
     bindings, dax, impl_has_delayed_work, new_delayed_work, new_spinlock,
-    pmem::cond_resched,
     prelude::*,
     sync::{
         aref::ARef,
@@ -34,6 +33,7 @@ use kernel::{
         ArcBorrow,
         SpinLock, //
     },
+    task::cond_resched,
     types::Opaque,
     workqueue::{
         self,
@@ -190,8 +190,7 @@ impl Conn {
                 }
                 return Ok(result);
             }
-            // SAFETY: Any task may ask this of itself.
-            if killable && unsafe { bindings::rdax_fatal_signal_pending() } {
+            if killable && kernel::current!().fatal_signal_pending() {
                 return Err(Killed);
             }
             let entry = Opaque::<bindings::wait_queue_entry>::uninit();
@@ -358,12 +357,10 @@ impl Platform<FileRef> for ArcBorrow<'_, Conn> {
     }
 
     fn pause(&self) -> Result<(), Killed> {
-        // SAFETY: May sleep here; the result of the second may be asked by any task of itself.
-        unsafe {
-            bindings::schedule_timeout_killable(PAUSE_JIFFIES);
-            if bindings::rdax_fatal_signal_pending() {
-                return Err(Killed);
-            }
+        // SAFETY: May sleep here.
+        unsafe { bindings::schedule_timeout_killable(PAUSE_JIFFIES) };
+        if kernel::current!().fatal_signal_pending() {
+            return Err(Killed);
         }
         Ok(())
     }

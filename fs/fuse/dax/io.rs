@@ -135,11 +135,11 @@ unsafe fn copy(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter, write:
             }
         }
         let bytes = left.min(FAULT_IN);
+        if kernel::current!().fatal_signal_pending() {
+            return if done > 0 { done } else { to_size(EINTR) };
+        }
         // SAFETY: The function's contract; nothing that faults wait for is held.
         let missing = unsafe {
-            if bindings::rdax_fatal_signal_pending() {
-                return if done > 0 { done } else { to_size(EINTR) };
-            }
             if write {
                 bindings::fault_in_iov_iter_readable(iter, bytes)
             } else {

@@ -24,11 +24,9 @@ use kernel::{
         units::ByteRange,
         victims::Victims, //
     },
-    pmem::{
-        cond_resched,
-        without_io, //
-    },
-    prelude::*, //
+    mm::without_io,
+    prelude::*,
+    task::cond_resched, //
 };
 
 /// Room for this many extents is made at first, if there is more than one: most pages have one owner.

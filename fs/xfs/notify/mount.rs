@@ -25,8 +25,8 @@ use kernel::{
         victims::Victims, //
     },
     error::to_result,
-    pmem::cond_resched,
     prelude::*,
+    task::cond_resched,
     types::NotThreadSafe, //
 };
 

@@ -27,8 +27,8 @@ use kernel::{
         units::ByteRange,
         victims::Victims, //
     },
-    pmem::cond_resched,
     prelude::*,
+    task::cond_resched,
     time::{
         delay::fsleep,
         Delta, //

@@ -6,7 +6,10 @@
 use super::*;
 use crate::{
     block::bio::tests::TestBio,
-    mm::pfn::Pfn,
+    mm::{
+        pfn::Pfn,
+        without_io, //
+    },
     page::Page, //
 };
 
