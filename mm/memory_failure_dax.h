@@ -76,6 +76,14 @@ unsigned long dax_walk_memory(struct address_space *mapping, unsigned long first
 void dax_unlock_folio_delete(struct address_space *mapping, unsigned long index,
 			     unsigned long cookie);
 
+/*
+ * mf_next_process - a thread with memory of the next process that has any
+ * @nr: process numbers to begin with; gets the number after that of the process
+ *
+ * NULL if there is none.  In an RCU read section.
+ */
+struct task_struct *mf_next_process(int *nr);
+
 /* Of mm/memory-failure.c. */
 int hwpoison_filter(struct page *p);
 struct task_struct *task_early_kill(struct task_struct *tsk, int force_early);

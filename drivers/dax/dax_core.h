@@ -22,4 +22,10 @@ int dax_core_start(void);
 /* @dev is dead, and its holders, who said so, were all who could have memory of it. */
 bool dax_is_given_up(struct dax_device *dev);
 
+/*
+ * arch_invalidate_pmem() of x86 for memory that may not be mapped: writes back and drops
+ * what the caches have of it.  False when some of it is not mapped.
+ */
+bool pmem_clflush_range(void *addr, size_t size);
+
 #endif

@@ -7,8 +7,6 @@
 #include <linux/dax.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
-#include <linux/pid.h>
-#include <linux/pid_namespace.h>
 #include <linux/rmap.h>
 #include <linux/sched/signal.h>
 
@@ -64,29 +62,6 @@ __rust_helper void
 rust_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk)
 {
 	page_vma_mapped_walk_done(walk);
-}
-
-/*
- * A thread with memory of the first process from number *@nr on that has any, and the
- * number after it in *@nr; in an RCU read section.
- */
-__rust_helper struct task_struct *rust_helper_mf_next_process(int *nr)
-{
-	struct task_struct *task, *thread;
-	struct pid *pid;
-
-	while ((pid = find_ge_pid(*nr, &init_pid_ns))) {
-		*nr = pid_nr(pid) + 1;
-		task = pid_task(pid, PIDTYPE_TGID);
-		if (!task)
-			continue;
-		/* The first one may have ended. */
-		for_each_thread(task, thread) {
-			if (READ_ONCE(thread->mm))
-				return thread;
-		}
-	}
-	return NULL;
 }
 
 __rust_helper struct mm_struct *rust_helper_mf_task_mm(struct task_struct *task)

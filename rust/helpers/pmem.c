@@ -17,10 +17,6 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
-#ifdef CONFIG_X86_64
-#include <asm/asm.h>
-#include <asm/processor.h>
-#endif
 
 __rust_helper unsigned long rust_helper_copy_mc_to_kernel(void *dst,
 							  const void *src,
@@ -36,52 +32,15 @@ __rust_helper size_t rust_helper__copy_from_iter_flushcache(void *addr,
 	return _copy_from_iter_flushcache(addr, bytes, i);
 }
 
-/* arch_invalidate_pmem(); false when some of the memory is not mapped. */
-__rust_helper bool rust_helper_pmem_invalidate(void *addr, size_t size)
+__rust_helper void rust_helper_arch_invalidate_pmem(void *addr, size_t size)
 {
-#ifdef CONFIG_X86_64
-	const unsigned long line = boot_cpu_data.x86_clflush_size;
-	unsigned long at = (unsigned long)addr & ~(line - 1);
-
-	mb(); /* As clflush_cache_range(). */
-	for (; at < (unsigned long)addr + size; at += line) {
-		unsigned int done = 0;
-
-		asm volatile("1:	clflush (%1)\n"
-			     "	incl %0\n"
-			     "2:\n"
-			     _ASM_EXTABLE(1b, 2b)
-			     : "+r" (done) : "r" (at) : "memory");
-		if (!done)
-			return false;
-	}
-	mb(); /* As clflush_cache_range(). */
-	return true;
-#else
 	arch_invalidate_pmem(addr, size);
-	return true;
-#endif
 }
 
-/*
- * memcpy_flushcache() to memory that may not be mapped: returns how many bytes
- * were not copied.  Only x86 unmaps memory that failed.
- */
-__rust_helper size_t rust_helper_pmem_copy_flushcache(void *dst, const void *src,
-						      size_t size)
+__rust_helper void rust_helper_memcpy_flushcache(void *dst, const void *src,
+						 size_t size)
 {
-#ifdef CONFIG_X86_64
-	size_t left = copy_to_nontemporal(dst, src, size);
-
-	/* What is not whole words is still in the caches: clflush writes back. */
-	if (!IS_ALIGNED((unsigned long)dst | size, 8) && !left &&
-	    !rust_helper_pmem_invalidate(dst, size))
-		return size;
-	return left;
-#else
 	memcpy_flushcache(dst, src, size);
-	return 0;
-#endif
 }
 
 __rust_helper bool rust_helper_kernel_page_present(struct page *page)

@@ -159,14 +159,10 @@ impl Window {
     ///
     /// The lines may still hold poison that the media no longer has. `EHWPOISON` when a page is not
     /// mapped.
-    #[inline(never)]
     pub fn invalidate(&self, range: ByteRange) -> Result {
         let (addr, len) = self.checked(range)?;
-        // SAFETY: `addr` is `len` bytes of the mapping; that some may be unmapped is no matter.
-        match unsafe { bindings::pmem_invalidate(addr.cast(), len) } {
-            true => Ok(()),
-            false => Err(EHWPOISON),
-        }
+        // SAFETY: `addr` is `len` bytes of the mapping.
+        unsafe { drop_lines(addr, len) }
     }
 }
 
@@ -177,11 +173,52 @@ impl Window {
 /// `dst` must be `len` bytes of a [`Window`], and `src` be valid for reads of as many.
 #[inline]
 unsafe fn copy_past_caches(dst: *mut u8, src: *const u8, len: usize) -> Result {
-    // SAFETY: The function's contract.
-    match unsafe { bindings::pmem_copy_flushcache(dst.cast(), src.cast(), len) } {
-        0 => Ok(()),
-        _ => Err(EHWPOISON),
+    #[cfg(CONFIG_X86_64)]
+    {
+        // SAFETY: `src` is valid for reads by the function's contract. A page of `dst`, which is memory
+        // of a window, that is not mapped makes the copy short.
+        if unsafe { bindings::copy_to_nontemporal(dst.cast(), src.cast(), len) } != 0 {
+            return Err(EHWPOISON);
+        }
+        // What is not whole words is still in the caches: clflush writes back.
+        if (dst.addr() | len) % size_of::<u64>() != 0 {
+            // SAFETY: `dst` is `len` bytes of a window, by the function's contract.
+            return unsafe { drop_lines(dst, len) };
+        }
     }
+    #[cfg(not(CONFIG_X86_64))]
+    {
+        // No other architecture unmaps memory that failed.
+        //
+        // SAFETY: By the function's contract `dst` is memory of a window, and `src` is valid for reads.
+        unsafe { bindings::memcpy_flushcache(dst.cast(), src.cast(), len) };
+    }
+    Ok(())
+}
+
+/// Drops what the caches hold of the mapping; `EHWPOISON` when a page of it is not mapped.
+///
+/// Never inlined into the driver: C does not export the functions for modules.
+///
+/// # Safety
+///
+/// `addr` must be `len` bytes of a [`Window`].
+#[inline(never)]
+unsafe fn drop_lines(addr: *mut u8, len: usize) -> Result {
+    #[cfg(CONFIG_X86_64)]
+    {
+        // SAFETY: Memory of a window, by the function's contract. That a page may not be mapped is what
+        // the C function is for.
+        if !unsafe { bindings::pmem_clflush_range(addr.cast(), len) } {
+            return Err(EHWPOISON);
+        }
+    }
+    #[cfg(not(CONFIG_X86_64))]
+    {
+        // SAFETY: Memory of a window, by the function's contract.
+        unsafe { bindings::arch_invalidate_pmem(addr.cast(), len) };
+    }
+    Ok(())
 }
 
 /// A part of a [`Window`] that segments are copied to or from in order.
