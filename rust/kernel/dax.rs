@@ -78,14 +78,54 @@ impl Mode {
     pub const RECOVERY_READ: Self = Self(bindings::dax_access_mode::DAX_RECOVERY_READ.0);
 }
 
-/// Memory that may be accessed directly.
+/// Memory that may be accessed directly: what [`Operations::direct_access`] answers.
+///
+/// The core and its users access it by address and map it in user space, whatever it is. So it takes
+/// unsafe code to make one.
+///
+/// # Invariants
+///
+/// From `kaddr` on `pages` pages are mapped, in frames from `pfn` on, except for pages that a memory
+/// failure took out of the direct map. They stay until the device that gives them out was killed.
 pub struct Access {
-    /// How many pages from the asked one on, at least one.
-    pub pages: usize,
+    pages: usize,
+    kaddr: NonNull<u8>,
+    pfn: Pfn,
+}
+
+impl Access {
+    /// `pages` pages from `kaddr` on, the first of which is frame `pfn`. Without a page, the access is
+    /// `ERANGE` to the caller.
+    ///
+    /// # Safety
+    ///
+    /// - From `kaddr` on there must be `pages` pages, mapped in the kernel's address space except for
+    ///   those that a memory failure took out of the direct map, in frames from `pfn` on.
+    /// - They must stay until the [`Registration`] of the device that gives them out was dropped.
+    /// - No Rust reference may point to them: others read and change them at any time.
+    #[inline]
+    pub unsafe fn new(pages: usize, kaddr: NonNull<u8>, pfn: Pfn) -> Self {
+        // INVARIANT: The function's contract.
+        Self { pages, kaddr, pfn }
+    }
+
+    /// How many pages from the asked one on.
+    #[inline]
+    pub fn pages(&self) -> usize {
+        self.pages
+    }
+
     /// The kernel's address of the first page.
-    pub kaddr: NonNull<u8>,
+    #[inline]
+    pub fn kaddr(&self) -> NonNull<u8> {
+        self.kaddr
+    }
+
     /// The first page's frame.
-    pub pfn: Pfn,
+    #[inline]
+    pub fn pfn(&self) -> Pfn {
+        self.pfn
+    }
 }
 
 /// What a driver does for its `dax_device`.
@@ -421,13 +461,14 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         let offset = addr.addr() & (crate::page::PAGE_SIZE - 1);
         // SAFETY: `iter` is a valid source by the function's contract, and nobody else has it.
         let iter = unsafe { IovIterSource::from_raw(iter) };
-        // SAFETY: The function's contract.
-        unsafe {
+        // SAFETY: The core calls for a device of `T`, inside its read section.
+        let written = unsafe {
             Self::with(dev, |data| {
                 data.recovery_write(Pgoff(pgoff), offset, bytes, iter)
             })
-        }
-        .unwrap_or(0)
+        };
+        // Callers move on by that much without a look at how long the range was.
+        written.map_or(0, |written| written.min(bytes))
     }
 
     /// # Safety

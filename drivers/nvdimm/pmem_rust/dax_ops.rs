@@ -6,6 +6,7 @@ use super::{
     device::Pmem,
     io, //
 };
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     block::sector::SECTOR_SIZE,
@@ -52,21 +53,20 @@ impl dax::Operations for Pmem {
         let start = (pgoff.0 as u64) << PAGE_SHIFT;
         let (offset, phys) = self.geometry.locate(start);
         let kaddr = self.window.addr(offset).ok_or(ERANGE)?;
-        let pfn = Pfn::from_phys(phys);
+        let mut pfn = Pfn::from_phys(phys);
 
         let mut available = left;
         if self.poison.is_suspicious() {
             available = self.good_pages(start, pages.clamp(1, left), mode)?;
         }
-        let mut found = Access {
-            pages: available,
-            kaddr,
-            pfn,
-        };
         if self.vmalloc {
-            self.ask_test(&mut found, start);
+            if let Some(made_up) = self.ask_test(start, kaddr) {
+                (available, pfn) = (1, made_up);
+            }
         }
-        Ok(found)
+        // SAFETY: The window and the frames have all pages of the geometry, of which so many are left.
+        // The device that is bound keeps them until after the registration was dropped.
+        Ok(unsafe { Access::new(available, kaddr, pfn) })
     }
 
     fn zero_page_range(&self, pgoff: Pgoff, pages: usize) -> Result {
@@ -210,19 +210,16 @@ impl Pmem {
 
     /// Asks tools/testing/nvdimm which page it has for memory that it made up.
     #[cold]
-    fn ask_test(&self, found: &mut Access, start: u64) {
-        let mut pfn = found.pfn.0;
+    fn ask_test(&self, start: u64, kaddr: NonNull<u8>) -> Option<Pfn> {
+        let mut pfn = 0;
         // SAFETY: The weak function does nothing; the test's only looks up the address.
         let made_up = unsafe {
             bindings::pmem_rust_vmalloc_pfn(
                 self.geometry.phys(start),
-                found.kaddr.as_ptr().cast(),
+                kaddr.as_ptr().cast(),
                 &mut pfn,
             )
         };
-        if made_up {
-            found.pfn.0 = pfn;
-            found.pages = 1;
-        }
+        made_up.then_some(Pfn(pfn))
     }
 }

@@ -120,22 +120,22 @@ impl dax::Operations for WindowMemory {
         let left = left.ok_or(ERANGE)?;
         // None of these wraps: the page is in the window.
         let offset = pgoff.0 << PAGE_SHIFT;
-        Ok(dax::Access {
-            pages: pages.min(left),
-            // SAFETY: The page is part of the mapping that begins there.
-            kaddr: unsafe { self.kaddr.add(offset) },
-            pfn: Pfn(self.slot.first.0 + pgoff.0),
-        })
+        // SAFETY: The page is part of the mapping that begins there.
+        let kaddr = unsafe { self.kaddr.add(offset) };
+        let pfn = Pfn(self.slot.first.0 + pgoff.0);
+        // SAFETY: The mapping has `left` pages from there on, which are one range of frames. It stays
+        // until the device is unbound, before which `Slot::end()` drops the registration.
+        Ok(unsafe { dax::Access::new(pages.min(left), kaddr, pfn) })
     }
 
     fn zero_page_range(&self, pgoff: Pgoff, pages: usize) -> Result {
         let found = self.direct_access(pgoff, pages, Mode::ACCESS)?;
-        if found.pages < pages {
+        if found.pages() < pages {
             return Err(ERANGE);
         }
         // SAFETY: The pages were found, and stay while the device's read section lasts. Others may
         // access them at the same time, as with all shared memory.
-        unsafe { found.kaddr.as_ptr().write_bytes(0, pages << PAGE_SHIFT) };
+        unsafe { found.kaddr().as_ptr().write_bytes(0, pages << PAGE_SHIFT) };
         Ok(())
     }
 
