@@ -114,14 +114,22 @@ impl Bio {
         ByteRange::new(Sector(iter.bi_sector).to_bytes()?, u64::from(iter.bi_size))
     }
 
-    /// The pieces of memory that the data comes from or goes to, in order.
+    /// The pieces of memory that the data comes from or goes to, in order; none for a bio that carries
+    /// no data.
     ///
     /// Each is as long as memory is contiguous, not cut at page borders.
     #[inline]
     pub fn segments(&self) -> Segments<'_> {
-        // SAFETY: The type invariant.
-        let (iter, vec) = unsafe { ((*self.bio.as_ptr()).bi_iter, (*self.bio.as_ptr()).bi_io_vec) };
-        // INVARIANT: `iter` describes what is left of `vec` by the block layer's rules.
+        let bio = self.bio.as_ptr();
+        // SAFETY: By the type invariant the bio is valid.
+        let mut iter = unsafe { (*bio).bi_iter };
+        // SAFETY: By the type invariant the bio is valid.
+        let vec = unsafe { (*bio).bi_io_vec };
+        if !self.has_data() {
+            // A discard has a size and no vector.
+            iter.bi_size = 0;
+        }
+        // INVARIANT: By the block layer's rules `iter` describes what is left of `vec`, if there is data.
         Segments {
             vec,
             iter,

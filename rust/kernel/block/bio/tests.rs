@@ -159,6 +159,7 @@ mod suite {
             let bio = test.submit();
             assert_eq!(bio.is_write(), write);
             assert_eq!(bio.has_data(), data);
+            assert_eq!(bio.segments().next().is_some(), data);
         }
         // A flush by itself.
         let test = TestBio::new(bindings::req_op_REQ_OP_WRITE | PREFLUSH, 0, &[])?;
