@@ -277,7 +277,7 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         pmem: pmem.clone(),
         dax: dax_device.clone(),
     };
-    let disk = NewDisk::new(limits, ns.node(), name, Ok(data))?;
+    let disk = NewDisk::new(limits, Some(dev), name, Ok(data))?;
     disk.disk().set_capacity(geometry.sectors());
 
     let host = match &dax_device {
@@ -293,7 +293,7 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     let disk = Added::new(disk, dev, &DAX_GROUPS)?;
 
     check_and_set_ro(disk.disk());
-    match disk.disk().attribute(c"badblocks") {
+    match disk.attribute(c"badblocks") {
         Some(node) => pmem.poison.set_watchers(node),
         None => dev_warn!(dev, "'badblocks' notification disabled\n"),
     }

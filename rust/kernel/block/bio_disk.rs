@@ -129,14 +129,14 @@ unsafe impl<T: Operations> Sync for Disk<T> {}
 pub struct NewDisk<T: Operations>(Arc<Disk<T>>);
 
 impl<T: Operations> NewDisk<T> {
-    /// Allocates a disk on memory node `node`, with its limits and its data. May sleep.
+    /// Allocates a disk with its limits and its data, in memory near `near`. May sleep.
     pub fn new(
         limits: Limits,
-        node: i32,
+        near: Option<&Device>,
         name: &CStr,
         data: impl PinInit<T::Data, Error>,
     ) -> Result<Self> {
-        let disk = Disk::new(limits, node, name, data)?;
+        let disk = Disk::new(limits, near, name, data)?;
         // INVARIANT: Nobody but us has it.
         Ok(Self(Arc::new(disk, GFP_KERNEL)?))
     }
@@ -150,10 +150,14 @@ impl<T: Operations> NewDisk<T> {
 impl<T: Operations> Disk<T> {
     fn new(
         limits: Limits,
-        node: i32,
+        near: Option<&Device>,
         name: &CStr,
         data: impl PinInit<T::Data, Error>,
     ) -> Result<Self> {
+        let node = near.map_or(bindings::NUMA_NO_NODE, |near| {
+            // SAFETY: The device is valid.
+            unsafe { bindings::dev_to_node(near.as_raw()) }
+        });
         let data = KBox::pin_init(data, GFP_KERNEL)?;
         let mut raw = limits.to_raw();
         // SAFETY: `raw` is valid, and the lock class is static.
@@ -214,21 +218,6 @@ impl<T: Operations> Disk<T> {
     pub fn set_capacity(&self, sectors: u64) {
         // SAFETY: The disk is valid, and `set_capacity()` takes the lock that it needs.
         unsafe { bindings::set_capacity(self.as_raw(), sectors) };
-    }
-
-    /// The sysfs node of one of the disk's attributes, for [`AttributeNode::notify`].
-    pub fn attribute(&self, name: &CStr) -> Option<AttributeNode> {
-        // SAFETY: An added disk has a whole-disk device with a sysfs directory.
-        let dir = unsafe { (*(*self.as_raw()).part0).bd_device.kobj.sd };
-        if dir.is_null() {
-            return None;
-        }
-        // SAFETY: `dir` is valid while the disk is.
-        let node = unsafe {
-            bindings::kernfs_find_and_get_ns(dir, name.as_char_ptr(), pin_init::zeroed())
-        };
-        // INVARIANT: The function gave us a reference.
-        NonNull::new(node).map(AttributeNode)
     }
 
     /// # Safety
@@ -295,6 +284,20 @@ impl<T: Operations> Added<T> {
     /// The disk.
     pub fn disk(&self) -> &Arc<Disk<T>> {
         &self.0
+    }
+
+    /// The sysfs node of one of the disk's attributes, for [`AttributeNode::notify`].
+    pub fn attribute(&self, name: &CStr) -> Option<AttributeNode> {
+        let disk = self.0.as_raw();
+        // SAFETY: By the type invariant the disk was added, so it has a device with a directory in sysfs,
+        // which stays until the disk is deleted.
+        let dir = unsafe { (*(*disk).part0).bd_device.kobj.sd };
+        // SAFETY: `dir` is valid, and `name` a string.
+        let node = unsafe {
+            bindings::kernfs_find_and_get_ns(dir, name.as_char_ptr(), pin_init::zeroed())
+        };
+        // INVARIANT: The function gave us a reference.
+        NonNull::new(node).map(AttributeNode)
     }
 
     /// Writes back what file systems on the disk and its partitions hold, while that still works.

@@ -222,12 +222,6 @@ impl<'a> Namespace<'a> {
         unsafe { bindings::nvdimm_namespace_disk_name(self.ndns.as_ptr(), name.as_mut_ptr()) };
         name
     }
-
-    /// The memory node that is nearest.
-    pub(crate) fn node(&self) -> i32 {
-        // SAFETY: The device is valid.
-        unsafe { bindings::dev_to_node(raw(self.dev)) }
-    }
 }
 
 /// Detaches what [`Namespace::attach_btt`] attached.

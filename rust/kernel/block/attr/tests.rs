@@ -109,17 +109,15 @@ mod suite {
         let life = Arc::new((), GFP_KERNEL)?;
         let parent = Parent::new(c"rdax_kunit_attr")?;
         let new = test_new_disk(Limits::default(), &life)?;
-        let disk = new.disk().clone();
         let added = Added::new(new, parent.device(), &GROUPS)?;
-        assert!(disk.attribute(c"kunit_dir").is_some());
-        assert!(disk.attribute(c"kunit_switch").is_none());
+        assert!(added.attribute(c"kunit_dir").is_some());
+        assert!(added.attribute(c"kunit_switch").is_none());
         drop(added);
 
         let new = test_new_disk(Limits::default(), &life)?;
-        let disk = new.disk().clone();
         static NONE: AttributeGroups<TestDriver> = AttributeGroups::NONE;
         let added = Added::new(new, parent.device(), &NONE)?;
-        assert!(disk.attribute(c"kunit_dir").is_none());
+        assert!(added.attribute(c"kunit_dir").is_none());
         drop(added);
         Ok(())
     }

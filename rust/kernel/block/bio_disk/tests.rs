@@ -79,7 +79,7 @@ impl Operations for TestDriver {
 /// A disk that nobody sees yet; `life` is shared with its data.
 pub(crate) fn test_new_disk(limits: Limits, life: &Arc<()>) -> Result<NewDisk<TestDriver>> {
     let data = TestData::new(life.clone());
-    NewDisk::new(limits, bindings::NUMA_NO_NODE, c"rdax_kunit", data)
+    NewDisk::new(limits, None, c"rdax_kunit", data)
 }
 
 /// The same, which nobody will ever see.
@@ -123,7 +123,6 @@ mod suite {
     fn data_goes_with_a_disk_that_was_never_added() -> Result {
         let life = Arc::new((), GFP_KERNEL)?;
         let disk = test_disk(Limits::default(), &life)?;
-        assert!(disk.attribute(c"size").is_none());
         drop(disk);
         assert!(Arc::into_unique_or_drop(life).is_some());
         Ok(())
@@ -141,7 +140,7 @@ mod suite {
         // `DISK_NAME_LEN` is 32, with the zero at the end.
         let long = c"a_name_of_thirty_two_characters_";
         let data = TestData::new(life.clone());
-        let disk = Disk::<TestDriver>::new(Limits::default(), bindings::NUMA_NO_NODE, long, data);
+        let disk = Disk::<TestDriver>::new(Limits::default(), None, long, data);
         assert!(disk.is_err_and(|error| error == ENAMETOOLONG));
         assert!(Arc::into_unique_or_drop(life).is_some());
         Ok(())
@@ -152,7 +151,7 @@ mod suite {
         let life = Arc::new((), GFP_KERNEL)?;
         let name = c"a_name_of_thirty_one_characters";
         let data = TestData::new(life.clone());
-        let disk = Disk::<TestDriver>::new(Limits::default(), bindings::NUMA_NO_NODE, name, data)?;
+        let disk = Disk::<TestDriver>::new(Limits::default(), None, name, data)?;
         // SAFETY: The disk is ours, and the name ends within the array.
         let shown = unsafe { CStr::from_char_ptr((&raw const (*disk.as_raw()).disk_name).cast()) };
         assert_eq!(shown, name);
@@ -215,12 +214,11 @@ mod suite {
         let disk = new.disk().clone();
         let added = Added::new(new, parent.device(), &NO_GROUPS)?;
         assert!(Arc::ptr_eq(added.disk(), &disk));
-        let node = disk.attribute(c"badblocks");
+        let node = added.attribute(c"badblocks");
         assert!(node.is_some());
-        assert!(disk.attribute(c"no_such_thing").is_none());
+        assert!(added.attribute(c"no_such_thing").is_none());
         added.sync_filesystems();
         drop(added);
-        assert!(disk.attribute(c"badblocks").is_none());
         // Keeps the node alone.
         drop(disk);
         if let Some(node) = node {
