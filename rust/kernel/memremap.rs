@@ -168,7 +168,8 @@ impl<T: Operations> PageMap<T> {
 ///
 /// The value may outlive the mapping: each method looks whether the pages are there, and keeps
 /// them until it is done. A page that is not of this mapping, or not any more, has no flags and is
-/// part of no folio. No method sleeps that does not say so.
+/// part of no folio. The pagemap is known by its address: when the mapping has gone, another one of
+/// fs-dax memory may have it. No method sleeps that does not say so.
 ///
 /// Flags are changed one page at a time and atomically, and only the driver knows what they should
 /// say: it holds off those who would change them at the same time.
@@ -195,12 +196,17 @@ impl MappedPages {
         let pgmap = NonNull::new(unsafe { bindings::get_dev_pagemap(pfn.0) })?;
         // INVARIANT: The function gave us the reference.
         let reference = PageMapRef(pgmap);
+        // SAFETY: `pgmap` is valid while we have the reference, and its type does not change.
+        let kind = unsafe { (*pgmap.as_ptr()).type_ };
+        // After the mapping has gone, the address may be that of another pagemap, of any type.
+        if pgmap.as_ptr() != self.pgmap || kind != bindings::memory_type_MEMORY_DEVICE_FS_DAX {
+            return None;
+        }
         // The pagemap's first pages may be the memory that its `struct page`s are kept in, and
         // have none themselves: this function knows.
         //
         // SAFETY: `pgmap` is valid while we have the reference.
-        let has_page = unsafe { bindings::pgmap_pfn_valid(pgmap.as_ptr(), pfn.0) };
-        if !has_page || pgmap.as_ptr() != self.pgmap {
+        if !unsafe { bindings::pgmap_pfn_valid(pgmap.as_ptr(), pfn.0) } {
             return None;
         }
         // INVARIANT: Just checked.
@@ -316,7 +322,7 @@ impl Drop for PageMapRef {
 ///
 /// # Invariants
 ///
-/// `pfn` is a page of `_pgmap`, and has a `struct page`.
+/// `pfn` is a page of `_pgmap`, which is of fs-dax memory, and has a `struct page`.
 struct PinnedPage {
     pfn: Pfn,
     _pgmap: PageMapRef,

@@ -19,7 +19,6 @@ use crate::{
     bindings,
     block::bio::Segment,
     dax::units::ByteRange,
-    iov::IovIterSource,
     page::PAGE_SIZE,
     prelude::*, //
 };
@@ -143,16 +142,6 @@ impl Window {
         Ok(Err(MachineCheck {
             copied: (len as u64).saturating_sub(left as u64),
         }))
-    }
-
-    /// Copies from `iter` to `range`, past the caches; returns how many bytes arrived.
-    ///
-    /// May sleep: user memory may have to be brought in. An address that cannot be read makes the
-    /// copy short. The pages must be mapped, unless the source is user memory.
-    pub fn write_iter(&self, range: ByteRange, iter: &mut IovIterSource<'_>) -> Result<usize> {
-        let (dst, len) = self.checked(range)?;
-        // SAFETY: `dst` is `len` mapped bytes by the type invariant; `iter` is valid.
-        Ok(unsafe { bindings::_copy_from_iter_flushcache(dst.cast(), len, iter.as_raw()) })
     }
 
     /// Drops what the CPU's caches hold of `range`, without writing it back.

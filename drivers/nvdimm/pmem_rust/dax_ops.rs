@@ -101,16 +101,9 @@ impl dax::Operations for Pmem {
             return 0;
         };
 
+        // The core asks for no such thing.
         if !range.is_page_aligned() {
-            // The core asks for no such thing, if it is the one in Rust.
-            if self.poison.first_within(range.sectors_touched()).is_some() {
-                return 0;
-            }
-            // Somebody else repaired it.
-            return self
-                .window_of(range)
-                .and_then(|range| self.window.write_iter(range, iter).ok())
-                .unwrap_or(0);
+            return 0;
         }
         let Ok(mut page) = KVVec::<u8>::from_elem(0, PAGE_SIZE, GFP_KERNEL) else {
             return 0;
@@ -185,8 +178,8 @@ impl Pmem {
     /// repaired. Returns how many bytes, whole pages, can be given out.
     ///
     /// Only pages that the kernel was told of are looked at, however long ago that was. One may still
-    /// be unmapped after this and before it is used: most copies survive that (`write_iter()` says
-    /// which does not).
+    /// be unmapped after this and before it is used: most copies survive that, but not one from
+    /// memory of the kernel.
     fn present_part(&self, range: ByteRange) -> Result<u64> {
         let mut looked_at = 0;
         let mut rest = Some(range);

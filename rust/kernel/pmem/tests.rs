@@ -204,33 +204,6 @@ mod suite {
         Ok(())
     }
 
-    #[test]
-    fn iterators_to_memory() -> Result {
-        let test = Fixture::new(0)?;
-        let data = pattern(1000)?;
-        let kvec = bindings::kvec {
-            iov_base: data.as_ptr().cast_mut().cast(),
-            iov_len: data.len(),
-        };
-        let mut iter = core::mem::MaybeUninit::<bindings::iov_iter>::zeroed();
-        // SAFETY: The vector and the data live as long as the iterator, which is only read from.
-        let iter = unsafe {
-            let source = bindings::ITER_SOURCE;
-            bindings::iov_iter_kvec(iter.as_mut_ptr(), source, &kvec, 1, data.len());
-            IovIterSource::from_raw(iter.as_mut_ptr())
-        };
-        assert_eq!(test.window.write_iter(range(5, 700)?, iter), Ok(700));
-        // The rest, which is less than what there is room for.
-        assert_eq!(test.window.write_iter(range(705, 700)?, iter), Ok(300));
-        for (n, byte) in data.iter().enumerate() {
-            assert_eq!(test.byte(n + 5), *byte);
-        }
-        assert_eq!((test.byte(4), test.byte(1005)), (0, 0));
-        let past = range(LEN as u64, 1)?;
-        assert_eq!(test.window.write_iter(past, iter), Err(ERANGE));
-        Ok(())
-    }
-
     #[cfg(CONFIG_X86_64)]
     #[test]
     fn a_page_that_is_not_mapped() -> Result {
