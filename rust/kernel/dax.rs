@@ -11,6 +11,60 @@
 //! Dropping the [`Host`] hides the device, dropping the [`Registration`] notifies its holder of the
 //! removal and waits for all users; an `ARef<Device>` keeps no more than the object.
 //!
+//! ```
+//! use kernel::{
+//!     dax::{
+//!         units::{ByteRange, Pgoff},
+//!         Access, Capabilities, Mode, Operations, Registration,
+//!     },
+//!     iov::IovIterSource,
+//!     page::PAGE_SIZE,
+//!     sync::Arc,
+//! };
+//!
+//! /// A device that has no memory.
+//! struct Empty;
+//!
+//! impl Operations for Empty {
+//!     const RECOVERY_UNIT: usize = PAGE_SIZE;
+//!
+//!     fn direct_access(&self, _pgoff: Pgoff, _pages: usize, _mode: Mode) -> Result<Access> {
+//!         Err(ERANGE)
+//!     }
+//!
+//!     fn zero_page_range(&self, _pgoff: Pgoff, _pages: usize) -> Result {
+//!         Err(ERANGE)
+//!     }
+//!
+//!     fn recovery_write(
+//!         &self,
+//!         _pgoff: Pgoff,
+//!         _offset: usize,
+//!         _bytes: usize,
+//!         _iter: &mut IovIterSource<'_>,
+//!     ) -> usize {
+//!         0
+//!     }
+//!
+//!     fn good_bytes(&self, _pgoff: Pgoff, _offset: usize, _bytes: usize) -> usize {
+//!         0
+//!     }
+//! }
+//!
+//! let registration = Registration::new(Arc::new(Empty, GFP_KERNEL)?, Capabilities::default())?;
+//! let device = registration.device().clone();
+//! device.set_write_cache(true);
+//! assert!(device.write_cache());
+//!
+//! let range = ByteRange::new(0, 1).ok_or(EINVAL)?;
+//! // The device has no holder.
+//! assert_eq!(device.notify_failure(range, 0), Err(EOPNOTSUPP));
+//! drop(registration);
+//! // The device is dead.
+//! assert_eq!(device.notify_failure(range, 0), Err(ENXIO));
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! C header: [`include/linux/dax.h`](srctree/include/linux/dax.h)
 
 #[path = "dax/copy.rs"]
@@ -221,12 +275,7 @@ impl Device {
     pub fn notify_failure(&self, range: ByteRange, mf_flags: i32) -> Result {
         // SAFETY: The type invariant.
         to_result(unsafe {
-            bindings::dax_holder_notify_failure(
-                self.as_raw(),
-                range.start(),
-                range.len(),
-                mf_flags,
-            )
+            bindings::dax_holder_notify_failure(self.as_raw(), range.start(), range.len(), mf_flags)
         })
     }
 

@@ -41,6 +41,30 @@ pub trait Operations: Send + Sync + 'static {
 /// Mapping it ([`PageMap::map`]) hands it to the device, which unmaps and frees it when it is
 /// unbound, after everything that was handed to it later.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     memremap::{Operations, PageMap},
+///     mm::pfn::Pfn,
+/// };
+///
+/// struct Owner;
+///
+/// impl Operations for Owner {
+///     fn memory_failure(&self, pfn: Pfn, pages: usize, _mf_flags: i32) -> Result {
+///         pr_err!("{} pages from {:#x} on have failed\n", pages, pfn.0);
+///         Err(EOPNOTSUPP)
+///     }
+/// }
+///
+/// let mut pgmap = PageMap::new(Owner)?;
+/// pgmap.as_mut().set_range(0x10_0000_0000, 0x10_0fff_ffff);
+/// assert_eq!(pgmap.range(), (0x10_0000_0000, 0x10_0fff_ffff));
+/// // Here `pgmap.map(dev)` would hand it to a device.
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Invariants
 ///
 /// `pgmap` is initialised (zeroed at first), and not in use by the kernel.

@@ -43,6 +43,25 @@ pub struct MachineCheck {
 /// Offsets are bytes from the start of the mapping. No method sleeps unless it says so; none
 /// takes a lock.
 ///
+/// # Examples
+///
+/// ```
+/// use core::ptr::NonNull;
+/// use kernel::pmem::Window;
+///
+/// let mut memory = KVec::from_elem(0u8, 4096, GFP_KERNEL)?;
+/// let base = NonNull::new(memory.as_mut_ptr()).ok_or(ENOMEM)?;
+/// // SAFETY: The memory lives as long as the window, and nothing refers to it meanwhile.
+/// let window = unsafe { Window::new(base, 4096) };
+///
+/// window.write_bytes(8, &[1, 2, 3])?;
+/// let mut read = [0; 3];
+/// assert_eq!(window.read_bytes(8, &mut read)?, Ok(()));
+/// assert_eq!(read, [1, 2, 3]);
+/// assert_eq!(window.write_bytes(4095, &[1, 2]), Err(ERANGE));
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Invariants
 ///
 /// `base` is the start of `len` bytes that stay mapped while the value lives, except for pages

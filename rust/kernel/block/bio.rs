@@ -25,6 +25,24 @@ pub(crate) mod tests;
 /// [`Bio::end`] answers it with a result. A bio that is dropped without an answer is answered
 /// with an I/O error, so that the submitter never waits for ever.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::block::bio::Bio;
+///
+/// /// Takes what goes to the disk, and says how many bytes that was.
+/// fn swallow(bio: Bio) -> u64 {
+///     let mut written = 0;
+///     if bio.is_write() {
+///         for segment in bio.segments() {
+///             written += u64::from(segment.len());
+///         }
+///     }
+///     bio.end(Ok(()));
+///     written
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `bio` is a valid bio that was submitted to this driver and not ended.

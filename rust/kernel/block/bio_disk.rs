@@ -8,6 +8,34 @@
 //! - Allocate a [`NewDisk`], with its [`Limits`] and data. Nobody sees it yet.
 //! - Make it appear with [`Added::new`]; it disappears when the result is dropped.
 //!
+//! ```
+//! use kernel::{
+//!     block::{
+//!         bio::Bio,
+//!         bio_disk::{Limits, NewDisk, Operations},
+//!     },
+//!     sync::atomic::{Atomic, Relaxed},
+//! };
+//!
+//! /// Disks that have nothing, and count how often they are asked for it.
+//! struct Nothing;
+//!
+//! #[vtable]
+//! impl Operations for Nothing {
+//!     type Data = Atomic<u64>;
+//!
+//!     fn submit(asked: &Self::Data, bio: Bio) {
+//!         asked.add(1, Relaxed);
+//!         bio.end(Err(EIO));
+//!     }
+//! }
+//!
+//! let new = NewDisk::<Nothing>::new(Limits::default(), None, c"nothing", Ok(Atomic::new(0)))?;
+//! new.disk().set_capacity(8);
+//! assert_eq!(new.disk().data().load(Relaxed), 0);
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
 use super::{

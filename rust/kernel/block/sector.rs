@@ -28,6 +28,23 @@ impl Sector {
 
 /// A range of sectors that is not empty.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     block::sector::{Sector, SectorRange},
+///     dax::units::ByteRange,
+/// };
+///
+/// let range = SectorRange::new(Sector(1), 2).ok_or(EINVAL)?;
+/// let bytes = range.to_bytes().ok_or(ERANGE)?;
+/// assert_eq!((bytes.start(), bytes.len()), (512, 1024));
+/// assert_eq!(bytes.sectors_touched(), range);
+/// let byte = ByteRange::new(512, 1).ok_or(EINVAL)?;
+/// assert_eq!(byte.sectors_touched().count(), 1);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Invariants
 ///
 /// `start < end`.

@@ -117,6 +117,21 @@ impl Device {
     /// for. `ENXIO` when the device is dead, `ERANGE` past its end, `EHWPOISON` when there is
     /// poison at the first page. May sleep where the driver does, with C's core in page faults.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     dax::Device,
+    ///     iov::IovIterDest,
+    ///     page::PAGE_SIZE,
+    /// };
+    ///
+    /// /// What a `read()` of the first page does.
+    /// fn read_first(dev: &Device, to: &mut IovIterDest<'_>) -> Result<usize> {
+    ///     dev.copy_to_iter(0, PAGE_SIZE, to)
+    /// }
+    /// ```
+    ///
     /// C functions: `dax_direct_access()`, `dax_copy_to_iter()`
     #[inline]
     pub fn copy_to_iter(

@@ -30,6 +30,22 @@ impl Pgoff {
 
 /// A range of bytes that is not empty and does not wrap.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::dax::units::ByteRange;
+///
+/// let range = ByteRange::new(100, 50).ok_or(EINVAL)?;
+/// assert_eq!(range.end(), 150);
+/// assert_eq!(range.relative_to(100), ByteRange::new(0, 50));
+/// let other = ByteRange::from_bounds(140, 1000).ok_or(EINVAL)?;
+/// assert_eq!(range.intersection(&other), ByteRange::new(140, 10));
+/// // Neither is one.
+/// assert_eq!(ByteRange::new(100, 0), None);
+/// assert_eq!(ByteRange::new(u64::MAX, 2), None);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Invariants
 ///
 /// `start < end`.

@@ -14,6 +14,16 @@ use crate::{
 ///
 /// To signal somebody means to go through every process, so a file system that has a failure in many
 /// files gathers them over all of these.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::dax::victims::Victims;
+///
+/// let mut victims = Victims::new(0);
+/// // Here `victims.add()` would take pages from the processes that map them.
+/// victims.tell();
+/// ```
 #[must_use]
 pub struct Victims(bindings::mf_dax_victims);
 
