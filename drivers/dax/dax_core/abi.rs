@@ -64,7 +64,7 @@ pub(crate) unsafe extern "C" fn dax_read_unlock(id: c_int) {
 /// `dev` has to be null or a device that the caller keeps.
 #[inline]
 unsafe fn sections<'a>(dev: *mut bindings::dax_device) -> &'a ReadSections {
-    // SAFETY: The function's contract.
+    // SAFETY: By the function's contract `dev` is null or a device that the caller keeps.
     match unsafe { DaxDevice::from_raw::<'a>(dev) } {
         Some(dev) => dev.sections(),
         None => ReadSections::global(),
@@ -73,14 +73,16 @@ unsafe fn sections<'a>(dev: *mut bindings::dax_device) -> &'a ReadSections {
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_dev_read_lock(dev: *mut bindings::dax_device) -> c_int {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { sections(dev) }.enter()
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_dev_read_unlock(dev: *mut bindings::dax_device, id: c_int) {
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
+    let sections = unsafe { sections(dev) };
     // SAFETY: By the C contract `id` comes from `dax_dev_read_lock(dev)`.
-    unsafe { sections(dev).leave(id) };
+    unsafe { sections.leave(id) };
 }
 
 #[export]
@@ -92,11 +94,12 @@ pub(crate) unsafe extern "C" fn dax_direct_access(
     kaddr: *mut *mut c_void,
     pfn: *mut usize,
 ) -> c_long {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return to_long(EOPNOTSUPP);
     };
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract the caller is in a read section, and `kaddr` and `pfn` are null or valid
+    // for writes.
     match unsafe { dev.direct_access(pgoff, nr_pages, mode, kaddr, pfn) } {
         Ok(pages) => pages,
         Err(e) => to_long(e),
@@ -111,8 +114,13 @@ pub(crate) unsafe extern "C" fn dax_copy_from_iter(
     bytes: usize,
     iter: *mut bindings::iov_iter,
 ) -> usize {
-    // SAFETY: The C contract.
-    unsafe { DaxDevice::from_raw(dev).map_or(0, |dev| dev.copy_from_iter(addr, bytes, iter)) }
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
+    let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
+        return 0;
+    };
+    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()` gave it
+    // `addr`, with so many bytes, and `iter` is a source.
+    unsafe { dev.copy_from_iter(addr, bytes, iter) }
 }
 
 #[export]
@@ -123,8 +131,13 @@ pub(crate) unsafe extern "C" fn dax_copy_to_iter(
     bytes: usize,
     iter: *mut bindings::iov_iter,
 ) -> usize {
-    // SAFETY: The C contract.
-    unsafe { DaxDevice::from_raw(dev).map_or(0, |dev| dev.copy_to_iter(addr, bytes, iter)) }
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
+    let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
+        return 0;
+    };
+    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()` gave it
+    // `addr`, with so many bytes, and `iter` is a destination.
+    unsafe { dev.copy_to_iter(addr, bytes, iter) }
 }
 
 #[export]
@@ -133,7 +146,7 @@ pub(crate) unsafe extern "C" fn dax_zero_page_range(
     pgoff: usize,
     nr_pages: usize,
 ) -> c_int {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     let dev = unsafe { DaxDevice::from_raw(dev) };
     to_int(dev.map_or(Err(EOPNOTSUPP), |dev| dev.zero_pages(pgoff, nr_pages)))
 }
@@ -146,10 +159,13 @@ pub(crate) unsafe extern "C" fn dax_recovery_write(
     bytes: usize,
     iter: *mut bindings::iov_iter,
 ) -> usize {
-    // SAFETY: The C contract.
-    unsafe {
-        DaxDevice::from_raw(dev).map_or(0, |dev| dev.recovery_write(pgoff, addr, bytes, iter))
-    }
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
+    let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
+        return 0;
+    };
+    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()` gave it
+    // `addr` in page `pgoff`, with so many bytes, and `iter` is a source.
+    unsafe { dev.recovery_write(pgoff, addr, bytes, iter) }
 }
 
 #[export]
@@ -160,8 +176,13 @@ pub(crate) unsafe extern "C" fn dax_recovery_read(
     bytes: usize,
     iter: *mut bindings::iov_iter,
 ) -> usize {
-    // SAFETY: The C contract.
-    unsafe { DaxDevice::from_raw(dev).map_or(0, |dev| dev.recovery_read(pgoff, addr, bytes, iter)) }
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
+    let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
+        return 0;
+    };
+    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()` gave it
+    // `addr` in page `pgoff`, with so many bytes, and `iter` is a destination.
+    unsafe { dev.recovery_read(pgoff, addr, bytes, iter) }
 }
 
 #[export]
@@ -170,9 +191,9 @@ pub(crate) unsafe extern "C" fn dax_flush(
     addr: *mut c_void,
     size: usize,
 ) {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
-        // SAFETY: The C contract.
+        // SAFETY: By the C contract `addr` is `size` bytes of memory of the device.
         unsafe { dev.flush(addr, size) };
     }
 }
@@ -189,7 +210,7 @@ pub(crate) unsafe extern "C" fn dax_holder_notify_failure(
     len: u64,
     mf_flags: c_int,
 ) -> c_int {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return ENXIO.to_errno();
     };
@@ -210,19 +231,19 @@ pub(crate) unsafe extern "C" fn dax_holder_notify_failure(
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_holder(dev: *mut bindings::dax_device) -> *mut c_void {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { DaxDevice::from_raw(dev) }.map_or(ptr::null_mut(), DaxDevice::holder)
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_alive(dev: *mut bindings::dax_device) -> bool {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { DaxDevice::from_raw(dev) }.is_some_and(DaxDevice::alive)
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_get_private(dev: *mut bindings::dax_device) -> *mut c_void {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { DaxDevice::from_raw(dev) }.map_or(ptr::null_mut(), DaxDevice::private)
 }
 
@@ -231,7 +252,7 @@ pub(crate) unsafe extern "C" fn dax_set_ops(
     dev: *mut bindings::dax_device,
     ops: *const bindings::dax_operations,
 ) -> c_int {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return ENXIO.to_errno();
     };
@@ -250,7 +271,7 @@ pub(crate) unsafe extern "C" fn dax_set_ops(
 ///
 /// `dev` has to be null or a device that the caller keeps.
 unsafe fn set_flag(dev: *mut bindings::dax_device, flag: Flag, on: bool) {
-    // SAFETY: The function's contract.
+    // SAFETY: By the function's contract `dev` is null or a device that the caller keeps.
     if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
         dev.set(flag, on);
     }
@@ -258,37 +279,37 @@ unsafe fn set_flag(dev: *mut bindings::dax_device, flag: Flag, on: bool) {
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_write_cache(dev: *mut bindings::dax_device, wc: bool) {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { set_flag(dev, Flag::WriteCache, wc) };
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_write_cache_enabled(dev: *mut bindings::dax_device) -> bool {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { DaxDevice::from_raw(dev) }.is_some_and(|dev| dev.has(Flag::WriteCache))
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_synchronous(dev: *mut bindings::dax_device) -> bool {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { DaxDevice::from_raw(dev) }.is_some_and(|dev| dev.has(Flag::Synchronous))
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn set_dax_synchronous(dev: *mut bindings::dax_device) {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { set_flag(dev, Flag::Synchronous, true) };
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn set_dax_nocache(dev: *mut bindings::dax_device) {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { set_flag(dev, Flag::NoCache, true) };
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn set_dax_nomc(dev: *mut bindings::dax_device) {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { set_flag(dev, Flag::NoMc, true) };
 }
 
@@ -299,7 +320,7 @@ pub(crate) unsafe extern "C" fn alloc_dax(
     private: *mut c_void,
     ops: *const bindings::dax_operations,
 ) -> *mut bindings::dax_device {
-    // SAFETY: The C contract: the table is null or valid for as long as the device is alive.
+    // SAFETY: By the C contract the table is null or valid for as long as the device is alive.
     match unsafe { inode::alloc(private, ops) } {
         Ok(dev) => DaxDevice::into_raw(dev),
         Err(e) => e.to_ptr(),
@@ -321,7 +342,7 @@ pub(crate) unsafe extern "C" fn put_dax(dev: *mut bindings::dax_device) {
 
 #[export]
 pub(crate) unsafe extern "C" fn kill_dax(dev: *mut bindings::dax_device) {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
         dev.kill();
     }
@@ -330,13 +351,13 @@ pub(crate) unsafe extern "C" fn kill_dax(dev: *mut bindings::dax_device) {
 /// See `dax_core.h`.
 #[export]
 pub(crate) unsafe extern "C" fn dax_is_given_up(dev: *mut bindings::dax_device) -> bool {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { DaxDevice::from_raw(dev) }.is_some_and(DaxDevice::is_given_up)
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn run_dax(dev: *mut bindings::dax_device) {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
         dev.run();
     }
@@ -347,12 +368,14 @@ pub(crate) unsafe extern "C" fn run_dax(dev: *mut bindings::dax_device) {
 pub(crate) unsafe extern "C" fn inode_dax(
     inode: *mut bindings::inode,
 ) -> *mut bindings::dax_device {
-    // SAFETY: By the C contract `inode` has the `cdev` of a device.
-    unsafe { DaxDevice::of_cdev((*inode).__bindgen_anon_5.i_cdev).cast() }
+    // SAFETY: By the C contract `inode` is valid, and that of a character device.
+    let cdev = unsafe { (*inode).__bindgen_anon_5.i_cdev };
+    // SAFETY: By the C contract the character device is that of a device.
+    unsafe { DaxDevice::of_cdev(cdev).cast() }
 }
 
 #[export]
 pub(crate) unsafe extern "C" fn dax_inode(dev: *mut bindings::dax_device) -> *mut bindings::inode {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     unsafe { DaxDevice::from_raw(dev) }.map_or(ptr::null_mut(), DaxDevice::inode)
 }

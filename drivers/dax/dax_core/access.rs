@@ -26,10 +26,10 @@ use kernel::{
 /// Runs `f` so that page faults fail and do not wait: those of a copy end it.
 #[inline]
 fn without_page_faults<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: Both only change a counter of this task, and come in pairs.
+    // SAFETY: Only changes a counter of this task.
     unsafe { bindings::pagefault_disable() };
     let result = f();
-    // SAFETY: As above.
+    // SAFETY: Takes back the call above.
     unsafe { bindings::pagefault_enable() };
     result
 }
@@ -66,8 +66,8 @@ impl DaxDevice {
         if pages < 0 {
             return Err(EINVAL);
         }
-        // SAFETY: The device is alive and stays so as long as the section lasts; the rest is the
-        // function's contract.
+        // SAFETY: The device is alive, and stays so as long as the section lasts. By the function's
+        // contract `kaddr` and `pfn` are null or valid for writes.
         let available = unsafe { access(self.as_raw(), pgoff, pages, mode, kaddr, pfn) };
         match available {
             0 => Err(ERANGE),
@@ -97,13 +97,12 @@ impl DaxDevice {
         // copies that check it once more, and the object that `addr` would have to be (hardened
         // usercopy), cost time for nothing.
         without_page_faults(|| {
-            // SAFETY: The function's contract.
-            unsafe {
-                if self.has(Flag::NoCache) {
-                    bindings::_copy_from_iter_flushcache(addr, bytes, iter)
-                } else {
-                    bindings::_copy_from_iter(addr, bytes, iter)
-                }
+            if self.has(Flag::NoCache) {
+                // SAFETY: By the function's contract `addr` has room, and `iter` is a source.
+                unsafe { bindings::_copy_from_iter_flushcache(addr, bytes, iter) }
+            } else {
+                // SAFETY: As in the other case.
+                unsafe { bindings::_copy_from_iter(addr, bytes, iter) }
             }
         })
     }
@@ -125,13 +124,13 @@ impl DaxDevice {
         }
         // As in `copy_from_iter()`.
         without_page_faults(|| {
-            // SAFETY: The function's contract.
-            unsafe {
-                if self.has(Flag::NoMc) {
-                    bindings::_copy_mc_to_iter(addr, bytes, iter)
-                } else {
-                    bindings::_copy_to_iter(addr, bytes, iter)
-                }
+            if self.has(Flag::NoMc) {
+                // SAFETY: By the function's contract `addr` has so many bytes, and `iter` is a
+                // destination.
+                unsafe { bindings::_copy_mc_to_iter(addr, bytes, iter) }
+            } else {
+                // SAFETY: As in the other case.
+                unsafe { bindings::_copy_to_iter(addr, bytes, iter) }
             }
         })
     }
@@ -194,7 +193,8 @@ impl DaxDevice {
             );
             return 0;
         }
-        // SAFETY: The function's contract.
+        // SAFETY: The device is alive, and stays so as long as the section lasts. By the function's
+        // contract `addr` has room, and `iter` is a source.
         without_page_faults(|| unsafe { write(self.as_raw(), pgoff, addr, bytes, iter) })
     }
 
@@ -220,7 +220,8 @@ impl DaxDevice {
         // SAFETY: The device is alive, and stays so for as long as the section lasts.
         let good = unsafe { good_bytes(self.as_raw(), pgoff, offset, bytes) };
         // Whatever the device's flag says: there is poison nearby.
-        // SAFETY: The function's contract.
+        //
+        // SAFETY: By the function's contract `addr` has so many bytes, and `iter` is a destination.
         without_page_faults(|| unsafe { bindings::_copy_mc_to_iter(addr, good.min(bytes), iter) })
     }
 
@@ -232,7 +233,7 @@ impl DaxDevice {
     #[inline]
     pub(crate) unsafe fn flush(&self, addr: *mut c_void, size: usize) {
         if self.has(Flag::WriteCache) {
-            // SAFETY: The function's contract.
+            // SAFETY: By the function's contract `addr` is `size` bytes of memory.
             unsafe { bindings::dax_wb_cache(addr, size) };
         }
     }

@@ -58,8 +58,8 @@ impl BlockDevice {
         let bdev = self.0.as_ptr();
         // SAFETY: By the function's contract it is open.
         let start = unsafe { ptr::read(&raw const (*bdev).bd_start_sect) };
-        // SAFETY: As above. Volatile, since it may be written at the same time; a 64-bit word is
-        // written at once, and the abstractions are for 64-bit machines.
+        // SAFETY: By the function's contract it is open. Volatile, since it may be written at the same
+        // time; a 64-bit word is written at once, and the abstractions are for 64-bit machines.
         let len = unsafe { ptr::read_volatile(&raw const (*bdev).bd_nr_sectors) };
         ByteRange::new(Sector(start).to_bytes()?, Sector(len).to_bytes()?)
     }
@@ -84,7 +84,7 @@ pub(crate) struct Name(BlockDevice);
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant it is open.
         let disk = unsafe { self.0.disk() };
         // SAFETY: The disk of a block device that is open is valid.
         let name = unsafe { &raw const (*disk).disk_name };
@@ -92,7 +92,7 @@ impl fmt::Display for Name {
         let name = unsafe { CStr::from_char_ptr(name.cast()) };
         let name = name.to_str().unwrap_or("?");
         f.write_str(name)?;
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant it is open.
         let number = unsafe { bindings::bdev_partno(self.0 .0.as_ptr()) };
         match number {
             0 => Ok(()),

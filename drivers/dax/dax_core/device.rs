@@ -123,7 +123,7 @@ fn this_task() -> TaskId {
 
 // SAFETY: The inode and the character device are C's, which any task may use; the rest is `Send`.
 unsafe impl Send for DaxDevice {}
-// SAFETY: As above; what changes in the rest is atomic or under a lock.
+// SAFETY: The inode and the character device are C's; what changes in the rest is atomic or under a lock.
 unsafe impl Sync for DaxDevice {}
 
 // SAFETY: A device is part of an inode, and lives as long as there is a reference to that.
@@ -147,11 +147,10 @@ impl DaxDevice {
     /// `slot` must have room for a `DaxDevice` that nobody uses, which stays where it is until
     /// [`DaxDevice::clear`].
     pub(crate) unsafe fn fill(slot: *mut Self) -> Result {
-        // SAFETY: The function's contract.
-        unsafe {
-            (&raw mut (*slot).cdev).write(Opaque::zeroed());
-            pin_init::raw_try_init(&raw mut (*slot).core, Core::new())
-        }
+        // SAFETY: By the function's contract there is room.
+        unsafe { (&raw mut (*slot).cdev).write(Opaque::zeroed()) };
+        // SAFETY: By the function's contract there is room, and what is there is not moved.
+        unsafe { pin_init::raw_try_init(&raw mut (*slot).core, Core::new()) }
     }
 
     /// Takes back [`DaxDevice::fill`]. Sleeps.
@@ -160,7 +159,7 @@ impl DaxDevice {
     ///
     /// The device must have been filled, and nobody may use it any more.
     pub(crate) unsafe fn clear(this: *mut Self) {
-        // SAFETY: The function's contract.
+        // SAFETY: By the function's contract it was filled, and nothing uses it any more.
         unsafe { core::ptr::drop_in_place(&raw mut (*this).core) };
     }
 
@@ -171,7 +170,7 @@ impl DaxDevice {
     /// `raw` must be null or a `dax_device` that the caller keeps for `'a`.
     #[inline]
     pub(crate) unsafe fn from_raw<'a>(raw: *mut bindings::dax_device) -> Option<&'a Self> {
-        // SAFETY: The function's contract; every `dax_device` is one of ours.
+        // SAFETY: By the function's contract it is null or a `dax_device`, each of which is one of ours.
         unsafe { raw.cast::<Self>().as_ref() }
     }
 
@@ -224,7 +223,7 @@ impl DaxDevice {
     ///
     /// `cdev` must be that of a device.
     pub(crate) unsafe fn of_cdev(cdev: *mut bindings::cdev) -> *mut Self {
-        // SAFETY: The function's contract.
+        // SAFETY: By the function's contract it is part of a device.
         unsafe { kernel::container_of!(cdev.cast::<Opaque<bindings::cdev>>(), Self, cdev) }
     }
 

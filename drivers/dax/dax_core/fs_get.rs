@@ -17,25 +17,26 @@ use kernel::{
 ///
 /// `dev_dax` must be valid.
 unsafe fn serves_file_systems(dev_dax: *mut bindings::dev_dax) -> Result {
-    // SAFETY: The function's contract; with the lock of the device its driver stays.
-    unsafe {
-        let dev = &raw mut (*dev_dax).dev;
-        bindings::device_lock(dev);
-        let driver = (*dev).driver;
-        let result = if driver.is_null() {
-            Err(ENODEV)
-        } else {
-            // Every driver on this bus is part of a `dax_device_driver`.
-            let driver = kernel::container_of!(driver, bindings::dax_device_driver, drv);
-            if (*driver).type_ == bindings::dax_driver_type_DAXDRV_FSDEV_TYPE {
-                Ok(())
-            } else {
-                Err(EOPNOTSUPP)
-            }
-        };
-        bindings::device_unlock(dev);
-        result
-    }
+    // SAFETY: By the function's contract `dev_dax` is valid.
+    let dev = unsafe { &raw mut (*dev_dax).dev };
+    // SAFETY: The device is valid.
+    unsafe { bindings::device_lock(dev) };
+    // SAFETY: The device is valid. As long as it is locked, its driver stays.
+    let driver = unsafe { (*dev).driver };
+    let result = if driver.is_null() {
+        Err(ENODEV)
+    } else {
+        // SAFETY: Every driver on this bus is part of a `dax_device_driver`.
+        let driver = unsafe { kernel::container_of!(driver, bindings::dax_device_driver, drv) };
+        // SAFETY: The driver is valid, and its type does not change.
+        match unsafe { (*driver).type_ } {
+            bindings::dax_driver_type_DAXDRV_FSDEV_TYPE => Ok(()),
+            _ => Err(EOPNOTSUPP),
+        }
+    };
+    // SAFETY: Locked above.
+    unsafe { bindings::device_unlock(dev) };
+    result
 }
 
 /// Makes `holder` the holder of a device-dax, with a reference; there is no block device.
@@ -53,7 +54,7 @@ pub(crate) unsafe extern "C" fn fs_dax_get(
     holder: *mut c_void,
     ops: *const bindings::dax_holder_operations,
 ) -> c_int {
-    // SAFETY: The C contract.
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     let Some(device) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return ENODEV.to_errno();
     };
@@ -73,7 +74,8 @@ pub(crate) unsafe extern "C" fn fs_dax_get(
 
 /// # Safety
 ///
-/// As for [`fs_dax_get`], with a reference to `device` that the holder will own.
+/// `device` is a device-dax, and `ops` null or functions that may be called for `holder` until
+/// [`fs_put_dax`] has returned; until then the holder has a reference to `device`.
 unsafe fn check_and_register(
     device: &DaxDevice,
     holder: *mut c_void,
@@ -83,10 +85,10 @@ unsafe fn check_and_register(
     if dev_dax.is_null() {
         return Err(ENODEV);
     }
-    // SAFETY: The function's contract.
+    // SAFETY: By the function's contract this is a device-dax, whose private data is a valid `dev_dax`.
     unsafe { serves_file_systems(dev_dax)? };
     let range = ByteRange::from_bounds(0, u64::MAX).ok_or(EINVAL)?;
-    // SAFETY: The function's contract.
+    // SAFETY: By the function's contract `ops` may be called, and the holder has a reference.
     unsafe { device.register(range, None, holder, ops) }.map_err(|refusal| {
         pr_info!("{}: no dax: {}\n", device.minor(), refusal);
         Error::from(&refusal)

@@ -78,8 +78,8 @@ impl FsHolder {
     }
 
     fn ops(&self) -> Option<&bindings::dax_holder_operations> {
-        // SAFETY: The type invariant; this is called by the protocol only for holders in the table
-        // or noted as being called.
+        // SAFETY: By the type invariant it is null or valid: the protocol calls this only for holders in
+        // the table or noted as being called.
         unsafe { self.ops.as_ref() }
     }
 }
@@ -104,7 +104,7 @@ impl Holder for FsHolder {
         let Some((pin, unpin)) = self.ops().and_then(|ops| ops.pin.zip(ops.unpin)) else {
             return Some(None);
         };
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant its functions may be called: this is noted as being called.
         unsafe { pin(self.data) }.then_some(Some(unpin))
     }
 

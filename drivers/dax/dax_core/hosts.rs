@@ -47,7 +47,7 @@ kernel::sync::global_lock! {
 ///
 /// Nothing else of this file may be called before.
 pub(crate) unsafe fn init() {
-    // SAFETY: The function's contract.
+    // SAFETY: By the function's contract nothing has used it, and this is called once.
     unsafe { HOSTS.init() };
 }
 
@@ -68,7 +68,7 @@ pub(crate) unsafe extern "C" fn dax_add_host(
     if hosts.iter().any(|host| host.disk == disk) {
         return EBUSY.to_errno();
     }
-    // INVARIANT: The C contract of this function and of `dax_remove_host()`.
+    // INVARIANT: By the function's contract both are valid until `dax_remove_host()` takes this out.
     if hosts.push(Host { disk, device }, GFP_KERNEL).is_err() {
         return ENOMEM.to_errno();
     }
@@ -93,7 +93,7 @@ pub(crate) fn name_of(device: &DaxDevice, show: impl FnOnce(&CStr) -> fmt::Resul
         .find(|host| ptr::eq(host.device.as_ptr(), device));
     match host {
         Some(host) => {
-            // SAFETY: The type invariant; a disk keeps its name, which is terminated.
+            // SAFETY: By the type invariant the disk is valid; it keeps its name, which is terminated.
             let name = unsafe { CStr::from_char_ptr((*host.disk.as_ptr()).disk_name.as_ptr()) };
             show(name)
         }
@@ -127,7 +127,11 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
         return ptr::null_mut();
     };
     // SAFETY: By the C contract `bdev` is open.
-    let (disk, name, part) = unsafe { (bdev.disk(), bdev.name(), bdev.range()) };
+    let disk = unsafe { bdev.disk() };
+    // SAFETY: By the C contract `bdev` is open until this returns.
+    let name = unsafe { bdev.name() };
+    // SAFETY: By the C contract `bdev` is open.
+    let part = unsafe { bdev.range() };
     // SAFETY: The disk of a block device that is open has a queue.
     let features = unsafe { (*(*disk).queue).limits.features };
     if features & bindings::BLK_FEAT_DAX == 0 {
@@ -147,7 +151,7 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
         let Some(host) = host else {
             return ptr::null_mut();
         };
-        // SAFETY: The type invariant of `Host`.
+        // SAFETY: By the type invariant of `Host` the device is valid: it is in the list.
         let device: &DaxDevice = unsafe { host.device.as_ref() };
         // The reference makes the device outlive the lock.
         let Some(device) = device.get_alive() else {

@@ -55,7 +55,7 @@ struct FileSystem {
 
 // SAFETY: Both objects live for ever, and C's functions for them may be called by any task.
 unsafe impl Send for FileSystem {}
-// SAFETY: As above.
+// SAFETY: Both objects live for ever, and C's functions for them may be called by any task.
 unsafe impl Sync for FileSystem {}
 
 static FILE_SYSTEM: SetOnce<FileSystem> = SetOnce::new();
@@ -91,7 +91,7 @@ static TYPE: Shared<Opaque<bindings::file_system_type>> =
 ///
 /// The VFS calls this for a context of [`TYPE`].
 unsafe extern "C" fn init_fs_context(fc: *mut bindings::fs_context) -> c_int {
-    // SAFETY: The function's contract.
+    // SAFETY: By the function's contract `fc` is the context of a mount that begins.
     let context = unsafe { bindings::init_pseudo(fc, bindings::DAXFS_MAGIC as usize) };
     // SAFETY: C gives null or a context that is ours to fill.
     match unsafe { context.as_mut() } {
@@ -131,7 +131,7 @@ unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut binding
         unsafe { bindings::kmem_cache_free(CACHE.load(Relaxed), object.cast()) };
         return ptr::null_mut();
     }
-    // SAFETY: As above.
+    // SAFETY: Just allocated, with room for it.
     unsafe { (&raw mut (*object).view).write(SetOnce::new()) };
     let inode: *mut bindings::inode = object.cast();
     // SAFETY: The inode is at the start. An inode without a number has no minor to give back.
@@ -150,7 +150,7 @@ unsafe extern "C" fn destroy_inode(inode: *mut bindings::inode) {
     }
     // SAFETY: Nobody refers to the object any more. The view goes before what it shows.
     unsafe { ptr::drop_in_place(&raw mut (*object).view) };
-    // SAFETY: As above; the device was filled.
+    // SAFETY: Nobody refers to the object any more, and its device was filled.
     unsafe { DaxDevice::clear(&raw mut (*object).device) };
 }
 
@@ -210,16 +210,20 @@ pub(crate) fn init() -> Result {
 ///
 /// The VFS calls this for one of our inodes, with what [`get`] passed.
 unsafe extern "C" fn test(inode: *mut bindings::inode, devt: *mut c_void) -> c_int {
-    // SAFETY: The function's contract.
-    unsafe { ((*inode).i_rdev == *devt.cast::<bindings::dev_t>()).into() }
+    // SAFETY: By the function's contract `devt` is what `get()` passed.
+    let devt = unsafe { *devt.cast::<bindings::dev_t>() };
+    // SAFETY: By the function's contract the inode is valid.
+    unsafe { (*inode).i_rdev == devt }.into()
 }
 
 /// # Safety
 ///
 /// As for [`test`]; the inode is new.
 unsafe extern "C" fn set(inode: *mut bindings::inode, devt: *mut c_void) -> c_int {
-    // SAFETY: The function's contract.
-    unsafe { (*inode).i_rdev = *devt.cast::<bindings::dev_t>() };
+    // SAFETY: By the function's contract `devt` is what `get()` passed.
+    let devt = unsafe { *devt.cast::<bindings::dev_t>() };
+    // SAFETY: By the function's contract the inode is new, and nobody else has it.
+    unsafe { (*inode).i_rdev = devt };
     0
 }
 
@@ -251,7 +255,7 @@ pub(crate) fn get(mut devt: bindings::dev_t) -> Option<ARef<DaxDevice>> {
             (*inode).i_mode = bindings::S_IFCHR as u16;
             (*inode).i_flags = bindings::S_DAX;
         }
-        // SAFETY: As above; the mapping is part of the inode.
+        // SAFETY: The mapping is part of the inode, which nobody else has until it is unlocked.
         unsafe { bindings::mapping_set_gfp_mask(&raw mut (*inode).i_data, bindings::GFP_USER) };
         // SAFETY: The inode is new and set up.
         unsafe { bindings::unlock_new_inode(inode) };
@@ -275,7 +279,7 @@ pub(crate) unsafe fn alloc(
 ) -> Result<ARef<DaxDevice>> {
     let fs = FILE_SYSTEM.as_ref().ok_or(ENODEV)?;
     let mut readers = None;
-    // SAFETY: The function's contract.
+    // SAFETY: By the function's contract it is null or valid.
     if let Some(ops) = unsafe { ops.as_ref() } {
         // SAFETY: Always safe to ask.
         if unsafe { bindings::cpu_dcache_is_aliasing() } {
@@ -303,7 +307,7 @@ pub(crate) unsafe fn alloc(
         unsafe { bindings::ida_free(&raw mut bindings::dax_minor_ida, minor) };
         return Err(ENOMEM);
     };
-    // SAFETY: The function's contract; it was made just now.
+    // SAFETY: By the function's contract `ops` is null or valid; the device was made just now.
     unsafe { device.set_driver(private, ops, readers) };
     // SAFETY: `destroy_inode()` drops the view before the device.
     let view = unsafe { View::new(&device) };

@@ -28,7 +28,7 @@ pub(crate) struct ReadSections {
 
 // SAFETY: SRCU is for use from any task.
 unsafe impl Send for ReadSections {}
-// SAFETY: As above.
+// SAFETY: SRCU is for use from any task.
 unsafe impl Sync for ReadSections {}
 
 impl ReadSections {
@@ -56,7 +56,7 @@ impl ReadSections {
     /// Enters a section. What is returned has to be given to [`ReadSections::leave`].
     #[inline]
     pub(crate) fn enter(&self) -> i32 {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant it is initialized.
         unsafe { bindings::srcu_read_lock(self.srcu.get()) }
     }
 
@@ -67,20 +67,20 @@ impl ReadSections {
     /// `id` must come from [`ReadSections::enter`] of the same sections, and not have been used.
     #[inline]
     pub(crate) unsafe fn leave(&self, id: i32) {
-        // SAFETY: The type invariant and the function's contract.
+        // SAFETY: By the type invariant it is initialized; by the function's contract `id` comes from it.
         unsafe { bindings::srcu_read_unlock(self.srcu.get(), id) };
     }
 
     /// Waits until everybody has left who is in a section now. Sleeps.
     pub(crate) fn wait(&self) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant it is initialized.
         unsafe { bindings::synchronize_srcu(self.srcu.get()) };
     }
 
     /// Complains, where lockdep is there to know, unless this task is in a section of either.
     #[inline]
     pub(crate) fn assert_in(&self, other: &Self) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant both are initialized.
         unsafe { bindings::dax_assert_reading(self.srcu.get(), other.srcu.get()) };
     }
 }
@@ -88,7 +88,7 @@ impl ReadSections {
 #[pinned_drop]
 impl PinnedDrop for ReadSections {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The type invariant; nobody can refer to the sections any more.
+        // SAFETY: By the type invariant it is initialized; nobody can refer to it any more.
         unsafe { bindings::cleanup_srcu_struct(self.srcu.get()) };
     }
 }

@@ -41,7 +41,7 @@ struct Shown(*const DaxDevice);
 
 // SAFETY: The device may be used by any task.
 unsafe impl Send for Shown {}
-// SAFETY: As above.
+// SAFETY: The device may be used by any task.
 unsafe impl Sync for Shown {}
 
 /// The file `/sys/kernel/debug/dax/MINOR`.
@@ -57,7 +57,7 @@ impl View {
     /// What this returns must be dropped before `device` is.
     pub(crate) unsafe fn new(device: &DaxDevice) -> Option<Self> {
         let name = CString::try_from_fmt(fmt!("{}", device.minor())).ok()?;
-        // INVARIANT: The function's contract.
+        // INVARIANT: By the function's contract the view goes before the device.
         let file = DIR
             .as_ref()?
             .read_callback_file(&name, Shown(device), &show);
@@ -68,7 +68,7 @@ impl View {
 }
 
 fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // SAFETY: The type invariant.
+    // SAFETY: By the type invariant the device is valid.
     let device = unsafe { &*shown.0 };
     let state = match device.look(|table| table.phase()) {
         Phase::Alive => "alive",
