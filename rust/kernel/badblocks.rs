@@ -108,7 +108,7 @@ impl Badblocks {
     /// Adds `range`; returns `false` when the list is full and some of it did not fit.
     pub fn add(&self, range: SectorRange) -> bool {
         Self::steps(range).fold(true, |fitted, step| {
-            // SAFETY: The type invariant.
+            // SAFETY: By the type invariant the list is initialised.
             let set = unsafe {
                 bindings::badblocks_set(self.inner.get(), step.start().0, step.count(), 1)
             };
@@ -119,7 +119,7 @@ impl Badblocks {
     /// Takes `range` out; returns `false` when an entry had to be split and the list is full.
     pub fn remove(&self, range: SectorRange) -> bool {
         Self::steps(range).fold(true, |fitted, step| {
-            // SAFETY: The type invariant.
+            // SAFETY: By the type invariant the list is initialised.
             let cleared = unsafe {
                 bindings::badblocks_clear(self.inner.get(), step.start().0, step.count())
             };
@@ -141,7 +141,7 @@ impl Badblocks {
         Self::steps(asked).find_map(|step| {
             let mut first_bad = 0;
             let mut count = 0;
-            // SAFETY: The type invariant; both results are valid for writes.
+            // SAFETY: By the type invariant the list is initialised; both results are valid for writes.
             let found = unsafe {
                 bindings::badblocks_check(
                     self.inner.get(),
@@ -180,11 +180,11 @@ impl Badblocks {
     pub fn entries(&self, first: usize) -> Entries {
         let list = self.inner.get();
         loop {
-            // SAFETY: The type invariant.
+            // SAFETY: By the type invariant the list is initialised.
             let generation = unsafe { bindings::badblocks_read_begin(list) };
-            // SAFETY: As above. The sequence counter tells whether the number has changed.
+            // SAFETY: The list is initialised. The sequence counter tells whether the number has changed.
             let count = unsafe { (&raw const (*list).count).read_volatile() };
-            // SAFETY: As above: the page is there until `badblocks_exit()`.
+            // SAFETY: The list is initialised, and has its page until `badblocks_exit()`.
             let page = unsafe { (*list).page };
             let count = usize::try_from(count).map_or(0, |count| count.min(Self::CAPACITY));
             let mut ranges = [None; Entries::MOST];
@@ -197,7 +197,7 @@ impl Badblocks {
                     (entry & u64::from(bindings::BB_LEN_MASK)) + 1,
                 );
             }
-            // SAFETY: The type invariant.
+            // SAFETY: By the type invariant the list is initialised.
             if !unsafe { bindings::badblocks_read_retry(list, generation) } {
                 return Entries { ranges, generation };
             }
@@ -206,7 +206,7 @@ impl Badblocks {
 
     /// Whether there may be no room for one more entry.
     pub fn is_full(&self) -> bool {
-        // SAFETY: The type invariant. The number may be an old one.
+        // SAFETY: By the type invariant the list is initialised. The number may be an old one.
         let count = unsafe { (&raw const (*self.inner.get()).count).read_volatile() };
         usize::try_from(count).is_ok_and(|count| count >= Self::CAPACITY)
     }
@@ -214,7 +214,7 @@ impl Badblocks {
     /// A number that changes with every change of the list.
     #[inline]
     pub fn generation(&self) -> u32 {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant the list is initialised.
         unsafe { bindings::badblocks_generation(self.inner.get()) }
     }
 }
@@ -243,7 +243,7 @@ impl Entries {
 #[pinned_drop]
 impl PinnedDrop for Badblocks {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The type invariant; nothing can use the list any more.
+        // SAFETY: By the type invariant the list is initialised; nothing can use it any more.
         unsafe { bindings::badblocks_exit(self.inner.get()) };
     }
 }

@@ -159,7 +159,7 @@ impl Access {
     /// - No Rust reference may point to them: others read and change them at any time.
     #[inline]
     pub unsafe fn new(pages: usize, kaddr: NonNull<u8>, pfn: Pfn) -> Self {
-        // INVARIANT: The function's contract.
+        // INVARIANT: By the function's contract there are such pages.
         Self { pages, kaddr, pfn }
     }
 
@@ -242,7 +242,7 @@ pub struct Device(Opaque<bindings::dax_device>);
 
 // SAFETY: The C functions that take a `dax_device` may be called from any thread.
 unsafe impl Send for Device {}
-// SAFETY: As above.
+// SAFETY: The C functions that take a `dax_device` may be called from any thread.
 unsafe impl Sync for Device {}
 
 // SAFETY: By the type invariant a device is reference counted: it is part of an inode, which has the
@@ -273,7 +273,7 @@ impl Device {
     /// `mf_flags` are those of `memory_failure()`. May sleep. `ENXIO` when the device is dead,
     /// `EOPNOTSUPP` when nobody holds it: the caller then has to deal with its users itself.
     pub fn notify_failure(&self, range: ByteRange, mf_flags: i32) -> Result {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant this is a `dax_device`.
         to_result(unsafe {
             bindings::dax_holder_notify_failure(self.as_raw(), range.start(), range.len(), mf_flags)
         })
@@ -292,13 +292,13 @@ impl Device {
 
     /// Sets whether [`bindings::dax_flush`] has to write back caches.
     pub fn set_write_cache(&self, on: bool) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant this is a `dax_device`.
         unsafe { bindings::dax_write_cache(self.as_raw(), on) };
     }
 
     /// Whether caches have to be written back for data to be durable.
     pub fn write_cache(&self) -> bool {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant this is a `dax_device`.
         unsafe { bindings::dax_write_cache_enabled(self.as_raw()) }
     }
 }
@@ -387,8 +387,8 @@ impl<T: Operations + Send + 'static> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: The device is live, and this is the only place where it is killed.
         unsafe { bindings::kill_dax(self.dev.as_raw()) };
-        // SAFETY: The type invariant. `kill_dax()` waited for every operation that could see the
-        // data, and none starts after it.
+        // SAFETY: By the type invariant the data comes from `into_foreign()`. `kill_dax()` waited for every
+        // operation that could see it, and none starts after it.
         drop(unsafe { Arc::<T>::from_foreign(self.data) });
     }
 }
@@ -456,7 +456,7 @@ impl<T: Operations + Send + 'static> Vtable<T> {
     ) -> c_long {
         let mode = Mode(mode.0);
         let asked = usize::try_from(pages).unwrap_or(0);
-        // SAFETY: The function's contract.
+        // SAFETY: The core calls for a device of `T`, inside its read section.
         let found = unsafe {
             Self::with(dev, |data| data.direct_access(Pgoff(pgoff), asked, mode))
                 .unwrap_or(Err(ENXIO))
@@ -488,7 +488,7 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         pgoff: usize,
         pages: usize,
     ) -> c_int {
-        // SAFETY: The function's contract.
+        // SAFETY: The core calls for a device of `T`, inside its read section.
         let done = unsafe { Self::with(dev, |data| data.zero_page_range(Pgoff(pgoff), pages)) };
         match done.unwrap_or(Err(ENXIO)) {
             Ok(()) => 0,
@@ -529,7 +529,7 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         offset: usize,
         bytes: usize,
     ) -> usize {
-        // SAFETY: The function's contract.
+        // SAFETY: The core calls for a device of `T`, inside its read section.
         unsafe { Self::with(dev, |data| data.good_bytes(Pgoff(pgoff), offset, bytes)) }.unwrap_or(0)
     }
 

@@ -105,18 +105,17 @@ impl<T: Operations> PageMap<T> {
     /// Sets the range of physical addresses, `start` up to and including `last`.
     pub fn set_range(self: Pin<&mut Self>, start: u64, last: u64) {
         let pgmap = self.pgmap.get();
-        // SAFETY: The type invariant, and nobody else has the structure.
-        unsafe {
-            let range = (*pgmap).__bindgen_anon_1.range.as_mut();
-            range.start = start;
-            range.end = last;
-            (*pgmap).nr_range = 1;
-        }
+        // SAFETY: By the type invariant it is initialised, and nobody else has it.
+        let range = unsafe { (*pgmap).__bindgen_anon_1.range.as_mut() };
+        range.start = start;
+        range.end = last;
+        // SAFETY: As for the range.
+        unsafe { (*pgmap).nr_range = 1 };
     }
 
     /// The range of physical addresses: the first one and the last one.
     pub fn range(&self) -> (u64, u64) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant it is initialised.
         let range = unsafe { (*self.pgmap.get()).__bindgen_anon_1.range.as_ref() };
         (range.start, range.end)
     }
@@ -159,7 +158,7 @@ impl<T: Operations> PageMap<T> {
     ///
     /// `this` must be the box that [`PageMap::map`] gave away, and must not be used again.
     unsafe extern "C" fn release(this: *mut c_void) {
-        // SAFETY: The function's contract.
+        // SAFETY: By the function's contract it is a box of this type, and not used again.
         drop(unsafe { KBox::from_raw(this.cast::<Self>()) });
     }
 
@@ -172,7 +171,8 @@ impl<T: Operations> PageMap<T> {
         pages: usize,
         mf_flags: c_int,
     ) -> c_int {
-        // SAFETY: The function's contract: `owner` is the box, which outlives the mapping.
+        // SAFETY: By the function's contract it is mapped by `map()`, so that `owner` is the box, which
+        // outlives the mapping.
         let this = unsafe { &*(*pgmap).owner.cast::<Self>() };
         match this.ops.memory_failure(Pfn(pfn), pages, mf_flags) {
             Ok(()) => 0,
@@ -205,7 +205,7 @@ pub struct MappedPages {
 
 // SAFETY: Two addresses, neither of which is accessed without a reference to what is there.
 unsafe impl Send for MappedPages {}
-// SAFETY: As above; the flags of a page are changed atomically.
+// SAFETY: Two addresses, as above; the flags of a page are changed atomically.
 unsafe impl Sync for MappedPages {}
 
 impl MappedPages {
@@ -252,11 +252,10 @@ impl MappedPages {
     /// A failure in a huge mapping may have been marked there: see `mf_dax_kill_procs()`.
     pub fn folio_start(&self, pfn: Pfn) -> Option<Pfn> {
         let page = self.pin(pfn)?;
-        // SAFETY: The page is valid while it is pinned, and so is the folio: all of it is of one
-        // pagemap.
-        Some(Pfn(unsafe {
-            bindings::page_to_pfn(bindings::compound_head(page.as_raw()))
-        }))
+        // SAFETY: The page is valid while it is pinned.
+        let head = unsafe { bindings::compound_head(page.as_raw()) };
+        // SAFETY: So is the first page of its folio: all of a folio is of one pagemap.
+        Some(Pfn(unsafe { bindings::page_to_pfn(head) }))
     }
 
     /// Whether the kernel's own mapping has `pfn`: memory that failed is taken out of it.

@@ -73,7 +73,7 @@ pub struct Window {
 
 // SAFETY: The memory may be accessed from any thread; nothing here relies on exclusive access.
 unsafe impl Send for Window {}
-// SAFETY: As above.
+// SAFETY: The memory may be accessed from any thread; nothing here relies on exclusive access.
 unsafe impl Sync for Window {}
 
 impl Window {

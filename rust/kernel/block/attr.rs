@@ -191,7 +191,7 @@ impl<D: Operations> Attribute<D> {
 unsafe fn data_of<'a, D: Operations>(dev: *mut bindings::device) -> &'a D::Data {
     // SAFETY: A disk's device is part of its first block device.
     let part0 = unsafe { crate::container_of!(dev, bindings::block_device, bd_device) };
-    // SAFETY: As above: it names the disk as long as it is there.
+    // SAFETY: The block device is valid, and names its disk as long as it is.
     let disk = unsafe { (*part0).bd_disk };
     // SAFETY: The disk is one of `D`, and the attributes go away before its data does.
     unsafe { Disk::<D>::data_of(disk) }

@@ -82,7 +82,7 @@ impl Bio {
 
     #[inline]
     fn opf(&self) -> u32 {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant the bio is valid.
         unsafe { (*self.bio.as_ptr()).bi_opf }
     }
 
@@ -97,7 +97,7 @@ impl Bio {
     pub fn has_data(&self) -> bool {
         // The low byte is the operation, the rest are flags.
         let op = self.opf() & 0xff;
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant the bio is valid.
         let size = unsafe { (*self.bio.as_ptr()).bi_iter.bi_size };
         size != 0
             && op != bindings::req_op_REQ_OP_DISCARD
@@ -127,7 +127,7 @@ impl Bio {
     /// name them.
     #[inline]
     pub fn bytes(&self) -> Option<ByteRange> {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant the bio is valid.
         let iter = unsafe { (*self.bio.as_ptr()).bi_iter };
         ByteRange::new(Sector(iter.bi_sector).to_bytes()?, u64::from(iter.bi_size))
     }
@@ -159,14 +159,14 @@ impl Bio {
     /// to be accounted.
     #[inline]
     pub fn account(&self) -> Accounting<'_> {
-        // SAFETY: The type invariant; a submitted bio has a device, a disk and a queue.
+        // SAFETY: By the type invariant the bio is valid. One that was submitted has a device, a disk and a queue.
         let features = unsafe {
             (*(*(*(*self.bio.as_ptr()).bi_bdev).bd_disk).queue)
                 .limits
                 .features
         };
         let start = (features & bindings::BLK_FEAT_IO_STAT != 0).then(|| {
-            // SAFETY: The type invariant.
+            // SAFETY: By the type invariant the bio is valid.
             unsafe { bindings::bio_start_io_acct(self.bio.as_ptr()) }
         });
         Accounting { bio: self, start }
@@ -177,19 +177,19 @@ impl Bio {
     pub fn end(self, result: Result) {
         if let Err(error) = result {
             let status = error.to_blk_status();
-            // SAFETY: The type invariant; until it is ended the status is the driver's.
+            // SAFETY: By the type invariant the bio was not ended: the status is the driver's.
             unsafe { (*self.bio.as_ptr()).bi_status = status };
         }
-        // SAFETY: The type invariant; `into_raw` gives up the bio, so it is ended once.
+        // SAFETY: By the type invariant it was not ended; `into_raw` gives up the bio, so it is ended once.
         unsafe { bindings::bio_endio(self.into_raw()) };
     }
 }
 
 impl Drop for Bio {
     fn drop(&mut self) {
-        // SAFETY: The type invariant: until it is ended the status is the driver's.
+        // SAFETY: By the type invariant the bio was not ended: the status is the driver's.
         unsafe { (*self.bio.as_ptr()).bi_status = EIO.to_blk_status() };
-        // SAFETY: The type invariant: it was not ended, since `end` and `into_raw` forget `self`.
+        // SAFETY: By the type invariant it was not ended: `end` and `into_raw` forget `self`.
         unsafe { bindings::bio_endio(self.bio.as_ptr()) };
     }
 }
@@ -258,7 +258,7 @@ impl Segment<'_> {
 
     /// The pages that the memory is part of, in order.
     fn pages(&self) -> impl Iterator<Item = *mut bindings::page> {
-        // SAFETY: The page is valid by the type invariant.
+        // SAFETY: By the type invariant the page is valid.
         let first = unsafe { bindings::page_to_pfn(self.page) };
         let (start, len) = (self.offset as usize, self.len as usize);
         let pages = start / PAGE_SIZE..(start + len).div_ceil(PAGE_SIZE);

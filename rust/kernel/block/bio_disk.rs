@@ -143,7 +143,7 @@ pub struct Disk<T: Operations> {
 
 // SAFETY: A `gendisk` has no thread affinity; its data is `Send` and `Sync`.
 unsafe impl<T: Operations> Send for Disk<T> {}
-// SAFETY: As above; changes through a shared reference are serialised by the block layer.
+// SAFETY: A `gendisk` may be shared; what changes it through a shared reference takes its locks.
 unsafe impl<T: Operations> Sync for Disk<T> {}
 
 /// A disk that nobody sees yet.
@@ -196,14 +196,14 @@ impl<T: Operations> Disk<T> {
 
         // SAFETY: The disk is ours alone until it is added.
         unsafe { (*disk.as_ptr()).fops = &Self::FOPS };
-        // SAFETY: As above.
+        // SAFETY: The disk is ours alone until it is added.
         unsafe { (*disk.as_ptr()).private_data = data.into_foreign() };
         // INVARIANT: Just set up.
         let this = Self {
             disk,
             _data: PhantomData,
         };
-        // SAFETY: As above.
+        // SAFETY: The disk is ours alone until it is added.
         let slot = unsafe { &mut (*disk.as_ptr()).disk_name };
         let name = name.to_bytes_with_nul();
         if name.len() > slot.len() {
@@ -214,7 +214,8 @@ impl<T: Operations> Disk<T> {
             *to = *from as c_char;
         }
         if let Some(list) = T::badblocks(this.data()) {
-            // SAFETY: As above; the list is part of the data, which outlives the disk in sysfs.
+            // SAFETY: The disk is ours alone until it is added. The list is part of the data, which
+            // outlives the disk in sysfs.
             unsafe { (*this.as_raw()).bb = list.as_raw() };
         }
         Ok(this)
@@ -229,7 +230,7 @@ impl<T: Operations> Disk<T> {
     /// The driver's data.
     #[inline]
     pub fn data(&self) -> &T::Data {
-        // SAFETY: The type invariant; the data lives as long as `self`.
+        // SAFETY: By the type invariant the disk is that of a `Disk`, which is borrowed for the result.
         unsafe { Self::data_of(self.disk.as_ptr()) }
     }
 
@@ -272,9 +273,9 @@ impl<T: Operations> Disk<T> {
 
 impl<T: Operations> Drop for Disk<T> {
     fn drop(&mut self) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant the disk is valid.
         let data = unsafe { (*self.as_raw()).private_data };
-        // SAFETY: The type invariant: the reference is ours to give up. If the disk was added it
+        // SAFETY: By the type invariant the reference is ours to give up. If the disk was added it
         // was deleted before, because `Added` holds a reference to `self`.
         unsafe { bindings::put_disk(self.as_raw()) };
         // SAFETY: Whoever still holds the disk can no longer submit to it, so nobody looks at the
@@ -332,14 +333,14 @@ impl<T: Operations> Added<T> {
     ///
     /// Failures are the file systems' to report: the disk is about to go either way. Sleeps.
     pub fn sync_filesystems(&self) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant the disk was added, and not deleted.
         unsafe { sync_filesystems(self.0.as_raw()) };
     }
 }
 
 impl<T: Operations> Drop for Added<T> {
     fn drop(&mut self) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant the disk was added, and not deleted.
         unsafe { bindings::del_gendisk(self.0.as_raw()) };
     }
 }
@@ -407,20 +408,20 @@ pub struct AttributeNode(NonNull<bindings::kernfs_node>);
 
 // SAFETY: References to a kernfs node may be used and put on any thread.
 unsafe impl Send for AttributeNode {}
-// SAFETY: As above.
+// SAFETY: References to a kernfs node may be used on any thread.
 unsafe impl Sync for AttributeNode {}
 
 impl AttributeNode {
     /// Wakes those who poll the attribute. Does not sleep.
     pub fn notify(&self) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant the node is valid.
         unsafe { bindings::kernfs_notify(self.0.as_ptr()) };
     }
 }
 
 impl Drop for AttributeNode {
     fn drop(&mut self) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant the reference is ours to give up.
         unsafe { bindings::kernfs_put(self.0.as_ptr()) };
     }
 }

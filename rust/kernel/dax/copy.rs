@@ -75,7 +75,7 @@ impl<'a> Section<'a> {
 impl Drop for Section<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: The type invariant.
+        // SAFETY: By the type invariant `id` comes from entering the section of this device.
         unsafe { bindings::dax_dev_read_unlock(self.device.as_raw(), self.id) };
     }
 }
