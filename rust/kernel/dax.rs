@@ -25,7 +25,8 @@
 //! /// A device that has no memory.
 //! struct Empty;
 //!
-//! impl Operations for Empty {
+//! // SAFETY: Nothing is given out.
+//! unsafe impl Operations for Empty {
 //!     const RECOVERY_UNIT: usize = PAGE_SIZE;
 //!
 //!     fn direct_access(&self, _pgoff: Pgoff, _pages: usize, _mode: Mode) -> Result<Access> {
@@ -186,7 +187,14 @@ impl Access {
 ///
 /// All methods may be called at the same time on several CPUs, inside the dax read section (SRCU):
 /// they may sleep, but a device cannot go away before they return.
-pub trait Operations: Sync {
+///
+/// # Safety
+///
+/// All that [`Operations::direct_access`] gives out must be memory of the device that the value
+/// serves, and not, for example, what another device gave out: no removal but this device's waits
+/// for those who use it. A value that serves several devices, as a clone of its [`Arc`] can, must
+/// keep its memory until the last of them was removed.
+pub unsafe trait Operations: Sync {
     /// What [`Operations::recovery_write`] can make good: a power of two, in bytes.
     ///
     /// The core refuses to recover less than that, or what is not aligned to it.
@@ -194,7 +202,7 @@ pub trait Operations: Sync {
 
     /// Finds the memory of `pages` pages from `pgoff` on.
     ///
-    /// It has to be the device's own: no removal but this device's waits for those who use it.
+    /// It has to be the device's own; see the safety section of the trait.
     ///
     /// The answer may be shorter or longer than asked. `EHWPOISON` when the very first page is
     /// poisoned and `mode` is [`Mode::ACCESS`]; `ERANGE` past the end.
@@ -539,7 +547,7 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         recovery_write: Some(Self::recovery_write),
         recovery_unit: T::RECOVERY_UNIT,
         good_bytes: Some(Self::good_bytes),
-        // By the contract of `Operations::direct_access()`.
+        // By the safety contract of `Operations`.
         own_memory: true,
     };
 

@@ -38,7 +38,9 @@ fn bytes_at(pgoff: Pgoff, offset: usize, bytes: usize) -> Option<ByteRange> {
     ByteRange::new(start, bytes as u64)
 }
 
-impl dax::Operations for Pmem {
+// SAFETY: What is given out is memory of the namespace, or what tools/testing/nvdimm has in its
+// place. The one registration that a `Pmem` serves is dropped before the memory goes.
+unsafe impl dax::Operations for Pmem {
     /// Part of a page cannot be recovered: the rest of it is lost already.
     const RECOVERY_UNIT: usize = PAGE_SIZE;
 
@@ -64,8 +66,9 @@ impl dax::Operations for Pmem {
                 (available, pfn) = (1, made_up);
             }
         }
-        // SAFETY: The window and the frames have all pages of the geometry, of which so many are left.
-        // The device that is bound keeps them until after the registration was dropped.
+        // SAFETY: The window and the frames have all pages of the geometry, of which so many are
+        // left, or it is one page that tools/testing/nvdimm has at that address. The device that is
+        // bound keeps them until after the registration was dropped.
         Ok(unsafe { Access::new(available, kaddr, pfn) })
     }
 

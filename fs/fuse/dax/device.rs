@@ -112,7 +112,9 @@ unsafe impl Send for WindowMemory {}
 // SAFETY: As above.
 unsafe impl Sync for WindowMemory {}
 
-impl dax::Operations for WindowMemory {
+// SAFETY: What is given out is part of the window. The one registration that a `WindowMemory`
+// serves is dropped before the window goes.
+unsafe impl dax::Operations for WindowMemory {
     const RECOVERY_UNIT: usize = PAGE_SIZE;
 
     fn direct_access(&self, pgoff: Pgoff, pages: usize, _mode: Mode) -> Result<dax::Access> {

@@ -64,7 +64,8 @@ impl TestMemory {
     }
 }
 
-impl Operations for TestMemory {
+// SAFETY: What is given out is the memory of the value, which its devices keep.
+unsafe impl Operations for TestMemory {
     const RECOVERY_UNIT: usize = 512;
 
     fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access> {
@@ -77,8 +78,8 @@ impl Operations for TestMemory {
             (good, _) if good < POISONED => POISONED - good,
             _ => return Err(ERANGE),
         };
-        // SAFETY: The memory has that many pages from there on, and the data of the device keeps it. Nobody
-        // uses the frame, which is made up.
+        // SAFETY: The memory has that many pages from there on, and the data of the device keeps
+        // it. Nobody uses the frame, which is made up.
         Ok(unsafe { Access::new(pages, self.addr(pgoff.0), Pfn(FIRST_PFN + pgoff.0)) })
     }
 
