@@ -279,13 +279,16 @@ impl Cursor<'_> {
     }
 
     /// Copies from the window to `segment`; stops at a machine check, with the cursor behind the
-    /// segment all the same.
+    /// segment all the same. `EINVAL` for a segment of a write, whose memory is no target.
     #[inline]
     pub fn read(&mut self, segment: &Segment<'_>) -> Result<Result<(), MachineCheck>> {
+        if segment.is_write() {
+            return Err(EINVAL);
+        }
         let len = segment.len() as usize;
         let at = self.take(len)?;
         // SAFETY: `at` is `len` bytes of the window; that some may be unmapped or poisoned is what
-        // this function is for. The segment is valid for writes of its length.
+        // this function is for. The segment is no write's, so it is valid for writes of its length.
         let left = unsafe {
             bindings::copy_mc_to_kernel(segment.as_ptr().cast(), at.cast(), segment.len())
         };

@@ -151,6 +151,7 @@ impl Bio {
         Segments {
             vec,
             iter,
+            is_write: self.is_write(),
             _bio: PhantomData,
         }
     }
@@ -159,7 +160,8 @@ impl Bio {
     /// to be accounted.
     #[inline]
     pub fn account(&self) -> Accounting<'_> {
-        // SAFETY: By the type invariant the bio is valid. One that was submitted has a device, a disk and a queue.
+        // SAFETY: By the type invariant the bio is valid. One that was submitted has a device, a
+        // disk and a queue.
         let features = unsafe {
             (*(*(*(*self.bio.as_ptr()).bi_bdev).bd_disk).queue)
                 .limits
@@ -219,19 +221,21 @@ impl Drop for Accounting<'_> {
 /// # Invariants
 ///
 /// The memory is `len` bytes from byte `offset` on of the contiguous pages that begin with `page`,
-/// all of which are those of a bio that lives for `'a`; `addr` is where it is mapped.
+/// all of which are those of a bio that lives for `'a`; `addr` is where it is mapped. `is_write`
+/// says whether that bio is a write.
 pub struct Segment<'a> {
     page: *mut bindings::page,
     offset: u32,
     addr: NonNull<u8>,
     len: u32,
     sector: Sector,
+    is_write: bool,
     _bio: PhantomData<&'a Bio>,
 }
 
 impl Segment<'_> {
-    /// Where the memory begins. It is valid for reads and writes of [`Segment::len`] bytes, but
-    /// others may access it at the same time.
+    /// Where the memory begins. It is valid for reads of [`Segment::len`] bytes, and for writes
+    /// unless [`Segment::is_write`]; others may access it at the same time.
     #[inline]
     pub fn as_ptr(&self) -> *mut u8 {
         self.addr.as_ptr()
@@ -242,6 +246,13 @@ impl Segment<'_> {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u32 {
         self.len
+    }
+
+    /// Whether the memory is the source of a write. That may be memory that nothing may write to:
+    /// the page of zeroes, for example.
+    #[inline]
+    pub fn is_write(&self) -> bool {
+        self.is_write
     }
 
     /// The sector of the disk that the first byte belongs to.
@@ -286,10 +297,12 @@ impl Segment<'_> {
 ///
 /// # Invariants
 ///
-/// `vec` is the vector of a bio that lives for `'a`, and `iter` a valid position in it.
+/// `vec` is the vector of a bio that lives for `'a`, and `iter` a valid position in it. `is_write`
+/// says whether the bio is a write.
 pub struct Segments<'a> {
     vec: *const bindings::bio_vec,
     iter: bindings::bvec_iter,
+    is_write: bool,
     _bio: PhantomData<&'a Bio>,
 }
 
@@ -334,6 +347,7 @@ impl<'a> Iterator for Segments<'a> {
             addr,
             len,
             sector,
+            is_write: self.is_write,
             _bio: PhantomData,
         })
     }

@@ -204,6 +204,21 @@ mod suite {
         Ok(())
     }
 
+    #[test]
+    fn the_source_of_a_write_stays() -> Result {
+        let test = Fixture::new(0xee)?;
+        let source = TestBio::new(WRITE, 0, &[(0, 512)])?;
+        let bio = source.submit();
+        let segment = bio.segments().next().ok_or(EINVAL)?;
+        let mut cursor = test.window.cursor(range(0, 512)?)?;
+        assert_eq!(cursor.read(&segment), Err(EINVAL));
+        assert_eq!(source.byte(0, 0)?, 1);
+        // Nor has the cursor moved.
+        cursor.write(&segment)?;
+        assert_eq!((test.byte(0), test.byte(511)), (1, 1));
+        Ok(())
+    }
+
     #[cfg(CONFIG_X86_64)]
     #[test]
     fn a_page_that_is_not_mapped() -> Result {

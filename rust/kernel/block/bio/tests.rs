@@ -160,6 +160,7 @@ mod suite {
             assert_eq!(bio.is_write(), write);
             assert_eq!(bio.has_data(), data);
             assert_eq!(bio.segments().next().is_some(), data);
+            assert!(bio.segments().all(|segment| segment.is_write() == write));
         }
         // A flush by itself.
         let test = TestBio::new(bindings::req_op_REQ_OP_WRITE | PREFLUSH, 0, &[])?;

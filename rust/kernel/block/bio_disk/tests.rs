@@ -60,7 +60,7 @@ impl Operations for TestDriver {
         for segment in bio.segments() {
             data.bytes.add(u64::from(segment.len()), Relaxed);
             if !bio.is_write() {
-                // SAFETY: A segment is valid for writes of its length.
+                // SAFETY: A segment of a read is valid for writes of its length.
                 unsafe { segment.as_ptr().write_bytes(0, segment.len() as usize) };
             }
         }
