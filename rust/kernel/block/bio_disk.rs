@@ -318,10 +318,13 @@ impl<T: Operations> Added<T> {
     /// The sysfs node of one of the disk's attributes, for [`AttributeNode::notify`].
     pub fn attribute(&self, name: &CStr) -> Option<AttributeNode> {
         let disk = self.0.as_raw();
-        // SAFETY: By the type invariant the disk was added, so it has a device with a directory in sysfs,
-        // which stays until the disk is deleted.
+        // SAFETY: By the type invariant the disk was added, so it has a device.
         let dir = unsafe { (*(*disk).part0).bd_device.kobj.sd };
-        // SAFETY: `dir` is valid, and `name` a string.
+        // Null without sysfs.
+        if dir.is_null() {
+            return None;
+        }
+        // SAFETY: `dir` is not null, and stays until the disk is deleted; `name` is a string.
         let node = unsafe {
             bindings::kernfs_find_and_get_ns(dir, name.as_char_ptr(), pin_init::zeroed())
         };
