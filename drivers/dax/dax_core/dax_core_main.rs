@@ -4,8 +4,8 @@
 //!
 //! C version: [`drivers/dax/super.c`](srctree/drivers/dax/super.c)
 //!
-//! The files are layers. Each uses files that are below it in this list, and none above it, so that
-//! there are no circles (`scripts/lint-layers`):
+//! The files are layers. Each, but for `tests.rs`, uses files that are below it in this list, and
+//! none above it, so that there are no circles (`scripts/lint-layers`):
 //!
 //! | file | content |
 //! |---|---|
@@ -16,10 +16,11 @@
 //! | `hosts.rs`, `fs_get.rs` | how file systems get a device, with a disk and without |
 //! | `access.rs` | the use of the memory of a device |
 //! | `device.rs` | a device |
-//! | `fs_holder.rs`, `refusal.rs` | holders that registered from C; what the log says of one |
+//! | `fs_holder.rs` | holders that registered from C |
 //! | `monitor.rs`, `read_section.rs` | the lock of the holders, and what keeps memory that is used |
 //! | `holders.rs` | the protocol between a device and its holders |
 //! | `trace.rs` | tracepoints |
+//! | `refusal.rs` | what the log and C say of a registration that is refused |
 //! | `holder_table.rs` | the state of the holders |
 //! | `failure.rs` | what holders are notified of |
 //! | `block_device.rs` | a block device |

@@ -15,7 +15,7 @@ impl fmt::Display for Refusal {
             Refusal::Twice => f.write_str("this holder holds part of the device already"),
             Refusal::Overlap(range) => write!(
                 f,
-                "bytes {:#x} to {:#x} are held by somebody else",
+                "bytes {:#x} to {:#x} are held by another holder",
                 range.start(),
                 range.end() - 1
             ),
