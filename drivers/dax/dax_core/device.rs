@@ -195,9 +195,11 @@ impl DaxDevice {
             return None;
         }
         // SAFETY: The inode is valid.
-        let inode = NonNull::new(unsafe { bindings::igrab(self.inode()) })?;
-        // SAFETY: The inode is at the start of the device, and C gave us a reference to it.
-        Some(unsafe { ARef::from_raw(inode.cast()) })
+        if unsafe { bindings::igrab(self.inode()) }.is_null() {
+            return None;
+        }
+        // SAFETY: C gave us a reference to the inode, which is part of the device.
+        Some(unsafe { ARef::from_raw(NonNull::from(self)) })
     }
 
     /// What C calls the device.
