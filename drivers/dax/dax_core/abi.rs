@@ -257,7 +257,8 @@ pub(crate) unsafe extern "C" fn dax_set_ops(
         return ENXIO.to_errno();
     };
     match NonNull::new(ops.cast_mut()) {
-        Some(ops) => to_int(dev.set_ops(ops)),
+        // SAFETY: By the C contract it stays until it is taken away or the device is removed.
+        Some(ops) => to_int(unsafe { dev.set_ops(ops) }),
         None => {
             dev.clear_ops();
             0

@@ -265,7 +265,18 @@ impl DaxDevice {
     }
 
     /// Sets the operations where there are none; `EBUSY` where there are.
-    pub(crate) fn set_ops(&self, ops: NonNull<bindings::dax_operations>) -> Result {
+    ///
+    /// `EINVAL` for those of a device on top of others where the device had memory of its own: its
+    /// users are in sections of its own, which do not change.
+    ///
+    /// # Safety
+    ///
+    /// `ops` must be valid until the device is removed or has no operations any more.
+    pub(crate) unsafe fn set_ops(&self, ops: NonNull<bindings::dax_operations>) -> Result {
+        // SAFETY: Valid by the function's contract.
+        if self.has(Flag::OwnMemory) && !unsafe { ops.as_ref() }.own_memory {
+            return Err(EINVAL);
+        }
         let ops: *const _ = ops.as_ptr();
         match self.core.ops.cmpxchg(core::ptr::null(), ops, Full) {
             Ok(_) => Ok(()),
