@@ -163,7 +163,7 @@ impl Window {
         }))
     }
 
-    /// Drops what the CPU's caches hold of `range`, without writing it back.
+    /// Drops what the CPU's caches hold of `range`; on x86, what is dirty is written back first.
     ///
     /// The lines may still hold poison that the media no longer has. `EHWPOISON` when a page is not
     /// mapped.
