@@ -131,17 +131,20 @@ impl Window {
         })
     }
 
-    /// Copies `data` to `offset`, past the caches; `EHWPOISON` when a page is not mapped.
+    /// Copies `data` to `offset`, past the caches; `EHWPOISON` when a page is not mapped, `EINVAL`
+    /// for 4 GiB or more.
     pub fn write_bytes(&self, offset: u64, data: &[u8]) -> Result {
         let Some(range) = ByteRange::new(offset, data.len() as u64) else {
             return if data.is_empty() { Ok(()) } else { Err(ERANGE) };
         };
         let (dst, len) = self.checked(range)?;
+        // The copy counts in 32 bits on x86.
+        u32::try_from(len).map_err(|_| EINVAL)?;
         // SAFETY: `dst` is `len` bytes of the mapping, and `data` is as long.
         unsafe { copy_past_caches(dst, data.as_ptr(), len) }
     }
 
-    /// Reads from `offset` into `out`; stops at a machine check.
+    /// Reads from `offset` into `out`; stops at a machine check. `EINVAL` for 4 GiB or more.
     pub fn read_bytes(&self, offset: u64, out: &mut [u8]) -> Result<Result<(), MachineCheck>> {
         let Some(range) = ByteRange::new(offset, out.len() as u64) else {
             return if out.is_empty() {
