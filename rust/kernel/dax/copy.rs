@@ -113,9 +113,9 @@ impl Device {
     /// Copies `bytes` bytes, from byte `offset` of the device on, to `to`; how many.
     ///
     /// That may be fewer: where the device ends or has the rest elsewhere, at poison, and where
-    /// page faults would be needed for the caller's memory, which the core in Rust does not wait
-    /// for. `ENXIO` when the device is dead, `ERANGE` past its end, `EHWPOISON` when there is
-    /// poison at the first page. May sleep where the driver does, with C's core in page faults.
+    /// page faults would be needed for the caller's memory, which the core does not wait for.
+    /// `ENXIO` when the device is dead, `ERANGE` past its end, `EHWPOISON` when there is poison at
+    /// the first page. May sleep where the driver does.
     ///
     /// # Examples
     ///
