@@ -124,19 +124,21 @@ impl Holder for FsHolder {
             Extent::Whole => (0, u64::MAX),
             Extent::Bytes(bytes) => (bytes.start(), bytes.len()),
         };
-        let start = Instant::<Monotonic>::now();
+        let start = trace::shows_notify().then(Instant::<Monotonic>::now);
         // SAFETY: By the type invariant `notify` may be called for `dev`: this is noted as being called.
         let result = unsafe { notify(self.dev, offset, len, failure.flags) };
-        let nanos = start.elapsed().as_nanos();
-        trace::notify(
-            self.minor,
-            offset,
-            len,
-            failure.flags,
-            self.data,
-            result,
-            nanos,
-        );
+        if let Some(start) = start {
+            let nanos = start.elapsed().as_nanos();
+            trace::notify(
+                self.minor,
+                offset,
+                len,
+                failure.flags,
+                self.data,
+                result,
+                nanos,
+            );
+        }
         to_result(result)
     }
 }

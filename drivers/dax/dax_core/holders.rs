@@ -142,6 +142,10 @@ pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
                         told = told.saturating_add(bytes.len());
                     }
                     outcome = outcome.and(call(self, ticket, failure.flags));
+                    // So no other holder has any of it.
+                    if matches!(failure.extent, Extent::Bytes(bytes) if told >= bytes.len()) {
+                        break;
+                    }
                 }
             }
         }

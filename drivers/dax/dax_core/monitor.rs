@@ -17,15 +17,22 @@ use kernel::{
 #[pin_data]
 pub(crate) struct Sleeping<S> {
     #[pin]
-    state: Mutex<S>,
+    state: Mutex<Guarded<S>>,
     #[pin]
     changed: CondVar,
+}
+
+/// What the lock guards.
+struct Guarded<S> {
+    state: S,
+    /// How many tasks sleep, which the others need not wake if there are none.
+    sleepers: usize,
 }
 
 impl<S> Sleeping<S> {
     pub(crate) fn new(state: S) -> impl PinInit<Self> {
         pin_init!(Self {
-            state <- new_mutex!(state, "dax_device::state"),
+            state <- new_mutex!(Guarded { state, sleepers: 0 }, "dax_device::state"),
             changed <- new_condvar!("dax_device::changed"),
         })
     }
@@ -33,20 +40,28 @@ impl<S> Sleeping<S> {
 
 impl<S: Unpin> Monitor<S> for Sleeping<S> {
     fn update<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
-        let result = f(&mut self.state.lock());
-        self.changed.notify_all();
+        let mut guarded = self.state.lock();
+        let result = f(&mut guarded.state);
+        let anyone_sleeps = guarded.sleepers != 0;
+        drop(guarded);
+        if anyone_sleeps {
+            self.changed.notify_all();
+        }
         result
     }
 
     /// Not even a fatal signal ends the wait: a device or a holder that goes away before its time
     /// leaves others with freed memory. What is waited for are callbacks, which end.
     fn wait<R>(&self, mut f: impl FnMut(&mut S) -> Option<R>) -> R {
-        let mut state = self.state.lock();
+        let mut guarded = self.state.lock();
         loop {
-            if let Some(result) = f(&mut state) {
+            if let Some(result) = f(&mut guarded.state) {
                 return result;
             }
-            self.changed.wait(&mut state);
+            // The lock is released when this task is among those that are woken.
+            guarded.sleepers += 1;
+            self.changed.wait(&mut guarded);
+            guarded.sleepers -= 1;
         }
     }
 }

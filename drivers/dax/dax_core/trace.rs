@@ -57,6 +57,22 @@ pub(crate) fn register(
     unsafe { raw::dax_register(minor, range.start(), range.end(), holder, result) };
 }
 
+/// Whether [`notify`] is shown to anybody.
+pub(crate) fn shows_notify() -> bool {
+    #[cfg(CONFIG_TRACEPOINTS)]
+    // SAFETY: The key of a tracepoint may be read at any time.
+    let shows = unsafe {
+        kernel::jump_label::static_branch_unlikely!(
+            kernel::bindings::__tracepoint_dax_notify,
+            kernel::bindings::tracepoint,
+            key
+        )
+    };
+    #[cfg(not(CONFIG_TRACEPOINTS))]
+    let shows = false;
+    shows
+}
+
 pub(crate) fn notify(
     minor: u32,
     start: u64,
