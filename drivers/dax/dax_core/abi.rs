@@ -201,7 +201,8 @@ pub(crate) unsafe extern "C" fn dax_flush(
 /// Tells the holders of `len` bytes from `off` on that they failed; 0 and `U64_MAX` are the device.
 ///
 /// `-ENXIO` when the device is dead; `-EOPNOTSUPP` when some of the bytes have no holder that would
-/// deal with them, so that the caller has to; `-EINVAL` for no bytes at all, `-ERANGE` for bytes
+/// deal with them, so that the caller has to: page faults that began before the call have mapped by
+/// then what they found, or failed; `-EINVAL` for no bytes at all, `-ERANGE` for bytes
 /// that 64 bits cannot count. Sleeps; no lock may be held that a holder's callback takes.
 #[export]
 pub(crate) unsafe extern "C" fn dax_holder_notify_failure(

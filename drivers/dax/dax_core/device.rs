@@ -386,10 +386,32 @@ impl DaxDevice {
     }
 
     /// Tells the holders of `extent`.
+    ///
+    /// The caller has to find the users of what is [`Outcome::Unheld`], and has recorded the failure:
+    /// accesses that began before that are over then. Sleeps.
     pub(crate) fn notify(&self, extent: Extent, flags: i32) -> Outcome {
-        self.core
+        let outcome = self
+            .core
             .holders
-            .notify(this_task(), &Failure { extent, flags })
+            .notify(this_task(), &Failure { extent, flags });
+        if outcome == Outcome::Unheld {
+            // A page fault may have the address of the memory, and not have told the page yet whose it
+            // is, or that it is another file's, too.
+            self.wait_for_readers();
+        }
+        outcome
+    }
+
+    /// Waits for the tasks that are in a section now, and so may use the memory. Sleeps.
+    fn wait_for_readers(&self) {
+        // One grace period for a device without memory of its own, as in C. With two, the second
+        // begins after the first: a grace period of sections that are idle is expedited, one
+        // that is started without waiting for it is not, so that both at a time take longer.
+        if let Some(readers) = self.core.readers.as_ref() {
+            readers.wait();
+        }
+        // Users of its memory are also in sections that belong to no device; see `sections()`.
+        ReadSections::global().wait();
     }
 
     /// Whom this task is calling, or who holds the device.
@@ -407,14 +429,7 @@ impl DaxDevice {
         let flags = bindings::mf_flags_MF_MEM_PRE_REMOVE as i32;
         self.core.holders.kill(this_task(), flags, || {
             self.set(Flag::Alive, false);
-            // One grace period for a device without memory of its own, as in C. With two, the second
-            // begins after the first: a grace period of sections that are idle is expedited, one
-            // that is started without waiting for it is not, so that both at a time take longer.
-            if let Some(readers) = self.core.readers.as_ref() {
-                readers.wait();
-            }
-            // Users of its memory are also in sections that belong to no device; see `sections()`.
-            ReadSections::global().wait();
+            self.wait_for_readers();
         });
     }
 
