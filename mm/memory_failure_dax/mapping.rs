@@ -5,6 +5,7 @@
 use super::ranges::{
     Addresses,
     FileRange,
+    Runs,
     Stretch,
     Window, //
 };
@@ -18,9 +19,17 @@ use kernel::{
         pfn::Pfn,
         virt, //
     },
+    page::PAGE_SIZE,
     prelude::*,
     task::cond_resched, //
 };
+
+/// How many runs of addresses a private mapping is told of in a call. What is lost beyond them it
+/// hears of when it touches that, as of all signals but one which it does not take at once.
+pub(crate) const RUNS: usize = 8;
+
+/// Bytes that an entry of a page middle directory maps.
+const HUGE_SIZE: usize = bindings::MF_PMD_SIZE;
 
 /// The memory that a file has for some of its pages.
 pub(crate) struct Entry {
@@ -195,21 +204,64 @@ impl User<'_> {
     /// page tables.
     pub(crate) fn mapped(&self, stretch: &Stretch) -> Option<Addresses> {
         let addresses = self.window(&stretch.pages())?;
-        let mut walk: bindings::page_vma_mapped_walk = pin_init::zeroed();
-        walk.pfn = stretch.first_frame().0;
-        walk.nr_pages = stretch.pages().count();
-        walk.pgoff = stretch.pages().start();
-        walk.vma = self.0.as_ptr();
-        walk.address = addresses.start();
-        walk.flags = bindings::PVMW_SYNC;
-        // SAFETY: The range is locked, and so its page tables stay. `walk` is set up with an address
-        // that is in it.
-        if !unsafe { bindings::page_vma_mapped_walk(&mut walk) } {
-            return None;
+        let mut first = None;
+        self.each_mapped(stretch, addresses, |here| {
+            first = Some(here.start());
+            false
+        });
+        addresses.beginning_at(first?)
+    }
+
+    /// Exactly the addresses that have memory of `stretch`, without those of private copies, which
+    /// have lost nothing. As far as they are [`RUNS`] runs. Takes the locks of page tables.
+    pub(crate) fn mapped_runs(&self, stretch: &Stretch) -> Runs<RUNS> {
+        let mut runs = Runs::new();
+        if let Some(addresses) = self.window(&stretch.pages()) {
+            self.each_mapped(stretch, addresses, |here| runs.push(here));
         }
-        // SAFETY: The walk found something and has not been ended.
-        unsafe { bindings::page_vma_mapped_walk_done(&mut walk) };
-        addresses.beginning_at(walk.address)
+        runs
+    }
+
+    /// Shows `f` the addresses of `addresses`, which are those of `stretch`, that have memory of it,
+    /// page by page or huge page by huge page, until it returns false.
+    ///
+    /// `f` runs with the lock of a page table.
+    fn each_mapped(
+        &self,
+        stretch: &Stretch,
+        addresses: Addresses,
+        mut f: impl FnMut(Addresses) -> bool,
+    ) {
+        let mut rest = Some(addresses);
+        // A walk ends with the first huge page.
+        while let Some(asked) = rest {
+            let mut walk: bindings::page_vma_mapped_walk = pin_init::zeroed();
+            walk.pfn = stretch.first_frame().0;
+            walk.nr_pages = stretch.pages().count();
+            walk.pgoff = stretch.pages().start();
+            walk.vma = self.0.as_ptr();
+            walk.address = asked.start();
+            walk.flags = bindings::PVMW_SYNC;
+            rest = None;
+            // SAFETY: The range is locked, and so its page tables stay. `walk` is set up with an
+            // address that is in it, and has not been ended.
+            while unsafe { bindings::page_vma_mapped_walk(&mut walk) } {
+                let is_huge = walk.pte.is_null();
+                let size = if is_huge { HUGE_SIZE } else { PAGE_SIZE };
+                // None is the last that a number can name: these are addresses of a process.
+                let end = ((walk.address & !(size - 1)) + size).min(asked.end());
+                let here = Addresses::from_bounds(walk.address & !(PAGE_SIZE - 1), end);
+                let go_on = here.is_none_or(&mut f);
+                if is_huge && go_on {
+                    rest = Addresses::from_bounds(end, asked.end());
+                }
+                if is_huge || !go_on {
+                    // SAFETY: The walk found something and has not been ended.
+                    unsafe { bindings::page_vma_mapped_walk_done(&mut walk) };
+                    break;
+                }
+            }
+        }
     }
 
     /// Whose addresses they are.

@@ -159,35 +159,38 @@ impl Stretch {
 /// As many stretches as can be had without allocating memory.
 pub(crate) struct Stretches<const N: usize> {
     list: [Option<Stretch>; N],
+    len: usize,
 }
 
 impl<const N: usize> Stretches<N> {
     /// None.
     pub(crate) fn new() -> Self {
-        Self { list: [None; N] }
+        Self {
+            list: [None; N],
+            len: 0,
+        }
     }
 
     /// Adds `stretch`, which is later than all others; false if there is no room for it.
     pub(crate) fn push(&mut self, stretch: Stretch) -> bool {
-        let len = self.iter().count();
-        if let Some(Some(last)) = len.checked_sub(1).and_then(|n| self.list.get_mut(n)) {
+        let last = self.len.checked_sub(1).and_then(|n| self.list.get_mut(n));
+        if let Some(Some(last)) = last {
             if let Some(joined) = last.join(&stretch) {
                 *last = joined;
                 return true;
             }
         }
-        match self.list.get_mut(len) {
-            Some(slot) => {
-                *slot = Some(stretch);
-                true
-            }
-            None => false,
-        }
+        let Some(slot) = self.list.get_mut(self.len) else {
+            return false;
+        };
+        *slot = Some(stretch);
+        self.len += 1;
+        true
     }
 
     /// Each, in the order in which they came.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Stretch> {
-        self.list.iter().flatten()
+        self.list.iter().take(self.len).flatten()
     }
 }
 
@@ -200,6 +203,46 @@ impl<const N: usize> Stretches<N> {
 pub(crate) struct Addresses {
     start: usize,
     end: usize,
+}
+
+/// Addresses as runs of pages, as many as there is room for.
+pub(crate) struct Runs<const N: usize> {
+    list: [Option<Addresses>; N],
+    len: usize,
+}
+
+impl<const N: usize> Runs<N> {
+    /// None.
+    pub(crate) fn new() -> Self {
+        Self {
+            list: [None; N],
+            len: 0,
+        }
+    }
+
+    /// Adds `addresses`, which are after all others; false if they would be a run of their own, and
+    /// there is no room for it.
+    pub(crate) fn push(&mut self, addresses: Addresses) -> bool {
+        let last = self.len.checked_sub(1).and_then(|n| self.list.get_mut(n));
+        if let Some(Some(last)) = last {
+            if last.end == addresses.start {
+                // INVARIANT: It grows by whole pages.
+                last.end = addresses.end;
+                return true;
+            }
+        }
+        let Some(slot) = self.list.get_mut(self.len) else {
+            return false;
+        };
+        *slot = Some(addresses);
+        self.len += 1;
+        true
+    }
+
+    /// Each, in ascending order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Addresses> {
+        self.list.iter().take(self.len).flatten()
+    }
 }
 
 /// What one signal can name: bytes whose number is a power of two, and whose address is a multiple
@@ -224,6 +267,11 @@ impl Addresses {
     /// The first address.
     pub(crate) fn start(&self) -> usize {
         self.start
+    }
+
+    /// The address after the last one.
+    pub(crate) fn end(&self) -> usize {
+        self.end
     }
 
     /// What is left of it from `address` on.

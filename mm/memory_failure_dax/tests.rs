@@ -14,6 +14,7 @@ mod ranges {
         Addresses,
         Block,
         FileRange,
+        Runs,
         Stretch,
         Stretches,
         Window, //
@@ -39,6 +40,21 @@ mod ranges {
         let part = stretch(512, 512, 0x1000).and_then(|huge| huge.within(&FileRange::new(600, 1)?));
         assert!(part == stretch(600, 1, 0x1058));
         assert!(stretch(0, 2, usize::MAX).is_none());
+    }
+
+    #[test]
+    fn pages_join_to_runs() {
+        let mut runs = Runs::<2>::new();
+        let mut push = |start, end| {
+            Addresses::from_bounds(start, end).is_some_and(|addresses| runs.push(addresses))
+        };
+        assert!(push(0x1000, 0x2000) && push(0x2000, 0x3000) && push(0x5000, 0x6000));
+        // Two, of which none goes on.
+        assert!(!push(0x8000, 0x9000));
+        let mut list = runs.iter().copied();
+        assert!(list.next() == Addresses::from_bounds(0x1000, 0x3000));
+        assert!(list.next() == Addresses::from_bounds(0x5000, 0x6000));
+        assert!(list.next().is_none());
     }
 
     #[test]

@@ -152,10 +152,16 @@ fn each_loss(
         }
         for stretch in found.stretches.iter() {
             let frame = Some(stretch.first_frame());
-            if user
-                .mapped(stretch)
-                .is_some_and(|addresses| !f(hit(addresses, frame)))
-            {
+            if flags.is_removal() {
+                // What goes away need not be named to the byte.
+                let gone = user.mapped(stretch);
+                if gone.is_some_and(|addresses| !f(hit(addresses, frame))) {
+                    return false;
+                }
+                continue;
+            }
+            let runs = user.mapped_runs(stretch);
+            if !runs.iter().all(|addresses| f(hit(*addresses, frame))) {
                 return false;
             }
         }

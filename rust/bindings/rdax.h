@@ -24,8 +24,9 @@ const blk_features_t RUST_CONST_HELPER_BLK_FEAT_SYNCHRONOUS = BLK_FEAT_SYNCHRONO
 const blk_features_t RUST_CONST_HELPER_BLK_FEAT_NOWAIT = BLK_FEAT_NOWAIT;
 const blk_features_t RUST_CONST_HELPER_BLK_FEAT_DAX = BLK_FEAT_DAX;
 
-/* An expression that depends on the architecture. */
+/* Expressions that depend on the architecture. */
 const unsigned long RUST_CONST_HELPER_RDAX_MEMREMAP_PMEM = ARCH_MEMREMAP_PMEM;
+const unsigned long RUST_CONST_HELPER_MF_PMD_SIZE = PMD_SIZE;
 
 /* The headers of libnvdimm are private to its directory. */
 #if IS_ENABLED(CONFIG_BLK_DEV_PMEM_RUST)

@@ -7,6 +7,7 @@ use crate::{
     memory_failure_ranges::{
         Addresses,
         FileRange,
+        Runs,
         Stretch,
         Stretches,
         Window, //
@@ -165,6 +166,37 @@ properties! {
         model.sort_unstable();
         sort_by_key(&mut list, |n| *n);
         prop_assert_eq!(list, model);
+    }
+}
+
+properties! {
+    #[test]
+    fn runs_are_their_pages(start in 0_usize..1 << 40, steps in proptest::collection::vec(
+            (0_usize..3, 1_usize..4), 1..12)) {
+        let mut runs = Runs::<4>::new();
+        let (mut model, mut ends, mut at) = (Vec::new(), Vec::new(), start);
+        for (gap, len) in steps {
+            at += gap;
+            let (from, to) = (at * PAGE_SIZE, (at + len) * PAGE_SIZE);
+            let kept = runs.push(Addresses::from_bounds(from, to).unwrap());
+            // There is room unless this would be the fifth run.
+            prop_assert_eq!(kept, ends.len() < 4 || ends.last() == Some(&from));
+            if !kept {
+                break;
+            }
+            if ends.last() == Some(&from) {
+                ends.pop();
+            }
+            ends.push(to);
+            model.extend((from..to).step_by(PAGE_SIZE));
+            at += len;
+        }
+        let found: Vec<_> = runs
+            .iter()
+            .flat_map(|run| (run.start()..run.end()).step_by(PAGE_SIZE))
+            .collect();
+        prop_assert_eq!(found, model);
+        prop_assert_eq!(runs.iter().count(), ends.len());
     }
 }
 
