@@ -20,7 +20,12 @@ struct task_struct;
  *
  * Marks the pages, unmaps them from every process, and signals those that want to
  * know at once.  -EBUSY when no page is part of a file that can be found,
- * -EOPNOTSUPP when hwpoison_filter() does not want the failure.  Sleeps.
+ * -EOPNOTSUPP when hwpoison_filter() does not want the failure of a page.  An error
+ * of one page is returned after the others were dealt with.  Sleeps.
+ *
+ * No page fault may still be about to use one of the pages that it found before the
+ * failure was recorded: dax_holder_notify_failure() waits for those before it returns
+ * -EOPNOTSUPP.
  */
 int mf_dax_kill_pfns(unsigned long pfn, unsigned long count, int mf_flags);
 
@@ -54,6 +59,15 @@ struct mf_dax_victims {
  */
 int mf_dax_collect_procs(struct address_space *mapping, unsigned long index,
 			 unsigned long count, struct mf_dax_victims *victims);
+
+/*
+ * mf_dax_collect_pfns - mf_dax_kill_pfns() for one of many ranges
+ *
+ * As that, but @victims gets those that are to be signalled, as of
+ * mf_dax_collect_procs().  Sleeps.
+ */
+int mf_dax_collect_pfns(unsigned long pfn, unsigned long count,
+			struct mf_dax_victims *victims);
 
 /* Has to come last: signals them, and frees what @victims has.  Sleeps. */
 void mf_dax_tell_procs(struct mf_dax_victims *victims);

@@ -10,9 +10,13 @@ use super::{
         FileRange,
         Stretch, //
     },
-    search::end_use_everywhere,
+    search::{
+        end_use_everywhere,
+        File, //
+    },
     users::{
         end_use,
+        end_use_of_memory,
         Found, //
     },
     victims::Victims,
@@ -62,14 +66,19 @@ impl Pages<'_> {
             _pages: PhantomData,
         }
     }
-
-    /// Each page.
-    fn iter(&self) -> impl Iterator<Item = Page<'_>> {
-        (0..self.count).filter_map(|n| self.get(n))
-    }
 }
 
 impl<'a> Pages<'a> {
+    /// The frame of the first.
+    pub(crate) fn first(&self) -> Pfn {
+        self.first
+    }
+
+    /// How many.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Page number `n`.
     fn get(&self, n: usize) -> Option<Page<'a>> {
         // INVARIANT: One of the pages. Cannot wrap by the choice of `count`.
@@ -97,6 +106,12 @@ impl<'a> Page<'a> {
         // SAFETY: A folio that has the page has it as long as it is locked; a word of one that does
         // not is no more than a wrong answer, and what is wrong about it is noticed with the lock.
         !unsafe { bindings::mf_folio_mapping(self.folio()) }.is_null()
+    }
+
+    /// Whether the page is page `index` of the file with `mapping`, right now.
+    fn is_at(&self, mapping: *mut bindings::address_space, index: usize) -> bool {
+        // SAFETY: As in `is_of_file()`. The mapping is only compared.
+        unsafe { bindings::mf_page_is_at(self.as_raw(), mapping, index) }
     }
 
     /// Whether the page is that of several files, right now.
@@ -166,6 +181,13 @@ impl LockedPage<'_> {
     fn mapping(&self) -> Option<Mapping<'_>> {
         // SAFETY: A file whose entry is locked stays, and its entry is by the type invariant.
         unsafe { Mapping::from_raw(self.mapping) }
+    }
+
+    /// A reference to the file; [`None`] if it is being freed, and so has no users any more.
+    fn file(&self) -> Option<File> {
+        // SAFETY: A file whose entry is locked stays, and its `address_space` has an inode. The
+        // function gives us a reference, or null.
+        unsafe { File::from_raw(bindings::igrab((*self.mapping).host)) }
     }
 
     /// Whether the folio, which is mapped nowhere, is kept by somebody.
@@ -243,7 +265,7 @@ fn revoke_page(page: Page<'_>, since: &Instant<Monotonic>) -> Result<usize, usiz
             .and_then(|rest| Stretch::new(rest, page.0))
             .unwrap_or(stretch);
         let mut victims = Victims::new(Flags::removal());
-        end_use(&mapping, entry, &Found::single(whole, entry), &mut victims);
+        end_use(&mapping, None, &Found::single(whole, entry), &mut victims);
         victims.tell();
         if !locked.is_busy() {
             locked.forget();
@@ -257,46 +279,112 @@ fn revoke_page(page: Page<'_>, since: &Instant<Monotonic>) -> Result<usize, usiz
     }
 }
 
-/// Deals with all who use `pages`, as far as they can be found.
+/// Ends each use of `pages` that can be found. `victims` has those to be signalled.
 ///
-/// `EBUSY` when no page is part of a file, `EOPNOTSUPP` when the failure is one that tests do not
-/// want. Sleeps.
-pub(crate) fn end_use_of_pages(pages: Pages<'_>, flags: Flags) -> Result {
+/// Pages that follow one another in a file are one step, and those that several files share are
+/// looked for together. `EBUSY` when no page is part of a file, `EOPNOTSUPP` when tests do not want
+/// to hear of the failures. An error in one place is no reason to leave out the others: it is
+/// returned in the end. Sleeps.
+pub(crate) fn end_use_of_pages(pages: Pages<'_>, victims: &mut Victims) -> Result {
     let mut result = Err(EBUSY);
-    for page in pages.iter() {
-        match end_use_of_page(page, flags) {
-            Err(e) if e == EBUSY => {}
-            Err(e) => return Err(e),
-            Ok(()) => result = Ok(()),
+    let mut shared = false;
+    let mut at = 0;
+    while let Some(page) = pages.get(at) {
+        let (count, users) = end_use_of_run(pages, at, page, victims);
+        match users {
+            Users::None => {}
+            Users::Unwanted => result = worse(result, Err(EOPNOTSUPP)),
+            Users::Unknown => shared = true,
+            Users::Gone => result = worse(result, Ok(())),
         }
+        at += count;
         cond_resched();
+    }
+    if shared {
+        result = worse(result, end_use_everywhere(pages, victims));
     }
     result
 }
 
-fn end_use_of_page(page: Page<'_>, flags: Flags) -> Result {
+/// What both come to: an error, or that there were users, or that there were none.
+fn worse(one: Result, other: Result) -> Result {
+    match (one, other) {
+        (Err(e), other) if e == EBUSY => other,
+        (one, Err(e)) if e == EBUSY => one,
+        (one, other) => one.and(other),
+    }
+}
+
+/// What became of the users of some pages.
+enum Users {
+    /// There are none.
+    None,
+    /// Tests do not want to hear of the failure.
+    Unwanted,
+    /// They are those of several files.
+    Unknown,
+    /// They were dealt with.
+    Gone,
+}
+
+/// Ends each use of the pages that follow one another in a file from `page` on, which is page number
+/// `at` of `pages`; returns how many these are.
+fn end_use_of_run(
+    pages: Pages<'_>,
+    at: usize,
+    page: Page<'_>,
+    victims: &mut Victims,
+) -> (usize, Users) {
+    // Most pages are no file's.
+    if !page.is_of_file() && !page.is_shared() {
+        return (1, Users::None);
+    }
     let Some(locked) = page.lock() else {
-        if !page.is_shared() {
-            return Err(EBUSY);
-        }
-        if !page.passes_filter() {
-            return Err(EOPNOTSUPP);
-        }
-        return end_use_everywhere(page.0, flags);
+        let users = match (page.is_shared(), page.passes_filter()) {
+            (false, _) => Users::None,
+            (true, false) => Users::Unwanted,
+            (true, true) => Users::Unknown,
+        };
+        return (1, users);
     };
     if !page.passes_filter() {
-        return Err(EOPNOTSUPP);
+        return (1, Users::Unwanted);
     }
-    let mapping = locked.mapping().ok_or(EBUSY)?;
-    let (stretch, entry) = locked.place().ok_or(EBUSY)?;
-    flags.mark(&stretch);
-    let mut victims = Victims::new(flags);
-    end_use(
-        &mapping,
-        stretch.pages(),
-        &Found::single(stretch, entry),
-        &mut victims,
-    );
-    victims.tell();
-    Ok(())
+    let (Some(mapping), Some((one, entry))) = (locked.mapping(), locked.place()) else {
+        return (1, Users::None);
+    };
+    let start = one.pages().start();
+    let follows = |n: &usize| {
+        let next = at.checked_add(*n).and_then(|at| pages.get(at));
+        next.zip(start.checked_add(*n))
+            .is_some_and(|(next, index)| next.is_at(locked.mapping, index) && next.passes_filter())
+    };
+    let mut count = 1;
+    while follows(&count) {
+        count += 1;
+    }
+    let in_entry = (entry.end() - start).min(count);
+    let run = |count| {
+        let pages = FileRange::new(start, count);
+        pages.and_then(|pages| Stretch::new(pages, page.0))
+    };
+    if in_entry < count {
+        if let (Some(file), Some(run)) = (locked.file(), run(count)) {
+            // An entry that is looked at must not be locked; the file stays without it.
+            drop(locked);
+            if let Some(mapping) = file.mapping() {
+                let failed = |is: &Stretch| {
+                    // What the file has there by now may be other memory.
+                    let part = is.within(&run.pages())?;
+                    (run.within(&part.pages()) == Some(part)).then_some(part)
+                };
+                end_use_of_memory(&mapping, run.pages(), failed, victims);
+            }
+            return (count, Users::Gone);
+        }
+    }
+    let part = run(in_entry).unwrap_or(one);
+    victims.flags().mark(&part);
+    end_use(&mapping, None, &Found::single(part, entry), victims);
+    (part.pages().count(), Users::Gone)
 }

@@ -170,7 +170,32 @@ unsafe extern "C" fn mf_dax_tell_procs(victims: *mut bindings::mf_dax_victims) {
 unsafe extern "C" fn mf_dax_kill_pfns(pfn: usize, count: usize, mf_flags: c_int) -> c_int {
     // SAFETY: The function's contract.
     let pages = unsafe { Pages::new(Pfn(pfn), count) };
-    match folio::end_use_of_pages(pages, Flags::new(mf_flags)) {
+    let mut victims = Victims::new(Flags::new(mf_flags));
+    let result = folio::end_use_of_pages(pages, &mut victims);
+    victims.tell();
+    match result {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}
+
+/// See `memory_failure_dax.h`.
+///
+/// # Safety
+///
+/// For C: as of [`mf_dax_kill_pfns`] and of [`mf_dax_collect_procs`].
+#[export]
+unsafe extern "C" fn mf_dax_collect_pfns(
+    pfn: usize,
+    count: usize,
+    victims: *mut bindings::mf_dax_victims,
+) -> c_int {
+    // SAFETY: The function's contract.
+    let result = unsafe {
+        let pages = Pages::new(Pfn(pfn), count);
+        Victims::with_raw(victims, |victims| folio::end_use_of_pages(pages, victims))
+    };
+    match result {
         Ok(()) => 0,
         Err(e) => e.to_errno(),
     }

@@ -113,11 +113,17 @@ impl Stretch {
         self.first
     }
 
-    /// Which page of the file has `frame`.
-    pub(crate) fn page_of(&self, frame: Pfn) -> Option<usize> {
-        let distance = frame.0.checked_sub(self.first.0)?;
-        // Cannot wrap: no further than the last page.
-        (distance < self.pages.count()).then(|| self.pages.start + distance)
+    /// The part of it whose frames are among `count` from `first` on.
+    pub(crate) fn within_frames(&self, first: Pfn, count: usize) -> Option<Self> {
+        // Distances from the first frame. None wraps: the sums saturate, and the ends are no further
+        // than the last page.
+        let skipped = first.0.saturating_sub(self.first.0);
+        let end = first.0.saturating_add(count).saturating_sub(self.first.0);
+        let pages = FileRange::from_bounds(
+            self.pages.start.checked_add(skipped)?,
+            self.pages.start + end.min(self.pages.count()),
+        )?;
+        self.within(&pages)
     }
 
     /// Each frame, in order.

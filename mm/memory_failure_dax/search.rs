@@ -8,26 +8,37 @@
 //! Who has the memory mapped has it by a file with an entry for it.
 
 use super::{
+    folio::Pages,
     mapping::Mapping,
-    ranges::FileRange,
+    ranges::{
+        FileRange,
+        Stretch, //
+    },
+    sort::sort_by_key,
     tasks::live_spaces,
-    users::end_use_of_file,
-    victims::Victims,
-    Flags, //
+    users::end_use_of_memory,
+    victims::Victims, //
 };
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    mm::{
-        pfn::Pfn,
-        without_io, //
-    },
+    mm::without_io,
     prelude::*,
-    task::cond_resched, //
+    task::cond_resched,
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
 };
 
 /// Room for this many files is made at first.
 const FIRST_ROOM: usize = 256;
+
+/// For how long a search waits, in all, for processes that change their mappings. They may do so for as
+/// long as they like, and other failures wait for this one.
+const PATIENCE: Delta = Delta::from_secs(1);
 
 /// An address space with users.
 ///
@@ -49,27 +60,43 @@ impl LiveSpace {
         NonNull::new(mm).map(Self)
     }
 
-    /// Calls `f` for each file with DAX that is mapped here.
-    fn each_file(&self, mut f: impl FnMut(File)) {
+    /// Locks the mappings, if that is possible before [`PATIENCE`] is over since `since`. Sleeps.
+    fn lock(&self, since: &Instant<Monotonic>) -> bool {
         let mm = self.0.as_ptr();
         // SAFETY: The type invariant.
-        unsafe { bindings::mmap_read_lock(mm) };
+        while !unsafe { bindings::mmap_read_trylock(mm) } {
+            if since.elapsed() > PATIENCE {
+                return false;
+            }
+            fsleep(Delta::from_millis(1));
+        }
+        true
+    }
+
+    /// Calls `f` for each file with DAX that is mapped here, once for each mapping, until it returns
+    /// false; false if the mappings cannot be looked at. Sleeps.
+    fn each_file(&self, since: &Instant<Monotonic>, mut f: impl FnMut(File) -> bool) -> bool {
+        if !self.lock(since) {
+            return false;
+        }
+        let mm = self.0.as_ptr();
         let mut at = 0;
         // SAFETY: The lock is held, so what is found stays.
         while let Some(vma) = NonNull::new(unsafe { bindings::find_vma(mm, at) }) {
-            // SAFETY: As above.
-            let (end, inode) = unsafe {
+            // SAFETY: As above. The function gives us a reference, or null.
+            let (end, file) = unsafe {
                 let bounds = &(*vma.as_ptr()).__bindgen_anon_1.__bindgen_anon_1;
-                (bounds.vm_end, bindings::mf_dax_inode(vma.as_ptr()))
+                let inode = bindings::mf_dax_inode(vma.as_ptr());
+                (bounds.vm_end, File::from_raw(inode))
             };
-            if let Some(inode) = NonNull::new(inode) {
-                // INVARIANT: The function gave us the reference.
-                f(File(inode));
+            if file.is_some_and(|file| !f(file)) {
+                break;
             }
             at = end;
         }
         // SAFETY: Locked above.
         unsafe { bindings::mmap_read_unlock(mm) };
+        true
     }
 }
 
@@ -87,12 +114,27 @@ impl Drop for LiveSpace {
 /// # Invariants
 ///
 /// The value owns a reference to the inode.
-struct File(NonNull<bindings::inode>);
+pub(crate) struct File(NonNull<bindings::inode>);
 
 impl File {
-    fn mapping(&self) -> Option<Mapping<'_>> {
+    /// [`None`] for null.
+    ///
+    /// # Safety
+    ///
+    /// `inode` has to be null, or come with a reference that is the value's from now on.
+    pub(crate) unsafe fn from_raw(inode: *mut bindings::inode) -> Option<Self> {
+        // INVARIANT: The function's contract.
+        NonNull::new(inode).map(Self)
+    }
+
+    pub(crate) fn mapping(&self) -> Option<Mapping<'_>> {
         // SAFETY: The type invariant: the inode stays, and its mapping with it.
         unsafe { Mapping::from_raw((*self.0.as_ptr()).i_mapping) }
+    }
+
+    /// A number that tells files apart.
+    fn id(&self) -> usize {
+        self.0.as_ptr().addr()
     }
 }
 
@@ -103,61 +145,98 @@ impl Drop for File {
     }
 }
 
-/// Deals with all who have `frame` mapped by whatever file.
+/// Ends each use of some of `pages` by a file that is mapped. `victims` has those to be signalled.
 ///
 /// `EBUSY` when no file is found, `ENOMEM` when there is no memory to look for one. Sleeps.
-pub(crate) fn end_use_everywhere(frame: Pfn, flags: Flags) -> Result {
+pub(crate) fn end_use_everywhere(pages: Pages<'_>, victims: &mut Victims) -> Result {
     let mut result = Err(EBUSY);
-    let mut victims = Victims::new(flags);
+    let Some(all) = FileRange::new(0, usize::MAX) else {
+        return result;
+    };
     for file in mapped_files()?.iter() {
         if let Some(mapping) = file.mapping() {
-            if end_use_by_file(&mapping, frame, &mut victims) {
+            // A file may share memory with itself.
+            let failed = |is: &Stretch| is.within_frames(pages.first(), pages.count());
+            if end_use_of_memory(&mapping, all, failed, victims) {
                 result = Ok(());
             }
         }
         cond_resched();
     }
-    victims.tell();
     result
 }
 
 /// Each file with DAX that a process has mapped, once.
 fn mapped_files() -> Result<KVVec<File>> {
+    let since: Instant<Monotonic> = Instant::now();
     let mut room = FIRST_ROOM;
     loop {
-        let mut files = without_io(|| KVVec::<File>::with_capacity(room, GFP_KERNEL))?;
+        let mut files = Files {
+            list: without_io(|| KVVec::with_capacity(room, GFP_KERNEL))?,
+            sorted: 0,
+        };
+        let mut left_out = 0;
         let all = live_spaces().all(|space| {
             let mut all = true;
-            space.each_file(|file| {
-                let known = files.iter().any(|other| other.0 == file.0);
-                all &= known || files.push_within_capacity(file).is_ok();
+            let looked = space.each_file(&since, |file| {
+                all = files.add(file);
+                all
             });
+            left_out += usize::from(!looked);
+            // Not for each new one: that would be as many sorts as there are processes.
+            if files.unsorted() > files.sorted / 2 + FIRST_ROOM / 4 {
+                files.sort();
+            }
             all
         });
         if all {
-            return Ok(files);
+            files.sort();
+            if left_out != 0 {
+                pr_err!(
+                    "the mappings of {} processes are not looked at: they are changing\n",
+                    left_out
+                );
+            }
+            return Ok(files.list);
         }
         room = room.checked_mul(2).ok_or(ENOMEM)?;
     }
 }
 
-/// Deals with all who have `frame` mapped by this file; whether it is one of the file's.
-fn end_use_by_file(mapping: &Mapping<'_>, frame: Pfn, victims: &mut Victims) -> bool {
-    let mut found = false;
-    let mut rest = FileRange::new(0, usize::MAX);
-    while let Some(asked) = rest {
-        // A file may share memory with itself.
-        let mut hit = None;
-        mapping.walk(asked, |entry| {
-            hit = entry.stretch.page_of(frame).map(|page| (page, entry.pages));
-            hit.is_none()
-        });
-        let Some((page, entry)) = hit else { break };
-        found = true;
-        if let Some(page) = FileRange::new(page, 1) {
-            end_use_of_file(mapping, page, victims);
-        }
-        rest = FileRange::from_bounds(entry.end(), asked.end());
+/// Files, found by the mappings of processes: of which each may have as many as it likes.
+struct Files {
+    list: KVVec<File>,
+    /// So many of them are in order, and each is there once.
+    sorted: usize,
+}
+
+impl Files {
+    /// Adds `file`, unless it is known; false without room.
+    fn add(&mut self, file: File) -> bool {
+        let (sorted, new) = self.list.split_at(self.sorted.min(self.list.len()));
+        let known = sorted
+            .binary_search_by_key(&file.id(), |other| other.id())
+            .is_ok();
+        // Most mappings are beside others of the same file.
+        let again = new.last().is_some_and(|last| last.id() == file.id());
+        known || again || self.list.push_within_capacity(file).is_ok()
     }
-    found
+
+    /// How many are new.
+    fn unsorted(&self) -> usize {
+        self.list.len().saturating_sub(self.sorted)
+    }
+
+    /// Puts those that are new among the others. Sleeps.
+    fn sort(&mut self) {
+        if self.unsorted() == 0 {
+            return;
+        }
+        sort_by_key(&mut self.list, |file| file.id());
+        let mut last = None;
+        self.list
+            .retain(|file| last.replace(file.id()) != Some(file.id()));
+        self.sorted = self.list.len();
+        cond_resched();
+    }
 }

@@ -40,6 +40,10 @@ mod ranges {
         let part = stretch(512, 512, 0x1000).and_then(|huge| huge.within(&FileRange::new(600, 1)?));
         assert!(part == stretch(600, 1, 0x1058));
         assert!(stretch(0, 2, usize::MAX).is_none());
+        let part = |first, count| stretch(7, 4, 0x100)?.within_frames(Pfn(first), count);
+        assert!(part(0x102, 100) == stretch(9, 2, 0x102));
+        assert!(part(0, 0x101) == stretch(7, 1, 0x100));
+        assert!(part(0x104, 1).is_none() && part(0, 0x100).is_none());
     }
 
     #[test]

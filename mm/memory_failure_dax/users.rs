@@ -56,9 +56,9 @@ impl Found {
         this
     }
 
-    /// Takes in the part of `entry` that is in `asked`; false, and nothing done, without room.
-    fn add(&mut self, entry: &Entry, asked: &FileRange, mark: impl Fn(&Stretch)) -> bool {
-        let Some(stretch) = entry.stretch.within(asked) else {
+    /// Takes in `part` of `entry`, if there is one; false, and nothing done, without room.
+    fn add(&mut self, entry: &Entry, part: Option<Stretch>, mark: impl Fn(&Stretch)) -> bool {
+        let Some(stretch) = part else {
             return true;
         };
         if !self.stretches.push(stretch) {
@@ -85,24 +85,54 @@ pub(crate) fn end_use_of_file(mapping: &Mapping<'_>, pages: FileRange, victims: 
         let mut found = Found::new();
         // Under a spinlock, and while the entry cannot go: what is marked is the file's page.
         rest = mapping.walk(asked, |entry| {
-            found.add(&entry, &asked, |stretch| flags.mark(stretch))
+            let part = entry.stretch.within(&asked);
+            found.add(&entry, part, |stretch| flags.mark(stretch))
         });
         let end = rest.map_or(asked.end(), |rest| rest.start());
         // There is room for the first entry, so this is not empty.
         let Some(done) = FileRange::from_bounds(asked.start(), end) else {
             break;
         };
-        end_use(mapping, done, &found, victims);
+        end_use(mapping, Some(done), &found, victims);
         cond_resched();
     }
 }
 
-/// Deals with all who use the memory of `found`, which is what there is for `pages`.
-///
-/// All of `pages` is unmapped, whether somebody is to be told of it or not; `victims` gets who is.
-pub(crate) fn end_use(
+/// Ends each use of the memory that failed among `pages` of a file that the caller keeps; whether
+/// there is any. `failed` returns the part of a stretch that failed. Sleeps.
+pub(crate) fn end_use_of_memory(
     mapping: &Mapping<'_>,
     pages: FileRange,
+    failed: impl Fn(&Stretch) -> Option<Stretch>,
+    victims: &mut Victims,
+) -> bool {
+    let flags = victims.flags();
+    let mut any = false;
+    let mut rest = Some(pages);
+    while let Some(asked) = rest {
+        let mut found = Found::new();
+        rest = mapping.walk(asked, |entry| {
+            found.add(&entry, failed(&entry.stretch), |stretch| {
+                flags.mark(stretch)
+            })
+        });
+        if found.entries.is_none() {
+            break;
+        }
+        any = true;
+        end_use(mapping, None, &found, victims);
+        cond_resched();
+    }
+    any
+}
+
+/// Ends each use of the memory of `found`. With `asked` that is the memory of these pages, which the
+/// file system says are lost, whether they have memory or not.
+///
+/// All of it is unmapped, whether a process is to be signalled or not; `victims` gets those that are.
+pub(crate) fn end_use(
+    mapping: &Mapping<'_>,
+    asked: Option<FileRange>,
     found: &Found,
     victims: &mut Victims,
 ) {
@@ -112,40 +142,47 @@ pub(crate) fn end_use(
         return;
     }
     let flags = victims.flags();
-    victims.gather(|f| each_loss(mapping, &pages, found, flags, f));
-    mapping.unmap(found.entries.map_or(pages, |all| all.hull(&pages)));
+    let all = match (asked, found.entries) {
+        (Some(asked), Some(entries)) => asked.hull(&entries),
+        (Some(some), None) | (None, Some(some)) => some,
+        (None, None) => return,
+    };
+    victims.gather(|f| each_loss(mapping, asked, &all, found, flags, f));
+    mapping.unmap(all);
 }
 
 /// Calls `f` for each loss, until it returns false; whether it never did.
 fn each_loss(
     mapping: &Mapping<'_>,
-    pages: &FileRange,
+    asked: Option<FileRange>,
+    all: &FileRange,
     found: &Found,
     flags: Flags,
     f: &mut dyn FnMut(Hit) -> bool,
 ) -> bool {
     let users = mapping.lock();
-    // A file may have no entry for what failed, because nobody has touched it yet.
-    let asked = found
-        .stretches
-        .iter()
-        .fold(*pages, |all, stretch| all.hull(&stretch.pages()));
-    for user in users.of(asked) {
+    let first = found.stretches.iter().next();
+    for user in users.of(*all) {
         let hit = |addresses, frame| Hit {
             space: user.space(),
             addresses,
             frame,
         };
         if !flags.is_removal() && user.is_shared() {
-            let frame = found
-                .stretches
-                .iter()
-                .next()
-                .map(|first| first.first_frame());
-            if user
-                .window(pages)
-                .is_some_and(|addresses| !f(hit(addresses, frame)))
-            {
+            let mut lost = |pages: &FileRange, stretch: Option<&Stretch>| {
+                let frame = stretch.map(|stretch| stretch.first_frame());
+                user.window(pages)
+                    .is_none_or(|addresses| f(hit(addresses, frame)))
+            };
+            let go_on = match &asked {
+                // The file may have no entry for what failed, because nobody has touched it yet.
+                Some(pages) => lost(pages, first),
+                None => found
+                    .stretches
+                    .iter()
+                    .all(|stretch| lost(&stretch.pages(), Some(stretch))),
+            };
+            if !go_on {
                 return false;
             }
             continue;

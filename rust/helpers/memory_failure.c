@@ -42,6 +42,17 @@ __rust_helper bool rust_helper_mf_folio_is_shared(struct folio *folio)
 	return !folio->mapping && folio->share;
 }
 
+/* Is @page the one of @index of the file with @mapping?  @mapping is only compared. */
+__rust_helper bool rust_helper_mf_page_is_at(struct page *page,
+					     const struct address_space *mapping,
+					     pgoff_t index)
+{
+	struct folio *folio = page_folio(page);
+
+	return READ_ONCE(folio->mapping) == mapping &&
+	       READ_ONCE(folio->index) + folio_page_idx(folio, page) == index;
+}
+
 /* A reference to the inode whose DAX mapping @vma is, or NULL. */
 __rust_helper struct inode *rust_helper_mf_dax_inode(struct vm_area_struct *vma)
 {

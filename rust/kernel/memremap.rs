@@ -6,6 +6,7 @@
 
 use crate::{
     bindings,
+    dax::victims::Victims,
     device::{
         Bound,
         Device, //
@@ -293,15 +294,15 @@ impl MappedPages {
     }
 
     /// Takes `count` pages from `first` on, which failed, away from all processes that can be found
-    /// by the pages alone, marks them, and signals who wants to know at once.
+    /// by the pages alone, and marks them. `victims` gets the processes that are to be signalled.
     ///
-    /// `mf_flags` are those of `memory_failure()`. `EBUSY` when no page is part of a file that can be
-    /// found; `EOPNOTSUPP` when a test filters the failure, or the pages are not of this mapping.
-    /// Sleeps.
-    pub fn end_use(&self, first: Pfn, count: usize, mf_flags: i32) -> Result {
+    /// `EBUSY` when no page is part of a file that can be found; `EOPNOTSUPP` when a test filters the
+    /// failure, or the pages are not of this mapping. An error of one page is returned after the
+    /// others were dealt with. Sleeps.
+    pub fn end_use(&self, first: Pfn, count: usize, victims: &mut Victims) -> Result {
         let _pinned = self.pin_all(first, count).ok_or(EOPNOTSUPP)?;
         // SAFETY: `_pinned` keeps the pages, which are fs-dax pages of this mapping.
-        to_result(unsafe { bindings::mf_dax_kill_pfns(first.0, count, mf_flags) })
+        unsafe { victims.add_pages(first, count) }
     }
 
     /// Takes `count` pages from `first` on, which go away, from the processes and the files that still

@@ -12,7 +12,8 @@ use kernel::{
     block::attr::Command,
     dax::{
         self,
-        units::ByteRange, //
+        units::ByteRange,
+        victims::Victims, //
     },
     memremap::{
         self,
@@ -29,9 +30,9 @@ use kernel::{
     },
 };
 
-/// How many pages' users are looked for before there is another look at whether to go on: those of a
-/// huge page.
-const PAGES_IN_A_STEP: usize = 512;
+/// How many pages' users are looked for before there is another look at whether to go on: 128 MiB, as
+/// much as the largest extent of ext4. A step unmaps and notifies once for each extent of a file.
+const PAGES_IN_A_STEP: usize = 1 << 15;
 
 /// What hears of failing memory.
 ///
@@ -205,6 +206,7 @@ impl Pmem {
         mf_flags: i32,
     ) -> Result {
         let (first, after) = self.phys_of(range).ok_or(ERANGE)?.pages_touched();
+        let mut victims = Victims::new(mf_flags);
         let mut result = Err(EBUSY);
         // CAST: Physical page numbers fit.
         for step in (first as usize..after as usize).step_by(PAGES_IN_A_STEP) {
@@ -216,11 +218,13 @@ impl Pmem {
                 );
             })?;
             let count = PAGES_IN_A_STEP.min(after as usize - step);
-            match pages.end_use(Pfn(step), count, mf_flags) {
-                Err(e) if e == EBUSY => {}
-                Err(e) => return Err(e),
-                Ok(()) => result = Ok(()),
-            }
+            let ended = pages.end_use(Pfn(step), count, &mut victims);
+            // An error in one place is no reason to leave out the others.
+            result = match (result, ended) {
+                (Err(e), ended) if e == EBUSY => ended,
+                (result, Err(e)) if e == EBUSY => result,
+                (result, ended) => result.and(ended),
+            };
         }
         result
     }

@@ -7,6 +7,7 @@
 use crate::{
     bindings,
     error::to_result,
+    mm::pfn::Pfn,
     prelude::*, //
 };
 
@@ -57,9 +58,27 @@ impl Victims {
         to_result(unsafe { bindings::mf_dax_collect_procs(mapping, page, count, &mut self.0) })
     }
 
+    /// Takes `count` pages from `first` on away from all processes that can be found by the pages alone.
+    ///
+    /// Pages that failed are marked. Returns what
+    /// [`MappedPages::end_use`](crate::memremap::MappedPages::end_use) does. Sleeps.
+    ///
+    /// # Safety
+    ///
+    /// The pages are those of a pagemap for fs-dax, which stays until this returns.
+    #[inline(never)]
+    pub(crate) unsafe fn add_pages(&mut self, first: Pfn, count: usize) -> Result {
+        // SAFETY: The function's contract; `self.0` is borrowed for the call.
+        to_result(unsafe { bindings::mf_dax_collect_pfns(first.0, count, &mut self.0) })
+    }
+
     /// Signals those who were added so far. Sleeps.
     #[inline(never)]
     pub fn tell(&mut self) {
+        // Nothing was put down, or it was told.
+        if self.0.room == 0 {
+            return;
+        }
         // SAFETY: `self.0` was initialized by `new()` and is borrowed for the call.
         unsafe { bindings::mf_dax_tell_procs(&mut self.0) };
     }

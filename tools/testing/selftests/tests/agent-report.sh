@@ -117,7 +117,7 @@ equal "ext4: nor marked" none "$(poison flags "$phys" 1)"
 equal "ext4: bytes that nobody has" ok "$(report "$(($(blockdev --getsize64 "$disk") - 8192)) 8192")"
 umount "$mnt"
 
-# All of the device: users are looked for in 512 pages at a time, and the first are held.
+# All of the device: users are looked for in 128 MiB at a time, and the first are held.
 size=$(blockdev --getsize64 "$disk")
 
 # pages_left: of how many the users were not looked for, says the log.
@@ -125,26 +125,26 @@ pages_left() {
 	dmesg | sed -n 's/.*report ends early: .* its last \([0-9]*\) pages .*/\1/p' | tail -n 1
 }
 
-hold_in mf_dax_kill_pfns
+hold_in mf_dax_collect_pfns
 printf '0 %d\n' "$size" >"$entry" &
 writer=$!
-wait_for 20 held || bail "no report in mf_dax_kill_pfns()"
+wait_for 20 held || bail "no report in mf_dax_collect_pfns()"
 kill -KILL "$writer"
 let_go
 wait "$writer"
-equal "a writer that is killed: the report ends" $((size / 4096 - 512)) "$(pages_left)"
+equal "a writer that is killed: the report ends" $((size / 4096 - 32768)) "$(pages_left)"
 equal "a writer that is killed: all is on record" EIO "$(poison pread "$disk" $((size - 4096)) 4096 direct)"
 
-hold_in mf_dax_kill_pfns
-report "$((512 * 4096)) $((size - 512 * 4096))" >/tmp/said &
+hold_in mf_dax_collect_pfns
+report "$((32768 * 4096)) $((size - 32768 * 4096))" >/tmp/said &
 writer=$!
-wait_for 20 held || bail "no report in mf_dax_kill_pfns()"
+wait_for 20 held || bail "no report in mf_dax_collect_pfns()"
 unbind &
 unbinder=$!
 check "the disk waits for the report" wait_for 20 blocked_in 'kernfs_drain|kernfs_remove' "$unbinder"
 let_go
 wait "$writer" "$unbinder"
-equal "a device that goes: the report ends" $((size / 4096 - 1024)) "$(pages_left)"
+equal "a device that goes: the report ends" $((size / 4096 - 65536)) "$(pages_left)"
 equal "a device that goes: the writer is told" "No such device" "$(cat /tmp/said)"
 # A test on the same kernel may want it for another function.
 rmmod dax_delay
