@@ -58,11 +58,14 @@ fn processes<T>(mut look: impl FnMut(Process<'_>) -> Option<T>) -> impl Iterator
     let mut number = 0;
     core::iter::from_fn(move || loop {
         cond_resched();
+        if number < 0 {
+            return None;
+        }
         let _guard = rcu::read_lock();
         // SAFETY: In an RCU section.
-        let task = NonNull::new(unsafe { bindings::mf_next_process(&mut number) })?;
+        let task = NonNull::new(unsafe { bindings::mf_next_process(&mut number) });
         // INVARIANT: The section goes on until `look` is done.
-        if let Some(said) = look(Process(task, PhantomData)) {
+        if let Some(said) = task.and_then(|task| look(Process(task, PhantomData))) {
             return Some(said);
         }
     })
@@ -129,12 +132,16 @@ fn signal(task: &Task, hit: &Hit, flags: Flags) {
         let address = ptr::without_provenance_mut(block.address);
         // CAST: Less than 64.
         let lsb = block.lsb as c_short;
+        let code = if must_act {
+            bindings::BUS_MCEERR_AR as c_int
+        } else {
+            bindings::BUS_MCEERR_AO as c_int
+        };
         // SAFETY: The task is valid. The address is the process's, and not used here.
         let result = unsafe {
             if must_act {
-                bindings::force_sig_mceerr(bindings::BUS_MCEERR_AR as c_int, address, lsb)
+                bindings::force_sig_mceerr(code, address, lsb)
             } else {
-                let code = bindings::BUS_MCEERR_AO as c_int;
                 bindings::send_sig_mceerr(code, address, lsb, task.as_ptr())
             }
         };
@@ -153,12 +160,20 @@ pub(crate) fn live_spaces() -> impl Iterator<Item = LiveSpace> {
 
 /// Whether there is any process that would be told at once if it lost something. Sleeps.
 ///
-/// Hardly ever is there one. Whoever asks for it only now hears of it when he touches what he lost.
+/// Rare. A task that asks for it from now on gets SIGBUS when it touches what it lost.
 pub(crate) fn is_anyone_told(flags: Flags) -> bool {
-    flags.is_removal()
-        || processes(|process| process.recipient(flags))
+    if flags.is_removal() {
+        return true;
+    }
+    // SAFETY: Always safe to call.
+    match unsafe { bindings::mf_anyone_early(c_int::from(flags.is_action_required())) } {
+        0 => false,
+        1.. => true,
+        // There are too many for one RCU section.
+        _ => processes(|process| process.recipient(flags))
             .next()
-            .is_some()
+            .is_some(),
+    }
 }
 
 /// Signals those who lost something and are to be told at once. Sleeps.
