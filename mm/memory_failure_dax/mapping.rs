@@ -61,6 +61,10 @@ impl<'a> Mapping<'a> {
         has_dax.then_some(Self(this, PhantomData))
     }
 
+    pub(crate) fn as_raw(&self) -> *mut bindings::address_space {
+        self.0.as_ptr()
+    }
+
     /// Whether anybody maps any of the file.
     pub(crate) fn is_mapped(&self) -> bool {
         // SAFETY: The type invariant.

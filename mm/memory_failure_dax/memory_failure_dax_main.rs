@@ -17,6 +17,7 @@ mod search;
 mod sort;
 mod tasks;
 mod tests;
+mod trace;
 mod users;
 mod victims;
 

@@ -7,6 +7,7 @@ use super::{
     ranges::Addresses,
     search::LiveSpace,
     sort::sort_by_key,
+    trace,
     Flags, //
 };
 use core::{
@@ -145,6 +146,7 @@ fn signal(task: &Task, hit: &Hit, flags: Flags) {
                 bindings::send_sig_mceerr(code, address, lsb, task.as_ptr())
             }
         };
+        trace::signal(task, &block, code, result);
         if result < 0 {
             pr_info!("Error sending signal to {}:{}: {}\n", name, pid, result);
             break;

@@ -22,6 +22,7 @@ use super::{
         Stretches, //
     },
     tasks::Hit,
+    trace,
     victims::Victims,
     Flags, //
 };
@@ -147,6 +148,7 @@ pub(crate) fn end_use(
         (Some(some), None) | (None, Some(some)) => some,
         (None, None) => return,
     };
+    trace::lost(mapping, &all, flags);
     victims.gather(|f| each_loss(mapping, asked, &all, found, flags, f));
     mapping.unmap(all);
 }

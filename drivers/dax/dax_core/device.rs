@@ -395,6 +395,7 @@ impl DaxDevice {
             .holders
             .notify(this_task(), &Failure { extent, flags });
         if outcome == Outcome::Unheld {
+            trace::unheld(self.minor(), &extent, flags);
             // A page fault may have the address of the memory, and not have told the page yet whose it
             // is, or that it is another file's, too.
             self.wait_for_readers();

@@ -19,6 +19,14 @@ pub(crate) enum Extent {
 }
 
 impl Extent {
+    /// Its offset and its length, as C has them.
+    pub(super) fn to_raw(self) -> (u64, u64) {
+        match self {
+            Extent::Whole => (0, u64::MAX),
+            Extent::Bytes(bytes) => (bytes.start(), bytes.len()),
+        }
+    }
+
     /// What of it is inside `range`; the whole stays the whole, which holders know as such.
     pub(super) fn within(&self, range: &ByteRange) -> Option<Self> {
         match self {

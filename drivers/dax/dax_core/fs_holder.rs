@@ -5,7 +5,6 @@
 use super::{
     block_device::BlockDevice,
     failure::{
-        Extent,
         Failure,
         Holder, //
     },
@@ -120,10 +119,7 @@ impl Holder for FsHolder {
             .ops()
             .and_then(|ops| ops.notify_failure)
             .ok_or(EOPNOTSUPP)?;
-        let (offset, len) = match failure.extent {
-            Extent::Whole => (0, u64::MAX),
-            Extent::Bytes(bytes) => (bytes.start(), bytes.len()),
-        };
+        let (offset, len) = failure.extent.to_raw();
         let start = trace::shows_notify().then(Instant::<Monotonic>::now);
         // SAFETY: By the type invariant `notify` may be called for `dev`: this is noted as being called.
         let result = unsafe { notify(self.dev, offset, len, failure.flags) };

@@ -2,7 +2,10 @@
 
 //! Tracepoints; `include/trace/events/dax.h` says what they tell.
 
-use super::holder_table::Refusal;
+use super::{
+    failure::Extent,
+    holder_table::Refusal, //
+};
 use kernel::{
     dax::units::ByteRange,
     prelude::*, //
@@ -27,6 +30,10 @@ mod raw {
         ///
         /// Always safe to call.
         pub(super) unsafe fn dax_notify(minor: u32, start: u64, len: u64, flags: c_int, holder: *mut c_void, result: c_int, nanos: i64);
+        /// # Safety
+        ///
+        /// Always safe to call.
+        pub(super) unsafe fn dax_unheld(minor: u32, start: u64, len: u64, flags: c_int);
         /// # Safety
         ///
         /// Always safe to call.
@@ -71,6 +78,13 @@ pub(crate) fn shows_notify() -> bool {
     #[cfg(not(CONFIG_TRACEPOINTS))]
     let shows = false;
     shows
+}
+
+/// Some bytes of `extent` have no holder that would deal with them.
+pub(crate) fn unheld(minor: u32, extent: &Extent, flags: i32) {
+    let (start, len) = extent.to_raw();
+    // SAFETY: Always safe to call.
+    unsafe { raw::dax_unheld(minor, start, len, flags) };
 }
 
 pub(crate) fn notify(

@@ -457,3 +457,10 @@ properties! {
         prop_assert_eq!(log.iter().all(|told| told.failure == removal), true);
     }
 }
+
+#[test]
+fn c_has_all_of_a_device_as_all_numbers() {
+    assert_eq!(Extent::Whole.to_raw(), (0, u64::MAX));
+    let bytes = ByteRange::new(512, 4096).map(Extent::Bytes);
+    assert_eq!(bytes.map(Extent::to_raw), Some((512, 4096)));
+}
