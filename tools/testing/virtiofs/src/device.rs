@@ -31,6 +31,7 @@ use vm_memory::GuestMemoryAtomic;
 use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::epoll::EventSet;
 
+use crate::reply;
 use crate::server::Answer;
 use crate::server::FileServer;
 use crate::settled::Settled;
@@ -144,16 +145,23 @@ impl Device {
                     .map_err(io::Error::other)?;
             }
         }
-        let (reply, time) = match self.server.answer(&mut request) {
-            Answer::Reply(reply) => (reply, Duration::ZERO),
-            Answer::Late(reply, time) => (reply, time),
+        let (reply, written, time) = match self.server.answer(&mut request) {
+            Answer::Reply(reply) => (reply, usize::MAX, Duration::ZERO),
+            Answer::Hollow(reply) => (reply, reply::HEADER, Duration::ZERO),
+            Answer::Late(reply, time) => (reply, usize::MAX, time),
             Answer::None => return Ok(None),
             Answer::End => {
                 (self.end)();
                 return Ok(None);
             }
         };
-        Ok(Some((Written { head, room, reply }, time)))
+        let written = Written {
+            head,
+            room,
+            reply,
+            written,
+        };
+        Ok(Some((written, time)))
     }
 
     /// Gives back a reply after a while, beside the queue's own thread.
@@ -223,6 +231,8 @@ struct Written {
     head: u16,
     room: Vec<(GuestAddress, usize)>,
     reply: Vec<u8>,
+    /// How much of the reply is written at most; all of it is said to be.
+    written: usize,
 }
 
 impl Written {
@@ -231,6 +241,7 @@ impl Written {
             head,
             room: Vec::new(),
             reply: Vec::new(),
+            written: usize::MAX,
         }
     }
 
@@ -238,7 +249,11 @@ impl Written {
         let mut rest = self.reply.as_slice();
         for (addr, len) in &self.room {
             let (now, later) = rest.split_at(rest.len().min(*len));
-            memory.write_slice(now, *addr).map_err(io::Error::other)?;
+            let done = self.reply.len() - rest.len();
+            let kept = now.len().min(self.written.saturating_sub(done));
+            memory
+                .write_slice(&now[..kept], *addr)
+                .map_err(io::Error::other)?;
             rest = later;
         }
         if !rest.is_empty() {

@@ -48,6 +48,8 @@ pub enum Kind {
     Unique,
     /// Served, but the reply has no byte.
     Silent,
+    /// Served, but nothing after the header of the reply is written, of which all is said to be.
+    Hollow,
     /// Served, and there is no reply, ever.
     Never,
     /// Served, and what is mapped in the window then is unmapped at once.
@@ -227,6 +229,7 @@ fn parse(text: &str) -> Result<Fault, String> {
         ("length", None) => What::Is(Kind::Length),
         ("unique", None) => What::Is(Kind::Unique),
         ("silent", None) => What::Is(Kind::Silent),
+        ("hollow", None) => What::Is(Kind::Hollow),
         ("never", None) => What::Is(Kind::Never),
         ("drop", None) => What::Is(Kind::Drop),
         ("die", None) => What::Is(Kind::Die),

@@ -65,10 +65,10 @@ struct Options {
     /// MiB of window: a power of two from 2, or 0 for none
     #[arg(long, default_value = "256", value_parser = window_size)]
     window: u64,
-    /// Bytes that mappings are aligned to, which the guest is told: a power of two from 4096 to 2 MiB
-    /// (without it the guest is told nothing)
-    #[arg(long, value_parser = alignment)]
-    map_alignment: Option<u16>,
+    /// Bytes that mappings are aligned to, which the guest is told: a power of two from 4096 to 2 MiB;
+    /// or none: the guest is told nothing
+    #[arg(long, default_value = "4096", value_parser = alignment)]
+    map_alignment: u16,
     /// Files of at least so many bytes ask for DAX (for dax=inode)
     #[arg(long, default_value = "0")]
     dax_min: u64,
@@ -84,6 +84,12 @@ struct Options {
     /// Directories of that name are file systems of their own to the guest, which mounts them
     #[arg(long)]
     submount: Option<String>,
+    /// No more background requests at once (without it: as many as the guest sends)
+    #[arg(long)]
+    max_background: Option<u16>,
+    /// Files that the guest opens with O_DIRECT are read and written in whole sectors of 512 bytes only
+    #[arg(long)]
+    sectors: bool,
     /// No more mappings at once: QEMU aborts at about 510
     #[arg(long, default_value = "480")]
     max_maps: usize,
@@ -123,7 +129,11 @@ fn window_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// The logarithm of the bytes, or 0 for none.
 fn alignment(text: &str) -> Result<u16, String> {
+    if text == "none" {
+        return Ok(0);
+    }
     match text.parse::<u64>() {
         Ok(bytes @ 4096..=0x20_0000) if bytes.is_power_of_two() => {
             Ok(bytes.trailing_zeros() as u16)
@@ -211,11 +221,13 @@ fn run(options: Options) -> Result<(), Failure> {
     };
     let window = Arc::new(Mutex::new(Window::new(rules, stats.clone())));
     let manners = Manners {
-        map_alignment: options.map_alignment,
+        map_alignment: (options.map_alignment != 0).then_some(options.map_alignment),
         dax_min: Some(options.dax_min),
         request_timeout: options.request_timeout,
         keep_cache: options.cache == "always",
         submount: options.submount,
+        max_background: options.max_background,
+        sectors: options.sectors,
     };
     let server = FileServer::new(
         &options.dir,
@@ -311,7 +323,11 @@ mod tests {
             "enosys",
         ])
         .unwrap();
-        assert_eq!((good.window, good.map_alignment), (4 << 20, Some(12)));
+        assert_eq!(
+            parse(&["--map-alignment", "none"]).unwrap().map_alignment,
+            0
+        );
+        assert_eq!((good.window, good.map_alignment), (4 << 20, 12));
         for (args, why) in [
             (["--window", "3"], "power of two of MiB"),
             (["--window", "x"], "no number of MiB"),

@@ -65,6 +65,7 @@ pub const SETATTR: u32 = 4;
 pub const OPEN: u32 = 14;
 pub const READ: u32 = 15;
 pub const WRITE: u32 = 16;
+pub const RELEASE: u32 = 18;
 pub const INIT: u32 = 26;
 pub const CREATE: u32 = 35;
 pub const DESTROY: u32 = 38;

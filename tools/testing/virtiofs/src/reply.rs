@@ -18,6 +18,7 @@ const IN_FLAGS2: usize = 40 + 16;
 /// Fields of `struct fuse_init_out`.
 const MAX_WRITE: usize = HEADER + 20;
 const FLAGS: usize = HEADER + 12;
+const MAX_BACKGROUND: usize = HEADER + 16;
 const MAX_PAGES: usize = HEADER + 28;
 const MAP_ALIGNMENT: usize = HEADER + 30;
 const FLAGS2: usize = HEADER + 32;
@@ -58,6 +59,10 @@ pub struct Manners {
     pub keep_cache: bool,
     /// A directory of that name is a file system of its own to the guest, which mounts it.
     pub submount: Option<String>,
+    /// So many background requests at a time, instead of as many as there are.
+    pub max_background: Option<u16>,
+    /// A file that the guest opened with O_DIRECT is read and written in whole sectors only.
+    pub sectors: bool,
 }
 
 fn get<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -73,6 +78,17 @@ fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
 /// The error in a reply's header, as it is there: -5 is EIO.
 pub fn error(reply: &[u8]) -> i32 {
     get(reply, ERROR).map_or(0, i32::from_le_bytes)
+}
+
+/// The handle of a file that was opened.
+pub fn handle(op: u32, reply: &[u8]) -> Option<u64> {
+    let at = match op {
+        ops::OPEN => HEADER,
+        // After `struct fuse_entry_out`.
+        ops::CREATE => HEADER + 128,
+        _ => return None,
+    };
+    get(reply, at).map(u64::from_le_bytes)
 }
 
 /// A reply that is a header alone.
@@ -121,6 +137,9 @@ impl Manners {
         {
             flags |= FUSE_MAP_ALIGNMENT;
             put(reply, MAP_ALIGNMENT, log2.to_le_bytes());
+        }
+        if let Some(most) = self.max_background {
+            put(reply, MAX_BACKGROUND, most.to_le_bytes());
         }
         if self.submount.is_some() {
             // The entries that come with a directory's names would have to say it too.
@@ -216,6 +235,7 @@ pub fn damage(kind: Kind, reply: &mut Vec<u8>) {
         | Kind::Fail(_)
         | Kind::Delay(_)
         | Kind::Late(_)
+        | Kind::Hollow
         | Kind::Never
         | Kind::Drop
         | Kind::Die => {}
@@ -246,8 +266,8 @@ mod tests {
             map_alignment: Some(12),
             dax_min: None,
             request_timeout: Some(20),
-            keep_cache: false,
-            submount: None,
+            max_background: Some(12),
+            ..Manners::default()
         };
         let reply = init(
             &manners,
@@ -259,6 +279,7 @@ mod tests {
         );
         assert_eq!(word(&reply, MAX_PAGES), (12 << 16) | 256);
         assert_eq!(word(&reply, MAX_WRITE), 1 << 20);
+        assert_eq!(word(&reply, MAX_BACKGROUND), 12);
         assert_eq!(word(&init(&manners, 0), FLAGS), 0);
         assert_eq!(word(&init(&manners, 0), MAX_PAGES), 0);
         assert_eq!(word(&reply, FLAGS2), FUSE_REQUEST_TIMEOUT);
@@ -279,11 +300,8 @@ mod tests {
     #[test]
     fn files_of_some_size_ask_for_dax() {
         let manners = Manners {
-            map_alignment: None,
             dax_min: Some(100),
-            request_timeout: None,
-            keep_cache: false,
-            submount: None,
+            ..Manners::default()
         };
         for (size, mode, dax) in [
             (100, libc::S_IFREG, true),
@@ -373,9 +391,7 @@ mod tests {
         let manners = Manners {
             map_alignment: Some(12),
             dax_min: Some(0),
-            request_timeout: None,
-            keep_cache: false,
-            submount: None,
+            ..Manners::default()
         };
         for op in [ops::INIT, ops::GETATTR, ops::LOOKUP] {
             for len in 0..40 {

@@ -31,6 +31,27 @@ pub fn mapping(request: &[u8]) -> Option<(u64, u64)> {
     ))
 }
 
+/// What a request reads or writes, or closes: the handle, from where on and how much.
+pub fn access(op: u32, request: &[u8]) -> Option<(u64, u64, u64)> {
+    // All of them begin with the handle; then offset and size.
+    let handle = u64::from_le_bytes(get(request, HEADER)?);
+    match op {
+        ops::RELEASE => Some((handle, 0, 0)),
+        ops::READ | ops::WRITE => Some((
+            handle,
+            u64::from_le_bytes(get(request, HEADER + 8)?),
+            u32::from_le_bytes(get(request, HEADER + 16)?).into(),
+        )),
+        _ => None,
+    }
+}
+
+/// Whether it opens a file with O_DIRECT.
+pub fn is_direct_open(op: u32, request: &[u8]) -> bool {
+    let flags = get(request, HEADER).map_or(0, u32::from_le_bytes);
+    matches!(op, ops::OPEN | ops::CREATE) && flags & libc::O_DIRECT as u32 != 0
+}
+
 /// Takes O_DIRECT out of the flags: the guest's buffers are not the daemon's, and what is aligned
 /// there is not so here.
 pub fn without_direct_io(op: u32, request: &mut [u8]) {
@@ -69,6 +90,20 @@ mod tests {
                 without_direct_io(op, &mut vec![0; len]);
             }
         }
+    }
+
+    #[test]
+    fn an_access_is_read() {
+        let mut request = vec![0; 80];
+        (request[40], request[48], request[56]) = (1, 2, 3);
+        assert_eq!(access(ops::READ, &request), Some((1, 2, 3)));
+        assert_eq!(access(ops::RELEASE, &request), Some((1, 0, 0)));
+        assert_eq!(access(ops::LOOKUP, &request), None);
+        assert_eq!(access(ops::WRITE, &request[..59]), None);
+        assert!(!is_direct_open(ops::OPEN, &request));
+        request[40..44].copy_from_slice(&(libc::O_DIRECT as u32).to_le_bytes());
+        assert!(is_direct_open(ops::OPEN, &request));
+        assert!(!is_direct_open(ops::READ, &request));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 //! One request in, one reply out: fuse-backend-rs serves the files, and what was ordered goes wrong.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::io::Seek;
@@ -43,6 +44,8 @@ const REPLY: usize = (1 << 20) + 0x2000;
 pub enum Answer {
     /// These bytes.
     Reply(Vec<u8>),
+    /// These bytes, of which only the header is written.
+    Hollow(Vec<u8>),
     /// These bytes, so much later.
     Late(Vec<u8>, Duration),
     /// Nothing, not even that it is done.
@@ -65,6 +68,8 @@ pub struct FileServer {
     manners: Manners,
     pub faults: Mutex<Faults>,
     stats: Arc<Stats>,
+    /// Handles of files that the guest opened with O_DIRECT.
+    direct: Mutex<HashSet<u64>>,
 }
 
 fn memory_file() -> io::Result<File> {
@@ -112,6 +117,7 @@ impl FileServer {
             manners,
             faults: Mutex::new(faults),
             stats,
+            direct: Mutex::default(),
         })
     }
 
@@ -120,6 +126,10 @@ impl FileServer {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let Scratch { reply, buffer } = &mut *scratch;
         reply.seek(SeekFrom::Start(0))?;
+        if self.refuses(op, request) {
+            return Ok(reply::failure(unique, -libc::EINVAL));
+        }
+        let direct = request::is_direct_open(op, request);
         request::without_direct_io(op, request);
         let original = request.to_vec();
         let reader =
@@ -151,7 +161,25 @@ impl FileServer {
             }
         }
         self.manners.complete(op, &original, &mut bytes);
+        if let Some(handle) = reply::handle(op, &bytes).filter(|_| direct) {
+            let mut all = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(handle);
+        }
         Ok(bytes)
+    }
+
+    /// Whether a request is for a part of a sector, of a file that was opened with O_DIRECT; not told
+    /// of what the flags of the request are, as servers are that open and read.
+    fn refuses(&self, op: u32, request: &[u8]) -> bool {
+        let Some((handle, offset, size)) = request::access(op, request) else {
+            return false;
+        };
+        let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+        if op == ops::RELEASE {
+            direct.remove(&handle);
+            return false;
+        }
+        self.manners.sectors && direct.contains(&handle) && (offset | size) % 512 != 0
     }
 
     /// Answers one request, faults included.
@@ -185,9 +213,10 @@ impl FileServer {
             }),
         };
         self.stats.reply(op, bytes.len(), reply::error(&bytes));
-        let mut late = None;
+        let (mut late, mut hollow) = (None, false);
         for kind in faults {
             match kind {
+                Kind::Hollow => hollow = true,
                 Kind::Late(time) => late = Some(time),
                 Kind::Drop => self.drop_mapping(request),
                 Kind::Never => return Answer::None,
@@ -196,6 +225,7 @@ impl FileServer {
         }
         match late {
             Some(time) => Answer::Late(bytes, time),
+            None if hollow => Answer::Hollow(bytes),
             None => Answer::Reply(bytes),
         }
     }

@@ -27,9 +27,7 @@ impl Bed {
         let manners = Manners {
             map_alignment: Some(12),
             dax_min: Some(0),
-            request_timeout: None,
-            keep_cache: false,
-            submount: None,
+            ..Manners::default()
         };
         let server = FileServer::new(
             dir.path(),
@@ -135,6 +133,34 @@ fn faults_meet_their_request() {
     assert_eq!(bed.get(LOOKUP, 1, b"file\0"), (-libc::EBUSY, Vec::new()));
     assert_eq!(bed.ask(LOOKUP, 1, b"file\0"), Answer::End);
     assert!(bed.stats.json().contains("\"faults\":6,"));
+}
+
+#[test]
+fn what_is_opened_with_o_direct_takes_whole_sectors() {
+    let mut bed = Bed::new(&[]);
+    bed.init();
+    let (_, entry) = bed.get(LOOKUP, 1, b"file\0");
+    let node = u64::from_le_bytes(entry[..8].try_into().unwrap());
+    for (flags, sectors, error) in [
+        (libc::O_DIRECT, true, -libc::EINVAL),
+        (libc::O_DIRECT, false, 0),
+        (0, true, 0),
+    ] {
+        bed.server.manners.sectors = sectors;
+        let mut open = [0; 8];
+        open[..4].copy_from_slice(&(flags as u32).to_le_bytes());
+        let (_, opened) = bed.get(ops::OPEN, node, &open);
+        let mut read = [0; 40];
+        read[..8].copy_from_slice(&opened[..8]);
+        read[16..20].copy_from_slice(&5u32.to_le_bytes());
+        assert_eq!(
+            bed.get(ops::READ, node, &read).0,
+            error,
+            "{flags} {sectors}"
+        );
+        read[16..20].copy_from_slice(&512u32.to_le_bytes());
+        assert_eq!(bed.get(ops::READ, node, &read), (0, b"hello".to_vec()));
+    }
 }
 
 #[test]
