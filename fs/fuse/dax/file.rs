@@ -18,16 +18,25 @@ use kernel::{
     bindings,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow, //
     },
     types::ForeignOwnable, //
 };
 
+/// The number of the next inode.
+static NEXT: Atomic<u64> = Atomic::new(1);
+
 /// What FUSE keeps in an inode's `dax` field.
 ///
 /// C ends it by `kfree()`, after a grace period: it has nothing to drop.
 struct InodeData {
+    /// Never another inode's: the memory of this is used again for others.
+    number: u64,
     inode: NonNull<bindings::inode>,
     /// The connection, which outlives its inodes.
     conn: *mut c_void,
@@ -43,10 +52,16 @@ const _: () = assert!(!core::mem::needs_drop::<InodeData>());
 ///
 /// # Invariants
 ///
-/// `0` is what [`FileRef::alloc`] allocated for an inode that is not freed as long as this handle
-/// is used: because the caller keeps it, or because a range has it, which eviction waits for.
+/// - `data` is what [`FileRef::alloc`] allocated for an inode that is not freed as long as this
+///   handle is used: because the caller keeps it, or because a range has it, which eviction waits
+///   for.
+/// - `number` is that of `data`. It is here, too, so that no comparison of files reads the data of
+///   either.
 #[derive(Clone, Copy)]
-pub(crate) struct FileRef(NonNull<InodeData>);
+pub(crate) struct FileRef {
+    data: NonNull<InodeData>,
+    number: u64,
+}
 
 // SAFETY: The data is used by one task at a time, under the lock of the window, or constant.
 unsafe impl Send for FileRef {}
@@ -62,6 +77,7 @@ impl FileRef {
         let inode = unsafe { bindings::rdax_fuse_vfs_inode(fi) };
         let data = KBox::new(
             InodeData {
+                number: NEXT.fetch_add(1_u64, Relaxed),
                 inode: NonNull::new(inode).ok_or(EINVAL)?,
                 conn,
                 ranges: Cell::new(List::EMPTY),
@@ -83,13 +99,16 @@ impl FileRef {
     pub(crate) unsafe fn of(inode: *mut bindings::inode) -> Option<Self> {
         // SAFETY: The function's contract.
         let data = unsafe { bindings::rdax_fuse_inode_data(inode) };
-        // INVARIANT: This is what `alloc()` set.
-        NonNull::new(data.cast()).map(Self)
+        let data = NonNull::<InodeData>::new(data.cast())?;
+        // SAFETY: This is what `alloc()` set, and stays as long as the inode.
+        let number = unsafe { data.as_ref() }.number;
+        // INVARIANT: As above.
+        Some(Self { data, number })
     }
 
     fn data(&self) -> &InodeData {
         // SAFETY: The type invariant.
-        unsafe { self.0.as_ref() }
+        unsafe { self.data.as_ref() }
     }
 
     /// The inode.
@@ -106,8 +125,9 @@ impl FileRef {
 }
 
 impl File for FileRef {
-    fn id(&self) -> usize {
-        self.0.as_ptr().addr()
+    #[inline]
+    fn id(&self) -> u64 {
+        self.number
     }
 
     fn ranges(&self) -> List {

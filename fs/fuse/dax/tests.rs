@@ -40,7 +40,7 @@ use kernel::{
 const BLOCK: u64 = BLOCK_PAGES as u64;
 
 struct Kept {
-    number: usize,
+    number: u64,
     ranges: Cell<List>,
     run: Cell<Run>,
 }
@@ -50,7 +50,7 @@ struct Kept {
 struct TestFile(Arc<Kept>);
 
 impl TestFile {
-    fn new(number: usize) -> Result<Self> {
+    fn new(number: u64) -> Result<Self> {
         let kept = Kept {
             number,
             ranges: Cell::new(List::EMPTY),
@@ -61,7 +61,7 @@ impl TestFile {
 }
 
 impl File for TestFile {
-    fn id(&self) -> usize {
+    fn id(&self) -> u64 {
         self.0.number
     }
 

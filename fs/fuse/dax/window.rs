@@ -69,8 +69,8 @@ use units::{
 /// Values are handles: copies mean the same file. What they give access to is only used inside
 /// [`Window`]'s methods, that is under its lock, and is valid while a range has the file.
 pub(crate) trait File: Clone {
-    /// A number that no other file has at the same time.
-    fn id(&self) -> usize;
+    /// A number that no other file has or ever had.
+    fn id(&self) -> u64;
     /// Whether both are the same file.
     fn is(&self, other: &Self) -> bool {
         self.id() == other.id()

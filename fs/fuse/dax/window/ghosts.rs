@@ -64,7 +64,8 @@ impl Ghosts {
     }
 
     fn place<F: File>(&mut self, file: &F, page: FilePage) -> (Option<&mut Ghost>, u32) {
-        let mixed = (file.id() as u64)
+        let mixed = file
+            .id()
             .wrapping_mul(0xff51_afd7_ed55_8ccd)
             .wrapping_add(page.0)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);

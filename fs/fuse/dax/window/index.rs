@@ -38,8 +38,10 @@ impl Index {
     }
 
     #[inline]
-    fn place(&self, file: usize, block: u64) -> usize {
-        let mixed = (file as u64 >> 4)
+    fn place(&self, file: u64, block: u64) -> usize {
+        // Files are numbered from 1 on: the blocks of one must not be those of the next.
+        let mixed = file
+            .wrapping_mul(0xff51_afd7_ed55_8ccd)
             .wrapping_add(block)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         // CAST: Only some of the bits count.

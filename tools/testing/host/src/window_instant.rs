@@ -15,7 +15,6 @@ use crate::{
             BLOCK_PAGES,
             TOP_ORDER, //
         },
-        File,
         Setup,
         Window, //
     },
@@ -82,7 +81,7 @@ impl Instant {
 
     /// As a load or a store of a process does: nobody hears of it unless it is a page fault.
     pub(crate) fn load(&self, file: &TestFile, page: u64, file_pages: u64, write: bool) {
-        if self.present.borrow().contains(&(file.id(), page)) {
+        if self.present.borrow().contains(&(file.number(), page)) {
             return;
         }
         self.faults.set(self.faults.get() + 1);
@@ -98,7 +97,7 @@ impl Instant {
             TOP_ORDER => start.0..start.0 + BLOCK,
             _ => page..page + 1,
         };
-        let pages = pages.map(|page| (file.id(), page));
+        let pages = pages.map(|page| (file.number(), page));
         self.present.borrow_mut().extend(pages);
         self.update(|window| window.release(id));
     }
@@ -132,7 +131,7 @@ impl Platform<TestFile> for Instant {
     }
 
     fn send_setup(&self, file: &TestFile, setup: Setup) -> Result<(), i32> {
-        self.server.borrow_mut().setup(file.id(), &setup);
+        self.server.borrow_mut().setup(file.number(), &setup);
         self.window
             .borrow_mut()
             .setup_done(setup.id, setup.upgrade, Ok(()));
@@ -155,13 +154,13 @@ impl Platform<TestFile> for Instant {
         let mut present = self.present.borrow_mut();
         let pages = page.0..page.0 + (1 << order);
         let referenced = self.referenced.borrow();
-        if (pages.clone()).any(|number| referenced.contains(&(file.id(), number))) {
+        if (pages.clone()).any(|number| referenced.contains(&(file.number(), number))) {
             return false;
         }
         for number in pages {
-            present.remove(&(file.id(), number));
+            present.remove(&(file.number(), number));
         }
-        self.dropped.borrow_mut().push((file.id(), page.0));
+        self.dropped.borrow_mut().push((file.number(), page.0));
         true
     }
 }

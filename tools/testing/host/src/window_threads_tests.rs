@@ -15,7 +15,6 @@ use crate::{
             FilePage,
             BLOCK_PAGES, //
         },
-        File,
         Setup,
         Window, //
     },
@@ -206,7 +205,7 @@ impl Platform<TestFile> for Threads {
 
     fn send_setup(&self, file: &TestFile, setup: Setup) -> Result<(), i32> {
         let mut server = self.server.lock().unwrap();
-        server.setup(file.id(), &setup);
+        server.setup(file.number(), &setup);
         self.send(Job::Setup(setup));
         Ok(())
     }
@@ -277,7 +276,7 @@ fn run_with(seed: u64, blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
                             let place = threads.update(|window| window.place(id));
                             let (page, order) = (place.page, place.order);
                             let server = threads.server.lock().unwrap();
-                            server.check(id, order, file.id(), page, want.write);
+                            server.check(id, order, file.number(), page, want.write);
                             drop(server);
                             threads.update(|window| window.release(id));
                         }

@@ -39,11 +39,16 @@ impl TestFile {
         };
         Self(Arc::new((number, Mutex::new(kept))))
     }
+
+    /// The number that it was made with.
+    pub(crate) fn number(&self) -> usize {
+        self.0 .0
+    }
 }
 
 impl File for TestFile {
-    fn id(&self) -> usize {
-        self.0 .0
+    fn id(&self) -> u64 {
+        self.0 .0 as u64
     }
 
     fn ranges(&self) -> List {

@@ -24,7 +24,6 @@ use crate::{
             RangeId,
             BLOCK_PAGES, //
         },
-        File,
         Setup,
         Window, //
     },
@@ -244,7 +243,7 @@ impl World<'_> {
 
     /// An inode is evicted, which nobody uses.
     fn forget(&self, file: &TestFile) {
-        if !self.uses.borrow().iter().any(|it| it.file == file.id()) {
+        if !self.uses.borrow().iter().any(|it| it.file == file.number()) {
             assert!(forget_all(&mut self.window.borrow_mut(), file));
         }
     }
@@ -354,7 +353,9 @@ impl Platform<TestFile> for World<'_> {
         if self.one_in(32) {
             return Err(-i32::from(self.byte()) - 1);
         }
-        self.sent.borrow_mut().push(Sent::Setup(file.id(), setup));
+        self.sent
+            .borrow_mut()
+            .push(Sent::Setup(file.number(), setup));
         // Some answers are there before anybody waits.
         if self.one_in(4) {
             self.answer(&mut self.window.borrow_mut());
