@@ -9,6 +9,7 @@ use super::{
     window::{
         acquire::{
             self,
+            Failure,
             Killed,
             Platform,
             Want, //
@@ -17,7 +18,9 @@ use super::{
         units::{
             order_bytes,
             FilePage,
-            RangeId, //
+            RangeId,
+            PAGE_SHIFT,
+            TOP_ORDER, //
         },
         Place,
         Setup,
@@ -49,15 +52,62 @@ pub(crate) type Manager = Window<FileRef>;
 /// one request.
 const REMOVE_DELAY_JIFFIES: usize = bindings::CONFIG_HZ as usize / 50 + 1;
 
+/// The alignment of 2 MiB, as the server would tell it.
+const BLOCK_SHIFT: u32 = PAGE_SHIFT + TOP_ORDER as u32;
+
 /// For how long a task sleeps when everything that it could take is referenced.
 const PAUSE_JIFFIES: c_long = bindings::CONFIG_HZ as c_long / 50 + 1;
 
 struct Shared {
     window: Manager,
-    /// How many tasks are in `queue`, or about to be.
-    waiters: u32,
+    /// How many tasks are in `room`, or about to be.
+    for_room: u32,
+    /// How many tasks are in `answers`, or about to be.
+    for_answers: u32,
     /// Whether [`Conn::shut_down`] was called: `work` is not queued any more.
     over: bool,
+}
+
+impl Shared {
+    /// Counts what tasks in `room` and in `answers` wait for.
+    #[inline]
+    fn counts(&self) -> (u64, u64) {
+        (self.window.changes(), self.window.answers())
+    }
+
+    /// How many tasks wait for that.
+    fn waiters(&mut self, reason: Reason) -> &mut u32 {
+        match reason {
+            Reason::Room => &mut self.for_room,
+            Reason::Answer => &mut self.for_answers,
+        }
+    }
+
+    /// Which tasks have to be woken, if these were the counts before.
+    #[inline]
+    fn to_wake(&self, before: (u64, u64)) -> Wake {
+        let (changes, answers) = before;
+        Wake {
+            room: self.for_room > 0 && self.window.changes() != changes,
+            answers: self.for_answers > 0 && self.window.answers() != answers,
+        }
+    }
+}
+
+/// Which tasks have to be woken.
+#[derive(Clone, Copy)]
+struct Wake {
+    room: bool,
+    answers: bool,
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// Any change of the window.
+    Room,
+    /// An answer of the server. Uses of ranges that end are nothing to such a task.
+    Answer,
 }
 
 /// A connection that has a window.
@@ -66,7 +116,9 @@ pub(crate) struct Conn {
     #[pin]
     state: SpinLock<Shared>,
     #[pin]
-    queue: Opaque<bindings::wait_queue_head>,
+    room: Opaque<bindings::wait_queue_head>,
+    #[pin]
+    answers: Opaque<bindings::wait_queue_head>,
     #[pin]
     work: DelayedWork<Conn>,
     /// The connection. It may be used by those who have an inode of it or a request under way, and
@@ -98,6 +150,20 @@ impl WorkItem for Conn {
     }
 }
 
+/// A queue of tasks that wait.
+fn new_queue() -> impl PinInit<Opaque<bindings::wait_queue_head>> {
+    Opaque::ffi_init(|queue| {
+        // SAFETY: `queue` is valid for writes, the name and the key are static.
+        unsafe {
+            bindings::__init_waitqueue_head(
+                queue,
+                c"fuse_conn_dax::queue".as_char_ptr(),
+                kernel::static_lock_class!().as_ptr(),
+            )
+        }
+    })
+}
+
 impl Conn {
     /// The window of `pages` pages of the device that `link` belongs to.
     pub(crate) fn new(
@@ -106,20 +172,17 @@ impl Conn {
         link: Arc<Slot>,
         pages: u64,
     ) -> Result<Arc<Self>> {
-        let window = Window::new(pages)?;
+        let mut window = Window::new(pages)?;
+        // Until the server says what it can map: C has no smaller ranges.
+        window.set_alignment(BLOCK_SHIFT);
         Arc::pin_init(
             pin_init!(Self {
-                state <- new_spinlock!(Shared { window, waiters: 0, over: false }, "fuse_conn_dax::state"),
-                queue <- Opaque::ffi_init(|queue| {
-                    // SAFETY: `queue` is valid for writes, the name and the key are static.
-                    unsafe {
-                        bindings::__init_waitqueue_head(
-                            queue,
-                            c"fuse_conn_dax::queue".as_char_ptr(),
-                            kernel::static_lock_class!().as_ptr(),
-                        )
-                    }
-                }),
+                state <- new_spinlock!(
+                    Shared { window, for_room: 0, for_answers: 0, over: false },
+                    "fuse_conn_dax::state"
+                ),
+                room <- new_queue(),
+                answers <- new_queue(),
                 work <- new_delayed_work!("fuse_conn_dax::work"),
                 fc,
                 device,
@@ -144,27 +207,27 @@ impl Conn {
     #[inline]
     pub(crate) fn update<R>(&self, f: impl FnOnce(&mut Manager) -> R) -> R {
         let mut shared = self.state.lock();
-        let before = shared.window.changes();
+        let before = shared.counts();
         let result = f(&mut shared.window);
-        let wake = shared.waiters > 0 && shared.window.changes() != before;
+        let wake = shared.to_wake(before);
+        let unneeded = shared.window.unneeded();
         drop(shared);
-        if wake {
-            self.wake();
+        drop(unneeded);
+        if wake.room || wake.answers {
+            self.wake(wake);
         }
         result
     }
 
     #[cold]
-    fn wake(&self) {
-        // SAFETY: The queue is initialised.
-        unsafe {
-            bindings::__wake_up(
-                self.queue.get(),
-                bindings::TASK_NORMAL,
-                0,
-                core::ptr::null_mut(),
-            )
-        };
+    fn wake(&self, wake: Wake) {
+        let queues = [(wake.room, &self.room), (wake.answers, &self.answers)];
+        for (_, queue) in queues.iter().filter(|(wanted, _)| *wanted) {
+            // SAFETY: The queue is initialised.
+            unsafe {
+                bindings::__wake_up(queue.get(), bindings::TASK_NORMAL, 0, core::ptr::null_mut())
+            };
+        }
     }
 
     /// Runs `f` until it gives something, and sleeps in between; unless `killable`, whatever
@@ -181,13 +244,16 @@ impl Conn {
         };
         loop {
             let mut shared = self.state.lock();
-            let before = shared.window.changes();
+            let before = shared.counts();
+        reason: Reason,
             if let Some(result) = f(&mut shared.window) {
-                let wake = shared.waiters > 0 && shared.window.changes() != before;
+                let wake = shared.to_wake(before);
+        let queue = match reason {
+            Reason::Room => &self.room,
+            Reason::Answer => &self.answers,
+        };
                 drop(shared);
-                if wake {
-                    self.wake();
-                }
+                self.wake(wake);
                 return Ok(result);
             }
             if killable && kernel::current!().fatal_signal_pending() {
@@ -198,24 +264,25 @@ impl Conn {
             unsafe {
                 bindings::init_wait(entry.get());
                 // CAST: The states are small numbers.
-                bindings::prepare_to_wait(self.queue.get(), entry.get(), state as c_int);
+                bindings::prepare_to_wait(queue.get(), entry.get(), state as c_int);
             }
-            shared.waiters += 1;
+            *shared.waiters(reason) += 1;
             drop(shared);
             // SAFETY: No lock of ours is held; the entry is as above.
             unsafe {
                 bindings::schedule();
-                bindings::finish_wait(self.queue.get(), entry.get());
+                bindings::finish_wait(queue.get(), entry.get());
             }
             let mut shared = self.state.lock();
-            shared.waiters = shared.waiters.saturating_sub(1);
+            let waiters = shared.waiters(reason);
+            *waiters = waiters.saturating_sub(1);
         }
     }
 
     /// Waits, whatever signals come, until `f` gives something.
     pub(crate) fn wait_always<R>(&self, mut f: impl FnMut(&mut Manager) -> Option<R>) -> R {
         loop {
-            if let Ok(result) = self.sleep(false, &mut f) {
+            if let Ok(result) = self.sleep(false, Reason::Room, &mut f) {
                 return result;
             }
         }
@@ -338,8 +405,8 @@ impl Conn {
         self: ArcBorrow<'_, Self>,
         file: &FileRef,
         want: Want,
-    ) -> Result<RangeId> {
-        acquire::acquire(&self, file, want).map_err(Error::from_errno)
+    ) -> Result<RangeId, Failure> {
+        acquire::acquire(&self, file, want)
     }
 }
 
@@ -349,7 +416,11 @@ impl Platform<FileRef> for ArcBorrow<'_, Conn> {
     }
 
     fn wait<R>(&self, f: impl FnMut(&mut Manager) -> Option<R>) -> Result<R, Killed> {
-        self.sleep(true, f)
+        self.sleep(true, Reason::Room, f)
+    }
+
+    fn wait_for_answer<R>(&self, f: impl FnMut(&mut Manager) -> Option<R>) -> Result<R, Killed> {
+        self.sleep(true, Reason::Answer, f)
     }
 
     fn wait_always<R>(&self, f: impl FnMut(&mut Manager) -> Option<R>) -> R {

@@ -14,7 +14,10 @@ use super::{
     file::FileRef,
     iomap,
     window::{
-        acquire::Want,
+        acquire::{
+            Failure,
+            Want, //
+        },
         units::{
             FilePage,
             RangeId,
@@ -32,6 +35,7 @@ use kernel::{
 type Fault = bindings::vm_fault_t;
 
 const SIGBUS: Fault = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+const OOM: Fault = bindings::vm_fault_reason_VM_FAULT_OOM;
 const RETRY: Fault = bindings::vm_fault_reason_VM_FAULT_RETRY;
 const FALLBACK: Fault = bindings::vm_fault_reason_VM_FAULT_FALLBACK;
 
@@ -70,9 +74,12 @@ unsafe fn acquire(
             return Err(RETRY);
         }
     }
-    // Not for want of this machine's memory, which a fault is tried again for until there is some:
-    // the server's errors come out here, ENOMEM too.
-    conn.acquire(file, want).map_err(|_| SIGBUS)
+    conn.acquire(file, want).map_err(|failure| match failure {
+        // The memory manager makes some, and has the fault come again.
+        Failure::Unasked(error) if error == ENOMEM.to_errno() => OOM,
+        // The server's ENOMEM, too: it would be the same the next time.
+        _ => SIGBUS,
+    })
 }
 
 /// Maps what was faulted for, with the range held; [`None`] when the range is not good any more.

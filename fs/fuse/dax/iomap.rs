@@ -98,7 +98,8 @@ unsafe fn begin(
                 file_pages: size.div_ceil(PAGE_SIZE as u64),
                 write,
             };
-            let id = conn.acquire(&file, want)?;
+            let id = conn.acquire(&file, want);
+            let id = id.map_err(|failure| Error::from_errno(failure.errno()))?;
             conn.update(|window| window.place(id))
         }
     };

@@ -115,7 +115,7 @@ impl TestServer {
             file_pages: pages,
             write,
         };
-        acquire::acquire(self, file, want)
+        acquire::acquire(self, file, want).map_err(acquire::Failure::errno)
     }
 
     fn touch(&self, file: &TestFile, page: u64, pages: u64, write: bool) -> Result<(), i32> {

@@ -31,6 +31,8 @@ mod grain;
 mod grant;
 #[path = "window/index.rs"]
 pub(crate) mod index;
+#[path = "window/limit.rs"]
+pub(crate) mod limit;
 #[path = "window/lru.rs"]
 mod lru;
 #[path = "window/pass.rs"]
@@ -43,10 +45,12 @@ pub(crate) mod table;
 pub(crate) mod units;
 
 use ahead::Run;
+use evict::Drain;
 use free::Free;
 use ghosts::Ghosts;
 use index::Index;
 use kernel::prelude::*;
+use limit::Limit;
 use table::{
     List,
     Room,
@@ -149,6 +153,9 @@ pub(crate) enum Step {
     NeedsRoom(RangeId),
     /// Wait until [`Window::changes`] is not this any more; then ask again.
     Wait(u64),
+    /// Nothing can be taken for a range of this order: call [`Window::drain`]; then as for
+    /// [`Step::Wait`].
+    Drain(u8, u64),
     /// Fail with this, a negative error number.
     Fail(i32),
 }
@@ -194,6 +201,7 @@ pub(crate) struct Counters {
 /// - Every page of the window is part of exactly one range.
 /// - A range is in `index` and in its file's list if and only if its record has a file.
 /// - A range is in `lru` if and only if it is `Mapped`.
+/// - `limit` has counted those for which the server has something.
 pub(crate) struct Window<F: File> {
     table: Table<F>,
     index: Index,
@@ -206,12 +214,19 @@ pub(crate) struct Window<F: File> {
     uses: u64,
     /// How many ranges the server was asked to remove and has not answered.
     removing: u32,
+    limit: Limit,
     /// The smallest range that the server can map.
     smallest: u8,
+    /// What tasks are kept out of, because it is to be taken.
+    drain: Option<Drain>,
+    /// How many tasks wait for something to be taken.
+    drainers: u32,
     /// What new requests fail with.
     closed: Option<i32>,
-    /// Counts what somebody might wait for.
+    /// Counts what tasks might wait for.
     changes: u64,
+    /// Counts what tasks might wait for that use a range already.
+    answers: u64,
     /// Counts areas.
     tickets: u64,
     pub(crate) counters: Counters,
@@ -235,9 +250,13 @@ impl<F: File> Window<F> {
             mapped: 0,
             uses: 0,
             removing: 0,
+            limit: Limit::new(),
             smallest: 0,
+            drain: None,
+            drainers: 0,
             closed: None,
             changes: 0,
+            answers: 0,
             tickets: 0,
             counters: Counters::default(),
         })
@@ -261,6 +280,18 @@ impl<F: File> Window<F> {
     #[inline]
     pub(crate) fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// Counts what may have [`Window::poll`] say something else.
+    #[inline]
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers
+    }
+
+    /// Of the changes, one that [`Window::poll`] sees.
+    fn answered(&mut self) {
+        self.answers = self.answers.wrapping_add(1);
+        self.changed();
     }
 
     #[inline]
@@ -291,7 +322,7 @@ impl<F: File> Window<F> {
     /// Lets nobody in any more: requests fail with `error`, a negative error number.
     pub(crate) fn close(&mut self, error: i32) {
         self.closed = Some(error);
-        self.changed();
+        self.answered();
     }
 
     /// Takes `id` from its file, as far as finding it goes.
@@ -307,6 +338,12 @@ impl<F: File> Window<F> {
     /// Hands over records; what comes back was not needed.
     pub(crate) fn give_room(&mut self, id: RangeId, room: Room<F>) -> Option<Room<F>> {
         self.table.give_room(id, room)
+    }
+
+    /// Records of a block that are not needed any more, to be dropped without the lock.
+    #[inline]
+    pub(crate) fn unneeded(&mut self) -> Option<Room<F>> {
+        self.table.unneeded()
     }
 
     /// How many ranges the server should be asked to remove.
@@ -335,6 +372,7 @@ impl<F: File> Window<F> {
         }
         let (order, poisoned) = (record.order, record.poisoned);
         self.removing = self.removing.saturating_sub(1);
+        self.limit.gone();
         if poisoned {
             self.free.retire(&mut self.table, id);
             self.counters.retired += 1;

@@ -11,6 +11,8 @@
 //!   each answer of the server is one page fault or copy done.
 //! - A task that uses a range waits for no other range: it gives back the first before it asks for
 //!   the second. So no two tasks wait for each other's.
+//! - Where all that a task could take is in use, the ranges that were used longest ago get no new
+//!   users until they were taken, so that uses which overlap do not keep it out.
 //! - What waits is woken by every change, and a fatal signal ends each wait of a task.
 //! - A range whose pages cannot be taken, because of references to them (direct I/O, RDMA) that may
 //!   last, goes to the end of the queue; when that was so a number of times in a row, the task
@@ -45,6 +47,34 @@ const ANSWER_TRIES: u32 = 250;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Killed;
 
+/// Why a task gets no range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// A fatal signal came.
+    Killed,
+    /// The server was not asked, with this negative error number: there is no memory, or no
+    /// connection.
+    Unasked(i32),
+    /// The server refused, or the window is closed, with this negative error number.
+    Refused(i32),
+}
+
+impl Failure {
+    /// The negative error number.
+    pub(crate) fn errno(self) -> i32 {
+        match self {
+            Failure::Killed => EINTR.to_errno(),
+            Failure::Unasked(error) | Failure::Refused(error) => error,
+        }
+    }
+}
+
+impl From<Killed> for Failure {
+    fn from(_: Killed) -> Self {
+        Failure::Killed
+    }
+}
+
 /// The lock around a [`Window`], and what has to be done without it.
 pub(crate) trait Platform<F: File> {
     /// Runs `f` with nobody else at the window; then wakes those in [`Platform::wait`] if
@@ -55,7 +85,12 @@ pub(crate) trait Platform<F: File> {
     /// Sleeps in between; `f` must change nothing that others wait for unless it gives a result.
     fn wait<R>(&self, f: impl FnMut(&mut Window<F>) -> Option<R>) -> Result<R, Killed>;
 
-    /// As above, whatever signals come.
+    /// As above, for what only changes with [`Window::answers`].
+    fn wait_for_answer<R>(&self, f: impl FnMut(&mut Window<F>) -> Option<R>) -> Result<R, Killed> {
+        self.wait(f)
+    }
+
+    /// As [`Platform::wait`], whatever signals come.
     ///
     /// Where signals stay until they are taken this has to sleep in spite of them.
     fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<F>) -> Option<R>) -> R {
@@ -102,14 +137,27 @@ pub(crate) struct Want {
 
 /// Gets the range that has a page of `file`, for use until [`Window::release`].
 ///
-/// The error is a negative error number: the server's, `EINTR` after a fatal signal, `ENOMEM`, or
-/// what the window was closed with. Sleeps. The caller must not use another range of the window.
+/// Sleeps. The caller must not use another range of the window.
 pub(crate) fn acquire<F: File>(
     platform: &impl Platform<F>,
     file: &F,
     want: Want,
-) -> Result<RangeId, i32> {
-    let killed = |Killed| EINTR.to_errno();
+) -> Result<RangeId, Failure> {
+    let mut drains = false;
+    let result = acquire_draining(platform, file, want, &mut drains);
+    if drains {
+        platform.update(|window| window.drained());
+    }
+    result
+}
+
+/// As above; `drains` says whether the task has called [`Window::drain`].
+fn acquire_draining<F: File>(
+    platform: &impl Platform<F>,
+    file: &F,
+    want: Want,
+    drains: &mut bool,
+) -> Result<RangeId, Failure> {
     let mut busy = 0;
     loop {
         let step =
@@ -123,7 +171,10 @@ pub(crate) fn acquire<F: File>(
             }
             Step::Join(id) => join(platform, id, want.write),
             Step::Start(setup) => {
-                start(platform, file, setup);
+                if let Err(error) = start(platform, file, setup) {
+                    platform.update(|window| window.release(setup.id));
+                    return Err(Failure::Unasked(error));
+                }
                 if !setup.upgrade {
                     map_ahead(platform, file, want, true);
                 }
@@ -132,32 +183,36 @@ pub(crate) fn acquire<F: File>(
             Step::Reclaim(area) => {
                 busy = if reclaim(platform, area) { 0 } else { busy + 1 };
                 if busy > BUSY_TRIES {
-                    platform.pause().map_err(killed)?;
+                    platform.pause()?;
                     busy = 0;
                 }
                 continue;
             }
             Step::Remove => {
-                platform.send_removes()?;
+                platform.send_removes().map_err(Failure::Unasked)?;
                 continue;
             }
             Step::NeedsRoom(id) => {
-                let room = platform.room().map_err(|error| error.to_errno())?;
+                let room = platform.room();
+                let room = room.map_err(|error| Failure::Unasked(error.to_errno()))?;
                 // What is not needed is freed here, without the lock.
                 let _unneeded = platform.update(|window| window.give_room(id, room));
                 continue;
             }
             Step::Wait(seen) => {
-                platform
-                    .wait(|window| (window.changes() != seen).then_some(()))
-                    .map_err(killed)?;
+                platform.wait(|window| (window.changes() != seen).then_some(()))?;
                 continue;
             }
-            Step::Fail(error) => return Err(error),
+            Step::Drain(order, seen) => {
+                let first = !core::mem::replace(drains, true);
+                platform.update(|window| window.drain(order, first));
+                platform.wait(|window| (window.changes() != seen).then_some(()))?;
+                continue;
+            }
+            Step::Fail(error) => return Err(Failure::Refused(error)),
         };
-        match polled.map_err(killed)? {
-            Some(result) => return result,
-            None => continue,
+        if let Some(result) = polled? {
+            return result.map_err(Failure::Refused);
         }
     }
 }
@@ -168,7 +223,7 @@ fn join<F: File>(
     id: RangeId,
     write: bool,
 ) -> Result<Option<Result<RangeId, i32>>, Killed> {
-    let polled = platform.wait(|window| match window.poll(id, write) {
+    let polled = platform.wait_for_answer(|window| match window.poll(id, write) {
         Poll::Pending => None,
         poll => Some(poll),
     });
@@ -184,11 +239,11 @@ fn join<F: File>(
     }
 }
 
-/// Sends a request; if that fails, that is the answer.
-fn start<F: File>(platform: &impl Platform<F>, file: &F, setup: Setup) {
-    if let Err(error) = platform.send_setup(file, setup) {
-        platform.update(|window| window.setup_done(setup.id, setup.upgrade, Err(error)));
-    }
+/// Sends a request. If that fails, tasks that wait for the answer start anew.
+fn start<F: File>(platform: &impl Platform<F>, file: &F, setup: Setup) -> Result<(), i32> {
+    platform
+        .send_setup(file, setup)
+        .inspect_err(|_| platform.update(|window| window.unasked(setup.id, setup.upgrade)))
 }
 
 /// Takes the ranges of an area from their files; false if some could not be taken.
@@ -248,7 +303,7 @@ pub(crate) fn settle<F: File>(platform: &impl Platform<F>) {
     }
 }
 
-/// Asks for what will probably be wanted next; waits for nothing but to be let send.
+/// Asks for what will probably be wanted next; waits for nothing.
 fn map_ahead<F: File>(platform: &impl Platform<F>, file: &F, want: Want, missed: bool) {
     let depth = platform.update(|window| window.depth_ahead(file, want.page, missed));
     let mut first = true;
@@ -260,7 +315,9 @@ fn map_ahead<F: File>(platform: &impl Platform<F>, file: &F, want: Want, missed:
             .update(|window| window.request_ahead(file, want.file_pages, want.write, first));
         match step {
             Step::Start(setup) => {
-                start(platform, file, setup);
+                if start(platform, file, setup).is_err() {
+                    break;
+                }
                 started += 1;
                 first = false;
             }

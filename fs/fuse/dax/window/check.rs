@@ -26,7 +26,7 @@ impl<F: File> Window<F> {
     /// Whether the invariants hold.
     #[allow(dead_code)]
     pub(crate) fn check(&self) -> bool {
-        let mut mapped = 0;
+        let (mut mapped, mut held, mut asked) = (0, 0, 0);
         for block in 0..self.table.blocks() {
             let end = (block + 1) << TOP_ORDER;
             let mut at = RangeId(block << TOP_ORDER);
@@ -46,6 +46,8 @@ impl<F: File> Window<F> {
                     return false;
                 }
                 mapped += u32::from(record.state == State::Mapped);
+                held += u32::from(!matches!(record.state, State::Clean | State::Retired));
+                asked += u32::from(record.state == State::Setup && record.error == 0);
                 at = RangeId(at.0 + (1 << record.order));
             }
         }
@@ -58,6 +60,6 @@ impl<F: File> Window<F> {
             listed += 1;
             at = List::next::<Queued, F>(&self.table, id).unwrap_or(RangeId::NONE);
         }
-        mapped == self.mapped && listed == mapped
+        mapped == self.mapped && listed == mapped && self.limit.counted() == (held, asked)
     }
 }

@@ -41,10 +41,19 @@ pub(crate) enum Forgot {
 enum Outlook {
     /// All of it is free or can be taken.
     Good,
-    /// Some of it is in use, which ends.
+    /// Some of it is in use, by tasks that wait for nothing, and the rest is good.
     Busy,
+    /// The server owes an answer about some of it, or another task is at it.
+    Pending,
     /// Some of it is out of service for good.
     Bad,
+}
+
+/// An area that gets no new users. Those that it has end by themselves.
+#[derive(Clone, Copy)]
+pub(crate) struct Drain {
+    start: RangeId,
+    order: u8,
 }
 
 /// A range that is to be taken from its file.
@@ -61,6 +70,59 @@ impl<F: File> Window<F> {
     pub(super) fn may_reclaim(&self, id: RangeId) -> bool {
         let record = self.table.get(id);
         record.state == State::Mapped && record.users == 0 && record.pins == 0 && !record.upgrading
+    }
+
+    /// Whether `id` gets no new users.
+    #[inline]
+    pub(super) fn is_draining(&self, id: RangeId) -> bool {
+        self.drain
+            .is_some_and(|drain| id.align_down(drain.order) == drain.start)
+    }
+
+    /// A task waits because all that is large enough for a range of `order` is in use; `first` says
+    /// that it has not called this before. [`Window::drained`] has to follow.
+    ///
+    /// Uses may overlap without an end, and each alone be short: so the ranges that were used longest
+    /// ago get no new ones, until they were taken or nobody waits any more.
+    pub(crate) fn drain(&mut self, order: u8, first: bool) {
+        self.drainers = self.drainers.saturating_add(first.into());
+        if self.drain.is_some() {
+            return;
+        }
+        let mut at = self.lru.first.some();
+        for _ in 0..CANDIDATES {
+            let Some(id) = at else {
+                return;
+            };
+            at = List::next::<Queued, F>(&self.table, id);
+            let order = order.max(self.table.get(id).order);
+            let start = id.align_down(order);
+            if matches!(self.outlook(start, order), Outlook::Busy) {
+                self.drain = Some(Drain { start, order });
+                return;
+            }
+        }
+    }
+
+    /// A task that called [`Window::drain`] waits no more.
+    pub(crate) fn drained(&mut self) {
+        self.drainers = self.drainers.saturating_sub(1);
+        if self.drainers == 0 && self.drain.take().is_some() {
+            self.changed();
+        }
+    }
+
+    /// Takes what was drained for a range of `order`, if nobody uses it any more.
+    fn reclaim_drained(&mut self, order: u8) -> Option<Area> {
+        let drain = self.drain.filter(|drain| drain.order >= order)?;
+        let outlook = self.outlook(drain.start, drain.order);
+        if matches!(outlook, Outlook::Busy) {
+            return None;
+        }
+        // If it is not good, because a failure or another task was first, it is good for nobody now.
+        self.drain = None;
+        self.changed();
+        matches!(outlook, Outlook::Good).then(|| self.reclaim_area(drain.start, drain.order))
     }
 
     fn begin_reclaim(&mut self, id: RangeId, ticket: u64) {
@@ -91,7 +153,8 @@ impl<F: File> Window<F> {
     /// The range that was used longest ago, if it is large enough; otherwise all that is around it.
     /// A larger area is taken as a whole or not at all.
     pub(super) fn plan_reclaim(&mut self, order: u8) -> Option<Area> {
-        self.plan_reclaim_of(order, true)
+        self.reclaim_drained(order)
+            .or_else(|| self.plan_reclaim_of(order, true))
             .or_else(|| self.plan_reclaim_of(order, false))
     }
 
@@ -131,7 +194,7 @@ impl<F: File> Window<F> {
             looked = start;
             match self.outlook(start, order) {
                 Outlook::Good => return Some(self.reclaim_area(start, order)),
-                Outlook::Busy => {}
+                Outlook::Busy | Outlook::Pending => {}
                 Outlook::Bad => in_the_way = in_the_way.or(Some(id)),
             }
         }
@@ -142,17 +205,19 @@ impl<F: File> Window<F> {
 
     fn outlook(&self, start: RangeId, order: u8) -> Outlook {
         let mut at = start;
+        let mut outlook = Outlook::Good;
         while start.pages(order).contains(&at.0) {
             let record = self.table.get(at);
             match record.state {
                 State::Mapped if self.may_reclaim(at) => {}
+                State::Mapped if record.pins == 0 && !record.upgrading => outlook = Outlook::Busy,
                 State::Clean | State::Stale => {}
                 State::Retired => return Outlook::Bad,
-                _ => return Outlook::Busy,
+                _ => return Outlook::Pending,
             }
             at = RangeId(at.0.saturating_add(1 << record.order));
         }
-        Outlook::Good
+        outlook
     }
 
     fn reclaim_area(&mut self, start: RangeId, order: u8) -> Area {
@@ -283,9 +348,13 @@ impl<F: File> Window<F> {
             }
             self.leave_lru(id);
             if upgrading {
+                // As if it had been asked for only now.
+                let epoch = self.limit.ask(false);
                 let record = self.table.get_mut(id);
                 record.state = State::Setup;
                 record.error = 0;
+                record.vacant = false;
+                record.epoch = epoch;
             } else {
                 self.table.get_mut(id).users = 0;
                 self.free.put_stale(&mut self.table, id);
@@ -303,6 +372,10 @@ impl<F: File> Window<F> {
         record.poisoned |= !matches!(record.state, State::Clean | State::Stale | State::Retired);
         match record.state {
             State::Clean | State::Stale => {
+                if record.state == State::Stale {
+                    // Nobody will ask for it to be removed.
+                    self.limit.gone();
+                }
                 self.free.retire_free(&mut self.table, id);
                 self.counters.retired += 1;
                 self.changed();

@@ -20,6 +20,9 @@ use super::{
     },
 };
 
+/// How many stale ranges are looked at for one that is part of a larger free area.
+const MERGE_TRIES: usize = 8;
+
 /// What may be had of a size.
 pub(crate) enum Found {
     /// This range, which is in no list any more.
@@ -90,8 +93,7 @@ impl Free {
             self.unlink(table, id);
             return Found::Range(id);
         }
-        if let Some(id) = self.stale.get(at).and_then(|list| list.first.some()) {
-            self.unlink(table, id);
+        if let Some(id) = self.take_stale_of(table, order) {
             return Found::Range(id);
         }
         for larger in order.saturating_add(1)..=TOP_ORDER {
@@ -110,6 +112,58 @@ impl Free {
             return Found::Range(id);
         }
         Found::Nothing
+    }
+
+    /// Takes a stale range of `order`, which a new mapping replaces.
+    pub(crate) fn take_stale_of<F>(&mut self, table: &mut Table<F>, order: u8) -> Option<RangeId> {
+        let list = self.stale.get(usize::from(order))?;
+        let id = list.first.some()?;
+        self.unlink(table, id);
+        Some(id)
+    }
+
+    /// Makes one range of `order` of smaller ones that are free beside each other, and gives it and how
+    /// many of them were stale; or [`None`].
+    ///
+    /// A new mapping replaces all those that it covers, so that nothing has to be removed first.
+    pub(crate) fn merge<F>(&mut self, table: &mut Table<F>, order: u8) -> Option<(RangeId, u32)> {
+        let seen: &Table<F> = table;
+        // What was freed last is at the end: that may have been for this.
+        let lists = self.stale.iter().take(order.into()).rev();
+        let ids = lists.flat_map(|list| {
+            let before = move |id: &RangeId| List::prev::<Queued, F>(seen, *id).some();
+            core::iter::successors(list.last.some(), before)
+        });
+        let (start, stale) = ids.take(MERGE_TRIES).find_map(|id| {
+            let start = id.align_down(order);
+            Some((start, Self::stale_in(seen, start, order)?))
+        })?;
+        let mut at = start;
+        while start.pages(order).contains(&at.0) {
+            let next = RangeId(at.0.saturating_add(1 << table.get(at).order));
+            self.unlink(table, at);
+            table.get_mut(at).state = State::Inside;
+            at = next;
+        }
+        let record = table.get_mut(start);
+        record.state = State::Stale;
+        record.order = order;
+        Some((start, stale))
+    }
+
+    /// How many ranges of an area are stale, if all of it is free.
+    fn stale_in<F>(table: &Table<F>, start: RangeId, order: u8) -> Option<u32> {
+        let (mut at, mut stale) = (start, 0);
+        while start.pages(order).contains(&at.0) {
+            let record = table.get(at);
+            match record.state {
+                State::Clean => {}
+                State::Stale if !record.poisoned => stale += 1,
+                _ => return None,
+            }
+            at = RangeId(at.0.saturating_add(1 << record.order));
+        }
+        Some(stale)
     }
 
     fn list(&mut self, state: State, poisoned: bool, order: u8) -> Option<&mut List> {
@@ -161,6 +215,9 @@ impl Free {
             order += 1;
         }
         self.put_list(table, id, order, State::Clean);
+        if order == TOP_ORDER {
+            table.now_whole(id);
+        }
     }
 
     /// Makes `id` stale.

@@ -6,9 +6,11 @@
 use super::{
     free::Found,
     grain::eighth,
+    limit,
     table::{
         Siblings,
-        State, //
+        State,
+        AGAIN, //
     },
     units::{
         order_holding,
@@ -33,12 +35,14 @@ impl<F: File> Window<F> {
     #[inline]
     pub(crate) fn try_hold(&mut self, file: &F, page: FilePage, write: bool) -> Option<Place> {
         let id = self.index.lookup(&self.table, file, page)?;
+        let draining = self.is_draining(id);
         let record = self.table.get_mut(id);
         if record.state != State::Mapped
             || record.poisoned
             || record.mark
             || (write && !record.writable)
             || self.closed.is_some()
+            || draining
         {
             return None;
         }
@@ -82,8 +86,10 @@ impl<F: File> Window<F> {
 
     fn request_known(&mut self, id: RangeId, write: bool) -> Step {
         let changes = self.changes;
+        let draining = self.is_draining(id);
         let record = self.table.get_mut(id);
         match record.state {
+            State::Mapped if draining && !record.poisoned => Step::Wait(changes),
             State::Setup => {
                 record.users += 1;
                 Step::Join(id)
@@ -183,10 +189,28 @@ impl<F: File> Window<F> {
                 return Err(Step::Reclaim(self.reclaim_one(id)));
             }
         }
-        match self.free.take(&mut self.table, order) {
+        let full = self.limit.full();
+        let found = match full {
+            false => self.free.take(&mut self.table, order),
+            true if self.limit.over() => Found::Nothing,
+            true => match self.free.take_stale_of(&mut self.table, order) {
+                Some(id) => Found::Range(id),
+                None => Found::Nothing,
+            },
+        };
+        match found {
             Found::Range(id) => return Ok((id, page.align_down(order))),
             Found::NeedsRoom(id) => return Err(Step::NeedsRoom(id)),
             Found::Nothing => {}
+        }
+        if !full {
+            if let Some((id, stale)) = self.free.merge(&mut self.table, order) {
+                // One of them stands for all.
+                for _ in 1..stale {
+                    self.limit.gone();
+                }
+                return Ok((id, page.align_down(order)));
+            }
         }
         if self.free.stale_count() > 0 {
             return Err(Step::Remove);
@@ -194,10 +218,12 @@ impl<F: File> Window<F> {
         if self.removing > 0 {
             return Err(Step::Wait(self.changes));
         }
-        match self.plan_reclaim(order) {
-            Some(area) => Err(Step::Reclaim(area)),
-            None => Err(Step::Wait(self.changes)),
-        }
+        // Where the server has room for no more mappings any of them will do.
+        let order = if full { 0 } else { order };
+        Err(match self.plan_reclaim(order) {
+            Some(area) => Step::Reclaim(area),
+            None => Step::Drain(order, self.changes),
+        })
     }
 
     /// Gives `id`, which is in no list, to `file`.
@@ -212,6 +238,8 @@ impl<F: File> Window<F> {
         let soon = self.mapped.saturating_mul(2);
         let lives = self.ghosts.back(file, page, soon);
         let record = self.table.get_mut(id);
+        record.vacant = record.state == State::Clean;
+        record.epoch = self.limit.ask(record.vacant);
         record.state = State::Setup;
         record.lives = (lives, lives);
         record.writable = writable;
@@ -255,21 +283,65 @@ impl<F: File> Window<F> {
                 record.error = error;
             }
             State::Setup if record.error == 0 => {
-                if error == 0 && record.file.is_some() {
-                    self.enter_lru(id);
-                } else {
-                    // The file is gone, or has no such range. What the server has there is unknown.
-                    record.error = if error == 0 { EIO.to_errno() } else { error };
-                    let users = record.users;
-                    self.unlink_file(id);
-                    if users == 0 {
-                        self.free.put_stale(&mut self.table, id);
+                if error == 0 {
+                    self.limit.mapped();
+                    record.vacant = false;
+                    if record.file.is_some() {
+                        self.enter_lru(id);
+                    } else {
+                        // The file is gone.
+                        self.fail_setup(id, EIO.to_errno());
                     }
+                } else if limit::is_want(error) {
+                    let again = self.limit.refused(record.epoch);
+                    self.fail_setup(id, if again { AGAIN } else { error });
+                } else {
+                    // What the server has there is unknown.
+                    self.limit.answered();
+                    record.vacant = false;
+                    self.fail_setup(id, error);
                 }
             }
             _ => return,
         }
-        self.changed();
+        self.answered();
+    }
+
+    /// The server was not asked after all: those that wait for the answer start anew.
+    pub(crate) fn unasked(&mut self, id: RangeId, upgrade: bool) {
+        let record = self.table.get_mut(id);
+        match record.state {
+            State::Mapped if upgrade && record.upgrading => record.upgrading = false,
+            State::Setup if record.error == 0 => {
+                self.limit.answered();
+                self.fail_setup(id, AGAIN);
+            }
+            _ => return,
+        }
+        self.answered();
+    }
+
+    /// `id` is not mapped; tasks that wait for it get `error`.
+    fn fail_setup(&mut self, id: RangeId, error: i32) {
+        let record = self.table.get_mut(id);
+        record.error = error;
+        let users = record.users;
+        self.unlink_file(id);
+        if users == 0 {
+            self.put_back(id);
+        }
+    }
+
+    /// Frees `id`, which was not mapped, and which nobody waits for any more.
+    fn put_back(&mut self, id: RangeId) {
+        let record = self.table.get(id);
+        if record.vacant && !record.poisoned {
+            let order = record.order;
+            self.limit.gone();
+            self.free.put_clean(&mut self.table, id, order);
+        } else {
+            self.free.put_stale(&mut self.table, id);
+        }
     }
 
     /// What became of a range that the caller uses since [`Step::Join`] or [`Step::Start`].
@@ -286,6 +358,7 @@ impl<F: File> Window<F> {
                 Some(error) => Poll::Failed(error),
                 None => return Poll::Pending,
             },
+            State::Setup if record.error == AGAIN => Poll::Again,
             State::Setup => Poll::Failed(record.error),
             State::Mapped if record.poisoned => Poll::Again,
             State::Mapped if !write || record.writable => return Poll::Held,
@@ -303,7 +376,7 @@ impl<F: File> Window<F> {
         record.users = record.users.saturating_sub(1);
         if record.users == 0 {
             if record.state == State::Setup && record.error != 0 {
-                self.free.put_stale(&mut self.table, id);
+                self.put_back(id);
             }
             self.changed();
         }

@@ -37,7 +37,8 @@ impl<F: File> Window<F> {
         // Where a larger range goes there is room for several.
         let first = self.lru.first.some();
         let cheap = first.is_some_and(|id| self.table.get(id).order > order);
-        if undecided || cheap || self.free.has(order) {
+        let room = !self.limit.full() && self.free.has(order);
+        if undecided || cheap || room {
             return None;
         }
 

@@ -45,6 +45,9 @@ pub(crate) enum State {
     Retired,
 }
 
+/// In place of an error: those that wait for the range are to start anew. No error number is positive.
+pub(crate) const AGAIN: i32 = 1;
+
 /// A neighbourhood in a list.
 #[derive(Clone, Copy)]
 pub(crate) struct Link {
@@ -79,8 +82,12 @@ pub(crate) struct Record<F> {
     pub(crate) lives: (u8, u8),
     /// In which eighths of its block it was seen to be used.
     pub(crate) used: u8,
-    /// Why the server refused, a negative error number; 0 when it did not.
+    /// Why the server refused, a negative error number; 0 when it did not; or [`AGAIN`].
     pub(crate) error: i32,
+    /// The server was asked to map it, and had nothing there. Stays so if it refuses for want of room.
+    pub(crate) vacant: bool,
+    /// What `Limit::refused` wants.
+    pub(crate) epoch: u32,
     /// When it was last used, as a number of uses of the window.
     pub(crate) used_at: u64,
     /// How many use it, or wait for it to be mapped.
@@ -115,6 +122,8 @@ impl<F> Record<F> {
             lives: (0, 0),
             used: 0,
             error: 0,
+            vacant: false,
+            epoch: 0,
             used_at: 0,
             users: 0,
             ticket: 0,
@@ -132,12 +141,12 @@ impl<F> Record<F> {
 pub(crate) struct Room<F>(KVVec<Record<F>>);
 
 impl<F> Room<F> {
-    /// Allocates it; sleeps.
+    /// Allocates it, at the expense of the task whose small file needs it; sleeps.
     pub(crate) fn new() -> Result<Self> {
         let pages = BLOCK_PAGES as usize - 1;
-        let mut records = KVVec::with_capacity(pages, GFP_KERNEL)?;
+        let mut records = KVVec::with_capacity(pages, GFP_KERNEL_ACCOUNT)?;
         for _ in 0..pages {
-            records.push(Record::inside(), GFP_KERNEL)?;
+            records.push(Record::inside(), GFP_KERNEL_ACCOUNT)?;
         }
         Ok(Self(records))
     }
@@ -153,6 +162,8 @@ pub(crate) struct Table<F> {
     blocks: KVVec<Block<F>>,
     /// Stands for what does not exist, so that no number of a range can be a reason to panic.
     nobody: Record<F>,
+    /// That of blocks that are whole again. Has room for all blocks.
+    unneeded: KVVec<Room<F>>,
 }
 
 impl<F> Table<F> {
@@ -169,6 +180,7 @@ impl<F> Table<F> {
         Ok(Self {
             blocks: table,
             nobody: Record::inside(),
+            unneeded: KVVec::with_capacity(blocks as usize, GFP_KERNEL)?,
         })
     }
 
@@ -223,6 +235,27 @@ impl<F> Table<F> {
             }
             _ => Some(room),
         }
+    }
+
+    /// The block of `id` is one range, which is free: its pages need no records.
+    ///
+    /// They are kept until [`Table::unneeded`].
+    pub(crate) fn now_whole(&mut self, id: RangeId) {
+        if let Some(block) = self.blocks.get_mut(id.block() as usize) {
+            // It is full only if nobody asks for what is unneeded; then the block keeps its own.
+            if let Some(room) = block
+                .rest
+                .take_if(|_| self.unneeded.len() < self.unneeded.capacity())
+            {
+                let _ = self.unneeded.push_within_capacity(room);
+            }
+        }
+    }
+
+    /// The records of one block that needs none, to be freed without the lock.
+    #[inline]
+    pub(crate) fn unneeded(&mut self) -> Option<Room<F>> {
+        self.unneeded.pop()
     }
 
     /// The range that `page` is in: a block has at most one of each order that could hold it.

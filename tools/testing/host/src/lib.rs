@@ -72,6 +72,8 @@ mod poison_map_tests;
 mod units_tests;
 #[cfg(test)]
 mod window_instant;
+#[cfg(test)]
+mod window_limit_tests;
 #[cfg(all(test, not(miri)))]
 mod window_loom;
 #[cfg(test)]

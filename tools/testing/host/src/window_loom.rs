@@ -13,6 +13,7 @@ use crate::{
             acquire,
             evacuate,
             reclaim,
+            Failure,
             Killed,
             Platform,
             Want, //
@@ -95,7 +96,7 @@ impl Loom {
             file_pages: 2 * BLOCK,
             write: false,
         };
-        let id = acquire(self, file, want)?;
+        let id = acquire(self, file, want).map_err(Failure::errno)?;
         self.memory.with(|memory| {
             // SAFETY: Loom says if this is not so.
             let _ = unsafe { *memory };

@@ -58,7 +58,7 @@ struct Use {
     write: bool,
     /// Whether the range was there.
     held: bool,
-    /// [`Window::changes`] when it last was not.
+    /// [`Window::answers`] when it last was not.
     seen: Option<u64>,
 }
 
@@ -112,7 +112,8 @@ enum Event {
 fn event(files: usize) -> impl Strategy<Value = Event> {
     prop_oneof![
         12 => (0..files, 0..1000u64, any::<bool>()).prop_map(|(f, p, w)| Event::Want(f, p, w)),
-        8 => (any::<usize>(), prop_oneof![9 => Just(0), 1 => any::<i32>()])
+        // Refused for want of room, too.
+        8 => (any::<usize>(), prop_oneof![9 => Just(0), 1 => any::<i32>(), 1 => Just(-28)])
             .prop_map(|(n, e)| Event::Answer(n, e)),
         8 => any::<usize>().prop_map(Event::Release),
         1 => (0..files).prop_map(Event::Forget),
@@ -212,7 +213,7 @@ impl World {
                     let room = crate::window::table::Room::new().unwrap();
                     assert!(self.window.give_room(id, room).is_none());
                 }
-                Step::Wait(seen) => {
+                Step::Wait(seen) | Step::Drain(_, seen) => {
                     assert_eq!(seen, self.window.changes());
                     self.sleepers.push(Sleeper {
                         file,
@@ -276,15 +277,15 @@ impl World {
                 at += 1;
                 continue;
             }
-            let changes = self.window.changes();
+            let (changes, answers) = (self.window.changes(), self.window.answers());
             let poll = self.window.poll(it.id, it.write);
             if poll != Poll::Pending {
-                assert_ne!(it.seen, Some(changes), "{:?} came unheard of", it.id);
+                assert_ne!(it.seen, Some(answers), "{:?} came unheard of", it.id);
             }
             match poll {
                 Poll::Pending => {
                     assert_eq!(changes, self.window.changes());
-                    it.seen = Some(changes);
+                    it.seen = Some(answers);
                     at += 1;
                 }
                 Poll::Held => {
@@ -317,7 +318,9 @@ impl World {
                 continue;
             };
             match self.window.request(file, page, pages, sleeper.write) {
-                Step::Wait(seen) if seen == changes => self.sleepers.push(sleeper),
+                Step::Wait(seen) | Step::Drain(_, seen) if seen == changes => {
+                    self.sleepers.push(sleeper)
+                }
                 // Another task has asked the server for it. Its answer is a change.
                 Step::Join(id) => self.use_range(id, sleeper.file, page, sleeper.write, false),
                 step => panic!("{page:?} came unheard of: {step:?}"),
@@ -337,6 +340,9 @@ impl World {
             Event::Answer(number, error) if !self.sent.is_empty() => {
                 match self.sent.remove(number % self.sent.len()) {
                     Sent::Setup(_, setup) => {
+                        if error == -28 && !setup.upgrade {
+                            self.server.remove(setup.id, setup.order);
+                        }
                         self.window
                             .setup_done(setup.id, setup.upgrade, result_of(error));
                     }

@@ -7,6 +7,7 @@ use crate::{
     window::{
         acquire::{
             acquire,
+            Failure,
             Killed,
             Platform,
             Want, //
@@ -280,8 +281,8 @@ fn run_with(seed: u64, blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
                             drop(server);
                             threads.update(|window| window.release(id));
                         }
-                        Err(-4) => return,
-                        Err(error) => assert_eq!(error, -5),
+                        Err(Failure::Killed) => return,
+                        Err(error) => assert_eq!(error, Failure::Refused(-5)),
                     }
                 }
             })

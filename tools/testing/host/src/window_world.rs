@@ -90,7 +90,7 @@ pub(crate) struct Mapped {
 /// What the server has mapped at each page of the window, and how often it was asked.
 pub(crate) struct Server {
     pub(crate) pages: Vec<Option<Mapped>>,
-    /// Where mappings begin, and how long they are: QEMU can only replace and remove whole ones.
+    /// Where mappings begin, and how long they are: only whole ones are replaced and removed.
     starts: Vec<(u32, u32)>,
     pub(crate) setups: u64,
 }
@@ -104,16 +104,19 @@ impl Server {
         }
     }
 
-    /// Maps a range. It may replace one mapping of the same place and size, but cut none.
+    /// Maps a range. It may replace mappings that it covers, but cut none.
     pub(crate) fn setup(&mut self, file: usize, setup: &Setup) {
         self.setups += 1;
         let pages = setup.id.pages(setup.order);
         for (start, len) in &self.starts {
             let apart = *start >= pages.end || start + len <= pages.start;
-            let same = *start == pages.start && *len == pages.end - pages.start;
-            assert!(apart || same, "{setup:?} cuts a mapping at {start}+{len}");
+            let covered = *start >= pages.start && start + len <= pages.end;
+            assert!(
+                apart || covered,
+                "{setup:?} cuts a mapping at {start}+{len}"
+            );
         }
-        self.starts.retain(|(start, _)| *start != pages.start);
+        self.starts.retain(|(start, _)| !pages.contains(start));
         self.starts.push((pages.start, pages.end - pages.start));
         for (number, page) in pages.enumerate() {
             self.pages[page as usize] = Some(Mapped {

@@ -34,6 +34,8 @@ pub mod flags {
 
     /// Typical for kernel-internal allocations.
     pub const GFP_KERNEL: Flags = Flags(());
+    /// As the kernel's.
+    pub const GFP_KERNEL_ACCOUNT: Flags = Flags(());
 }
 
 /// Error type for [`KVVec::push_within_capacity`].

@@ -26,6 +26,9 @@ pub mod code {
     /// Out of memory.
     pub const ENOMEM: Error = Error(-12);
 
+    /// No space left on device.
+    pub const ENOSPC: Error = Error(-28);
+
     /// Invalid argument.
     pub const EINVAL: Error = Error(-22);
 

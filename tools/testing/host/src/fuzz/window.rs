@@ -217,7 +217,7 @@ impl World<'_> {
                 self.check_use(&it);
                 self.uses.borrow_mut().push(it);
             }
-            Err(error) => assert!((-4095..0).contains(&error), "{error}"),
+            Err(failure) => assert!((-4095..0).contains(&failure.errno()), "{failure:?}"),
         }
         if self.uses.borrow().len() > MOST_USES {
             self.release(&mut self.window.borrow_mut());

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `fs/fuse/dax/window/limit.rs`: servers that allow fewer mappings than the window has ranges.
+
+use crate::{
+    window::{
+        acquire::{
+            acquire,
+            Failure,
+            Killed,
+            Platform,
+            Want, //
+        },
+        units::{
+            FilePage,
+            BLOCK_PAGES, //
+        },
+        Setup,
+        Window, //
+    },
+    window_world::TestFile,
+};
+use std::{
+    cell::{
+        Cell,
+        RefCell, //
+    },
+    collections::BTreeMap, //
+};
+
+const BLOCK: u64 = BLOCK_PAGES as u64;
+
+/// A server that answers at once, and has room for `most` mappings.
+struct Limited {
+    window: RefCell<Window<TestFile>>,
+    /// Where mappings begin, and how many pages they have.
+    maps: RefCell<BTreeMap<u32, u32>>,
+    most: Cell<usize>,
+    refused: Cell<u64>,
+    setups: Cell<u64>,
+    peak: Cell<usize>,
+    /// This machine has no memory, for so many requests.
+    without_memory: Cell<u32>,
+}
+
+impl Limited {
+    fn new(blocks: u64, most: usize) -> Self {
+        Self {
+            window: RefCell::new(Window::new(blocks * BLOCK).unwrap()),
+            maps: RefCell::default(),
+            most: Cell::new(most),
+            refused: Cell::new(0),
+            setups: Cell::new(0),
+            peak: Cell::new(0),
+            without_memory: Cell::new(0),
+        }
+    }
+
+    fn touch(&self, file: &TestFile, page: u64, file_pages: u64) -> Result<(), Failure> {
+        let want = Want {
+            page: FilePage(page),
+            file_pages,
+            write: false,
+        };
+        let id = acquire(self, file, want)?;
+        self.update(|window| window.release(id));
+        assert!(self.window.borrow().check());
+        Ok(())
+    }
+
+    fn mapped(&self) -> usize {
+        self.maps.borrow().len()
+    }
+}
+
+impl Platform<TestFile> for Limited {
+    fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
+        f(&mut self.window.borrow_mut())
+    }
+
+    fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
+        Ok(f(&mut self.window.borrow_mut()).expect("there is nobody to wait for"))
+    }
+
+    fn pause(&self) -> Result<(), Killed> {
+        panic!("nothing is busy");
+    }
+
+    fn send_setup(&self, _file: &TestFile, setup: Setup) -> Result<(), i32> {
+        if self.without_memory.get() > 0 {
+            self.without_memory.set(self.without_memory.get() - 1);
+            return Err(-12);
+        }
+        self.setups.set(self.setups.get() + 1);
+        let mut maps = self.maps.borrow_mut();
+        let pages = 1 << setup.order;
+        let end = setup.id.0 + pages;
+        let covered: Vec<_> = maps.range(setup.id.0..end).map(|(at, _)| *at).collect();
+        let replaces = !covered.is_empty();
+        // One that allows none is out of order.
+        let most = self.most.get();
+        let result = if most > 0 && (replaces || maps.len() < most) {
+            maps.retain(|at, _| !covered.contains(at));
+            maps.insert(setup.id.0, pages);
+            self.peak.set(self.peak.get().max(maps.len()));
+            Ok(())
+        } else {
+            self.refused.set(self.refused.get() + 1);
+            Err(-28)
+        };
+        drop(maps);
+        self.update(|window| window.setup_done(setup.id, setup.upgrade, result));
+        Ok(())
+    }
+
+    fn send_removes(&self) -> Result<(), i32> {
+        while let Some((id, _)) = self.update(|window| window.take_stale()) {
+            self.maps.borrow_mut().remove(&id.0);
+            self.update(|window| window.removed(id));
+        }
+        Ok(())
+    }
+
+    fn drop_pages(&self, _file: &TestFile, _page: FilePage, _order: u8) -> bool {
+        true
+    }
+}
+
+#[test]
+fn more_files_than_the_server_has_mappings() {
+    let world = Limited::new(64, 100);
+    let files: Vec<_> = (0..2000).map(TestFile::new).collect();
+    for _ in 0..3 {
+        for file in &files {
+            assert_eq!(world.touch(file, 0, 1), Ok(()));
+        }
+    }
+    assert_eq!(world.peak.get(), 100);
+    assert!(world.mapped() > 90, "{} are used", world.mapped());
+    let (refused, setups) = (world.refused.get(), world.setups.get());
+    assert!(refused * 50 < setups, "{refused} of {setups} are refused");
+    // Files of all sizes, which take ranges of all sizes.
+    for number in 0..2000 {
+        let pages = 1 << (number % 11);
+        let file = &files[number as usize];
+        assert_eq!(world.touch(file, number % pages, pages), Ok(()));
+    }
+    assert_eq!(world.peak.get(), 100);
+}
+
+/// The server may have more room later.
+#[test]
+fn the_limit_grows_with_the_servers() {
+    let world = Limited::new(8, 20);
+    let files: Vec<_> = (0..400).map(TestFile::new).collect();
+    let all = || {
+        for file in &files {
+            assert_eq!(world.touch(file, 0, 1), Ok(()));
+        }
+    };
+    all();
+    assert_eq!(world.mapped(), 20);
+    world.most.set(500);
+    for _ in 0..100 {
+        all();
+    }
+    assert_eq!(world.mapped(), 400);
+}
+
+#[test]
+fn what_is_always_refused_is_an_error() {
+    let world = Limited::new(64, 500);
+    let files: Vec<_> = (0..500).map(TestFile::new).collect();
+    for file in &files {
+        assert_eq!(world.touch(file, 0, 1), Ok(()));
+    }
+    world.most.set(0);
+    let refusal = Err(Failure::Refused(-28));
+    assert_eq!(world.touch(&TestFile::new(1000), 0, 1), refusal);
+    let (asked, left) = (world.refused.get(), world.mapped());
+    assert!(asked <= 9 && left >= 360, "{asked} times, {left} are left");
+    // The next hears of it at once.
+    for number in 1001..1100 {
+        assert_eq!(world.touch(&TestFile::new(number), 0, 1), refusal);
+    }
+    assert_eq!(world.refused.get(), asked + 99);
+    assert!(world.mapped() + 1 >= left);
+    world.most.set(500);
+    for file in &files {
+        assert_eq!(world.touch(file, 0, 1), Ok(()));
+    }
+}
+
+#[test]
+fn the_first_mapping_is_refused() {
+    let world = Limited::new(2, 0);
+    let file = TestFile::new(1);
+    assert_eq!(world.touch(&file, 0, 1), Err(Failure::Refused(-28)));
+    assert_eq!(world.refused.get(), 1);
+    world.most.set(1);
+    for number in 1..50 {
+        assert_eq!(
+            world.touch(&TestFile::new(number), 0, number as u64),
+            Ok(())
+        );
+    }
+}
+
+/// That is not the server's word, and says nothing of its limit.
+#[test]
+fn a_machine_without_memory_is_told_apart() {
+    let world = Limited::new(2, 500);
+    let file = TestFile::new(1);
+    world.without_memory.set(1);
+    assert_eq!(world.touch(&file, 0, 1), Err(Failure::Unasked(-12)));
+    assert_eq!(world.touch(&file, 0, 1), Ok(()));
+    // What would have had to be made writable stays as it is.
+    world.without_memory.set(1);
+    let want = Want {
+        page: FilePage(0),
+        file_pages: 1,
+        write: true,
+    };
+    assert_eq!(acquire(&world, &file, want), Err(Failure::Unasked(-12)));
+    assert_eq!(world.touch(&file, 0, 1), Ok(()));
+    assert_eq!(world.setups.get(), 1);
+}
+
+/// Uses of a range that overlap without an end do not keep it from a task that needs room.
+#[test]
+fn overlapping_uses_end() {
+    let world = Limited::new(1, 500);
+    let (hot, other) = (TestFile::new(1), TestFile::new(2));
+    assert_eq!(world.touch(&hot, 0, BLOCK), Ok(()));
+    let hold = || world.update(|window| window.try_hold(&hot, FilePage(0), false));
+    let miss = || world.update(|window| window.request(&other, FilePage(0), BLOCK, false));
+    let mut held = hold();
+    for _ in 0..100 {
+        let next = hold();
+        if let Some(place) = held.take() {
+            world.update(|window| window.release(place.id));
+        }
+        held = next;
+        let step = miss();
+        if let crate::window::Step::Drain(order, _) = step {
+            world.update(|window| window.drain(order, true));
+        }
+        if let crate::window::Step::Reclaim(area) = step {
+            assert!(crate::window::acquire::reclaim(&world, area));
+            world.update(|window| window.drained());
+            assert_eq!(world.touch(&other, 0, BLOCK), Ok(()));
+            // And it comes back.
+            assert_eq!(world.touch(&hot, 0, BLOCK), Ok(()));
+            return;
+        }
+    }
+    panic!("the miss waits for ever");
+}
+
+/// Nobody is kept out of a range for a task that does not wait any more.
+#[test]
+fn a_drain_ends_with_those_who_wait() {
+    let world = Limited::new(1, 500);
+    let hot = TestFile::new(1);
+    assert_eq!(world.touch(&hot, 0, BLOCK), Ok(()));
+    let hold = || world.update(|window| window.try_hold(&hot, FilePage(0), false));
+    let held = hold().unwrap();
+    for first in [true, true, false] {
+        world.update(|window| window.drain(0, first));
+    }
+    assert_eq!(hold(), None);
+    world.update(|window| window.drained());
+    assert_eq!(hold(), None);
+    let changes = world.update(|window| window.changes());
+    world.update(|window| window.drained());
+    assert_ne!(world.update(|window| window.changes()), changes);
+    let again = hold().unwrap();
+    for place in [held, again] {
+        world.update(|window| window.release(place.id));
+    }
+}
+
+/// A block is mapped where smaller ranges of a file that is gone were, with no request to remove them.
+#[test]
+fn a_block_replaces_smaller_ranges() {
+    let world = Limited::new(1, 5000);
+    let (small, large) = (TestFile::new(1), TestFile::new(2));
+    let setups = world.setups.get();
+    for number in 10..74 {
+        let file = TestFile::new(number);
+        assert_eq!(world.touch(&file, 0, 8), Ok(()));
+        assert!(world.update(|window| crate::window_world::forget_all(window, &file)));
+    }
+    assert_eq!(world.touch(&small, 0, 1), Ok(()));
+    assert!(world.update(|window| crate::window_world::forget_all(window, &small)));
+    assert!(world.update(|window| window.stale()) > 1);
+    assert_eq!(world.touch(&large, 0, BLOCK), Ok(()));
+    assert_eq!(world.setups.get(), setups + 66);
+    assert_eq!(world.update(|window| window.counters.removes), 0);
+    assert_eq!(world.maps.borrow().len(), 1);
+}
+
+/// A block that is whole again gives back the records of its pages.
+#[test]
+fn records_of_whole_blocks_go() {
+    let world = Limited::new(4, 5000);
+    let files: Vec<_> = (0..4 * BLOCK as usize).map(TestFile::new).collect();
+    for file in &files {
+        assert_eq!(world.touch(file, 0, 1), Ok(()));
+    }
+    let unneeded = || world.update(|window| window.unneeded()).is_some();
+    assert!(!unneeded());
+    for file in &files {
+        assert!(world.update(|window| crate::window_world::forget_all(window, file)));
+    }
+    assert!(world.send_removes().is_ok());
+    for _ in 0..4 {
+        assert!(unneeded());
+    }
+    assert!(!unneeded());
+    assert!(world.window.borrow().check());
+    // And gets them when it is cut again.
+    for file in &files {
+        assert_eq!(world.touch(file, 0, 1), Ok(()));
+    }
+}
