@@ -86,14 +86,14 @@ u64 rdax_fuse_file_handle(struct file *file)
 
 int rdax_fuse_send(struct inode *inode, struct fuse_args *args)
 {
-	return fuse_simple_background(get_fuse_mount(inode), args, GFP_KERNEL);
+	return fuse_simple_async(get_fuse_mount(inode), args, GFP_KERNEL);
 }
 
 int rdax_fuse_send_unbound(struct fuse_conn *fc, struct fuse_args *args)
 {
 	args->force = true;
 	args->nocreds = true;
-	return fuse_chan_send_bg(fc->chan, args, GFP_NOFS);
+	return fuse_chan_send_async(fc->chan, args, GFP_NOFS);
 }
 
 /* FUSE_IO_PRIV_SYNC() is an initializer. */

@@ -219,6 +219,16 @@ impl Conn {
         result
     }
 
+    /// Frees what [`Conn::update`] frees one by one.
+    pub(crate) fn free_unneeded(&self) {
+        loop {
+            let unneeded = self.state.lock().window.unneeded();
+            if unneeded.is_none() {
+                return;
+            }
+        }
+    }
+
     #[cold]
     fn wake(&self, wake: Wake) {
         let queues = [(wake.room, &self.room), (wake.answers, &self.answers)];
@@ -235,8 +245,13 @@ impl Conn {
     fn sleep<R>(
         &self,
         killable: bool,
+        reason: Reason,
         mut f: impl FnMut(&mut Manager) -> Option<R>,
     ) -> Result<R, Killed> {
+        let queue = match reason {
+            Reason::Room => &self.room,
+            Reason::Answer => &self.answers,
+        };
         let state = if killable {
             bindings::TASK_KILLABLE
         } else {
@@ -245,13 +260,8 @@ impl Conn {
         loop {
             let mut shared = self.state.lock();
             let before = shared.counts();
-        reason: Reason,
             if let Some(result) = f(&mut shared.window) {
                 let wake = shared.to_wake(before);
-        let queue = match reason {
-            Reason::Room => &self.room,
-            Reason::Answer => &self.answers,
-        };
                 drop(shared);
                 self.wake(wake);
                 return Ok(result);

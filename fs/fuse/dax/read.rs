@@ -7,18 +7,23 @@
 use super::{
     file::FileRef,
     iomap,
-    window::{
-        answer::result_of,
-        units::FilePage, //
+    request::{
+        input,
+        Ask,
+        Request,
+        Via, //
     },
+    window::units::FilePage, //
 };
 use kernel::{
+    alloc::flags::__GFP_ZERO,
     bindings,
-    container_of,
-    error::to_result,
     fs::File,
     new_spinlock,
-    page::PAGE_SIZE,
+    page::{
+        Page,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::{
         aref::ARef,
@@ -27,17 +32,63 @@ use kernel::{
         SpinLock, //
     }, //
 };
+use pin_init::init_zeroed;
+
+/// The most pages that a read past the window gets.
+const PAGES: usize = 4;
 
 /// The most bytes that may be left of a read, or of the file, for some to go past the window.
-///
-/// The transport wants as much memory in one piece, without sleeping for it.
-const MOST: usize = 16 << 10;
+const MOST: usize = PAGES * PAGE_SIZE;
+
+/// What the server sent.
+#[derive(Default)]
+struct Data {
+    pages: [Option<Page>; PAGES],
+    /// How many bytes of them.
+    len: usize,
+}
+
+impl Data {
+    /// Room for `len` bytes, at most [`MOST`].
+    ///
+    /// The pages are zeroed: how much of them was written is the server's and the device's word, and
+    /// goes to a process.
+    fn alloc(len: usize) -> Result<Self> {
+        let mut data = Self {
+            len,
+            ..Self::default()
+        };
+        for page in data.pages.iter_mut().take(len.div_ceil(PAGE_SIZE)) {
+            *page = Some(Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?);
+        }
+        Ok(data)
+    }
+
+    /// Copies to `to`, as far as that takes it; how many bytes.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses `to`, which may be the caller's memory.
+    unsafe fn copy_to(&self, to: *mut bindings::iov_iter) -> usize {
+        let mut done: usize = 0;
+        for page in self.pages.iter().flatten() {
+            let bytes = self.len.saturating_sub(done).min(PAGE_SIZE);
+            // SAFETY: The page has as many bytes, and by the function's contract.
+            let copied = unsafe { bindings::copy_page_to_iter(page.as_ptr(), 0, bytes, to) };
+            done = done.saturating_add(copied);
+            if copied < bytes {
+                break;
+            }
+        }
+        done
+    }
+}
 
 /// What a task waits for that has asked for data.
 #[pin_data]
 struct Answer {
     #[pin]
-    data: SpinLock<Option<Result<KVec<u8>>>>,
+    data: SpinLock<Option<Result<Data>>>,
     #[pin]
     done: Completion,
 }
@@ -53,14 +104,14 @@ impl Answer {
         )
     }
 
-    fn give(&self, data: Result<KVec<u8>>) {
+    fn give(&self, data: Result<Data>) {
         let old = self.data.lock().replace(data);
         drop(old);
         self.done.complete_all();
     }
 
     /// Waits, for the server or a fatal signal.
-    fn wait(&self) -> Result<KVec<u8>> {
+    fn wait(&self) -> Result<Data> {
         self.done
             .wait_for_completion_killable()
             .map_err(|_| EINTR)?;
@@ -68,14 +119,51 @@ impl Answer {
     }
 }
 
-struct ReadRequest {
-    args: bindings::fuse_args,
+struct AskRead {
     body: bindings::fuse_read_in,
-    data: KVec<u8>,
+    data: Data,
+    folios: [*mut bindings::folio; PAGES],
+    parts: [bindings::fuse_folio_desc; PAGES],
     answer: Arc<Answer>,
     /// The server's handle is good as long as the file is open, which a task that was killed does
     /// not keep it.
-    file: ARef<File>,
+    file: Option<ARef<File>>,
+}
+
+impl Ask for AskRead {
+    const OPCODE: c_uint = bindings::fuse_opcode_FUSE_READ;
+
+    fn describe(&mut self, args: &mut bindings::fuse_args_pages) {
+        let mut left = self.data.len;
+        let slots = self.folios.iter_mut().zip(&mut self.parts);
+        for (page, (folio, part)) in self.data.pages.iter().flatten().zip(slots) {
+            // A page of its own is a folio.
+            *folio = page.as_ptr().cast();
+            // CAST: At most a page.
+            part.length = left.min(PAGE_SIZE) as c_uint;
+            left = left.saturating_sub(PAGE_SIZE);
+            args.num_folios += 1;
+        }
+        args.folios = self.folios.as_mut_ptr();
+        args.descs = self.parts.as_mut_ptr();
+        args.args.in_numargs = 1;
+        args.args.in_args[0] = input(&self.body);
+        args.args.out_numargs = 1;
+        args.args.out_args[0].size = self.body.size;
+        args.args.set_out_pages(true);
+        // The end of the file may be nearer than it was.
+        args.args.set_out_argvar(true);
+    }
+
+    fn done(&mut self, result: Result<(), i32>, len: usize) {
+        let mut data = core::mem::take(&mut self.data);
+        data.len = data.len.min(len);
+        // Before the reader gets on: it may close the file and unmount at once, and the last reference
+        // must not be this one, which would go some time later.
+        drop(self.file.take());
+        self.answer
+            .give(result.map(|()| data).map_err(Error::from_errno));
+    }
 }
 
 /// Asks for `bytes`, at most [`MOST`], from `pos` on; [`Answer::give`] follows unless this fails.
@@ -84,80 +172,32 @@ struct ReadRequest {
 ///
 /// `file` must be an open file of FUSE.
 unsafe fn send(file: &File, pos: u64, bytes: usize) -> Result<Arc<Answer>> {
-    // SAFETY: An open file keeps its inode.
-    let inode = unsafe { (*file.as_ptr()).f_inode };
     let answer = Answer::new()?;
-    // CAST: At most `MOST`.
-    let size = bytes as u32;
-    let mut request = KBox::new(
-        ReadRequest {
-            args: pin_init::zeroed(),
-            body: bindings::fuse_read_in {
-                // SAFETY: The function's contract.
-                fh: unsafe { bindings::rdax_fuse_file_handle(file.as_ptr()) },
-                offset: pos,
-                size,
-                read_flags: 0,
-                lock_owner: 0,
-                // What the window has is in the server's page cache.
-                flags: file.flags() & !bindings::O_DIRECT,
-                padding: 0,
-            },
-            data: KVec::zeroed(bytes, GFP_KERNEL)?,
-            answer: answer.clone(),
-            file: file.into(),
+    let given = answer.clone();
+    let request = Request::new(try_init!(AskRead {
+        body: bindings::fuse_read_in {
+            // SAFETY: The function's contract.
+            fh: unsafe { bindings::rdax_fuse_file_handle(file.as_ptr()) },
+            offset: pos,
+            // CAST: At most `MOST`.
+            size: bytes as u32,
+            read_flags: 0,
+            lock_owner: 0,
+            flags: file.flags(),
+            padding: 0,
         },
-        GFP_KERNEL,
-    )?;
-    // SAFETY: As above; it is an inode of FUSE, as the file is FUSE's.
-    request.args.nodeid = unsafe { bindings::rdax_fuse_node_id(inode) };
-    request.args.opcode = bindings::fuse_opcode_FUSE_READ;
-    request.args.in_numargs = 1;
-    request.args.in_args[0] = bindings::fuse_in_arg {
-        // CAST: Some bytes.
-        size: size_of::<bindings::fuse_read_in>() as c_uint,
-        value: (&raw const request.body).cast(),
-    };
-    request.args.out_numargs = 1;
-    request.args.out_args[0] = bindings::fuse_arg {
-        size,
-        value: request.data.as_mut_ptr().cast(),
-    };
-    // The end of the file may be nearer than it was.
-    request.args.set_out_argvar(true);
-    request.args.end = Some(read_end);
-
-    let request = KBox::into_raw(request);
-    // SAFETY: The request stays until `read_end()`, or here if that will not be called.
+        data: Data::alloc(bytes)?,
+        folios: [core::ptr::null_mut(); PAGES],
+        parts <- init_zeroed(),
+        answer: given,
+        file: Some(file.into()),
+    }))?;
+    // SAFETY: An open file keeps its inode, which is one of FUSE, as the file is FUSE's.
     unsafe {
-        to_result(bindings::rdax_fuse_send(inode, &raw mut (*request).args))
-            .inspect_err(|_| drop(KBox::from_raw(request)))?;
+        let inode = (*file.as_ptr()).f_inode;
+        Request::send(request, Via::Inode(inode)).map_err(|(error, _)| error)?;
     }
     Ok(answer)
-}
-
-/// # Safety
-///
-/// For FUSE, which calls this once for a request of [`send`].
-unsafe extern "C" fn read_end(args: *mut bindings::fuse_args, error: c_int) {
-    // SAFETY: The request was leaked by `send()`, and is not used by anybody any more.
-    let request = unsafe { KBox::from_raw(container_of!(args, ReadRequest, args)) };
-    let ReadRequest {
-        args,
-        mut data,
-        answer,
-        file,
-        ..
-    } = KBox::into_inner(request);
-    let result = result_of(error).map_err(Error::from_errno).map(|()| {
-        // No more than was asked for, whatever it says.
-        data.truncate(args.out_args[0].size as usize);
-        data
-    });
-    // Before the reader gets on: it may close the file and unmount at once, and the last reference
-    // must not be this one, which would go some time later.
-    drop(file);
-    answer.give(result);
 }
 
 /// A read that may go past the window.
@@ -187,7 +227,10 @@ impl Small {
             )
         };
         let left = size.checked_sub(pos)?.min(count as u64);
-        let may = left > 0 && left <= MOST as u64 && flags & bindings::IOCB_NOWAIT == 0;
+        // A server that has opened the file with O_DIRECT, too, refuses a read that is not aligned.
+        // CAST: One bit of the flags.
+        let unfit = bindings::IOCB_NOWAIT | bindings::IOCB_DIRECT as c_int;
+        let may = left > 0 && left <= MOST as u64 && flags & unfit == 0;
         may.then_some(Self { pos, left, size })
     }
 
@@ -203,7 +246,8 @@ impl Small {
     }
 }
 
-/// Reads what should be read past the window; [`None`] if the window should be used.
+/// Reads what should be read past the window; [`None`] if the window should be used, also because
+/// the server or this machine's memory does not allow for it.
 ///
 /// Less than was asked for, or nothing, is the end of the file, or that of a range. Sleeps; a fatal
 /// signal ends it (`EINTR`).
@@ -224,12 +268,15 @@ pub(super) unsafe fn past_window(
         let bytes = small.bytes_past(&FileRef::of(inode)?)?;
         let data = match send(file, small.pos, bytes).and_then(|answer| answer.wait()) {
             Ok(data) => data,
+            // A mapping needs no memory, and no alignment: the file may have been opened with O_DIRECT
+            // although it has the flag no more.
+            Err(ENOMEM | EINVAL) => return None,
             Err(error) => return Some(Err(error)),
         };
         bindings::fuse_invalidate_atime(inode);
         // No range is used: the caller's memory may be of the window.
-        let copied = bindings::_copy_to_iter(data.as_ptr().cast(), data.len(), to);
-        if copied == 0 && !data.is_empty() {
+        let copied = data.copy_to(to);
+        if copied == 0 && data.len > 0 {
             return Some(Err(EFAULT));
         }
         // CAST: At most `MOST`.
