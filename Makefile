@@ -39,6 +39,8 @@ help:
 	@echo '  RDAX_ROUNDS=N     rounds of the tests that go round and round'
 	@echo '  RDAX_ACCEL=kvm    KVM for the guests, where it works'
 	@echo '  XFSTESTS=DIR      for check-suites: a tree of xfstests that is built'
+	@echo '  BASE=TREE         for series: the kernel that it is for; the one of the cache'
+	@echo '  SIGNOFF="NAME <MAIL>"   for series: signs each patch off, as its author'
 	@echo '  DEB=DIR           for deb: where the packages go; ./deb'
 
 demo:
@@ -84,7 +86,7 @@ bench-virtiofs:
 	@tools/testing/bench/virtiofs
 
 series:
-	@scripts/series >rdax.mbox.part && mv rdax.mbox.part rdax.mbox && echo rdax.mbox
+	@scripts/series $(if $(SIGNOFF),--signoff "$(SIGNOFF)") $(BASE) >rdax.mbox.part && mv rdax.mbox.part rdax.mbox && echo rdax.mbox
 
 clean:
 	@scripts/clean
