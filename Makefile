@@ -3,7 +3,7 @@
 # What a person types.  Inside a kernel tree kbuild reads Kbuild and not this file.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-removal demo-virtiofs check check-debug check-c check-fixed check-all check-suites kernel deb lint bench bench-virtiofs series clean
+.PHONY: help demo demo-removal demo-virtiofs check check-debug check-c check-fixed check-all check-suites kernel deb lint bench bench-virtiofs series series-build clean
 
 help:
 	@echo 'rdax: the Linux DAX error-handling stack in Rust'
@@ -24,6 +24,7 @@ help:
 	@echo '  make bench        Rust against C, in exact guest instructions'
 	@echo '  make bench-virtiofs  the virtio-fs window: Rust, C, and no window'
 	@echo '  make series       the whole stack as a mailbox of patches, in rdax.mbox'
+	@echo '  make series-build  does each of these patches build and boot?'
 	@echo '  make clean        remove what was built from the cache'
 	@echo
 	@echo 'As root.  The first run downloads a Debian root and builds a kernel in it.'
@@ -41,6 +42,7 @@ help:
 	@echo '  XFSTESTS=DIR      for check-suites: a tree of xfstests that is built'
 	@echo '  BASE=TREE         for series: the kernel that it is for; the one of the cache'
 	@echo '  SIGNOFF="NAME <MAIL>"   for series: signs each patch off, as its author'
+	@echo '  STEPS=FIRST-LAST  for series-build: only these'
 	@echo '  DEB=DIR           for deb: where the packages go; ./deb'
 
 demo:
@@ -87,6 +89,9 @@ bench-virtiofs:
 
 series:
 	@scripts/series $(if $(SIGNOFF),--signoff "$(SIGNOFF)") $(BASE) >rdax.mbox.part && mv rdax.mbox.part rdax.mbox && echo rdax.mbox
+
+series-build:
+	@scripts/series-build $(STEPS)
 
 clean:
 	@scripts/clean
