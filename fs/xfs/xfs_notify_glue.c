@@ -366,12 +366,15 @@ xfs_dax_unlock(
 	xfs_iunlock(ip, XFS_MMAPLOCK_EXCL);
 }
 
-/* Leaves no page of the file mapped; also copies, of which the source is unmapped. */
+/*
+ * Leaves no page of the file mapped.  Copies that processes have of private mappings
+ * are theirs, in ordinary memory.
+ */
 void
 xfs_dax_unmap(
 	struct xfs_inode	*ip)
 {
-	unmap_mapping_range(VFS_I(ip)->i_mapping, 0, 0, 1);
+	unmap_mapping_range(VFS_I(ip)->i_mapping, 0, 0, 0);
 }
 
 /* Has anybody a page of the file otherwise: for direct I/O, or to end its mapping? */
