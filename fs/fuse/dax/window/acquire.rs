@@ -145,10 +145,15 @@ pub(crate) fn acquire<F: File>(
 ) -> Result<RangeId, Failure> {
     let mut drains = false;
     let result = acquire_draining(platform, file, want, &mut drains);
-    if drains {
+    end_drain(platform, &mut drains);
+    result
+}
+
+/// Calls [`Window::drained`] if it has to follow.
+fn end_drain<F: File>(platform: &impl Platform<F>, drains: &mut bool) {
+    if core::mem::take(drains) {
         platform.update(|window| window.drained());
     }
-    result
 }
 
 /// As above; `drains` says whether the task has called [`Window::drain`].
@@ -200,6 +205,9 @@ fn acquire_draining<F: File>(
                 continue;
             }
             Step::Wait(seen) => {
+                // The page may have come into what is drained, maybe by this task alone: then the end
+                // of that is what it waits for.
+                end_drain(platform, drains);
                 platform.wait(|window| (window.changes() != seen).then_some(()))?;
                 continue;
             }

@@ -86,7 +86,9 @@ impl<F: File> Window<F> {
     /// ago get no new ones, until they were taken or nobody waits any more.
     pub(crate) fn drain(&mut self, order: u8, first: bool) {
         self.drainers = self.drainers.saturating_add(first.into());
-        if self.drain.is_some() {
+        // Tasks that wait for less take a larger area, too. One that is too small for this task would
+        // have to be taken by others, and they may have been killed.
+        if self.drain.is_some_and(|drain| drain.order >= order) {
             return;
         }
         let mut at = self.lru.first.some();
@@ -98,7 +100,10 @@ impl<F: File> Window<F> {
             let order = order.max(self.table.get(id).order);
             let start = id.align_down(order);
             if matches!(self.outlook(start, order), Outlook::Busy) {
-                self.drain = Some(Drain { start, order });
+                if self.drain.replace(Drain { start, order }).is_some() {
+                    // Some wait for the end of the old one.
+                    self.changed();
+                }
                 return;
             }
         }
