@@ -182,9 +182,7 @@ properties! {
         sort_by_key(&mut list, |n| *n);
         prop_assert_eq!(list, model);
     }
-}
 
-properties! {
     #[test]
     fn runs_are_their_pages(start in 0_usize..1 << 40, steps in proptest::collection::vec(
             (0_usize..3, 1_usize..4), 1..12)) {
