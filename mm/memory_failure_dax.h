@@ -95,8 +95,8 @@ void dax_unlock_folio_delete(struct address_space *mapping, unsigned long index,
  * @nr: process numbers to begin with
  *
  * @nr gets the number after that of the process.  NULL if there is none among the
- * next 256 numbers, with @nr after them, or if there is none at all, with -1.  In an
- * RCU read section.
+ * next 256 numbers in use, with @nr after them, or if there is none at all, with -1.
+ * In an RCU read section.
  */
 struct task_struct *mf_next_process(int *nr);
 
@@ -104,7 +104,7 @@ struct task_struct *mf_next_process(int *nr);
  * mf_anyone_early - does memory_failure() signal some process at once?
  * @force_early: as that of task_early_kill()
  *
- * 1 if there is one, 0 if there is none, -1 if there are too many to find out here.
+ * 1 if there is one, 0 if there is none, -1 if there are too many threads to find out here.
  */
 int mf_anyone_early(int force_early);
 

@@ -46,20 +46,22 @@ struct task_struct *mf_next_process(int *nr)
 	return NULL;
 }
 
-/* So many processes are looked at in an RCU read section: by their list that is fast. */
-#define MF_PROCESSES 4096
+/* So many threads are looked at in an RCU read section: by their lists that is fast. */
+#define MF_THREADS 4096
 
 /* See memory_failure_dax.h. */
 int mf_anyone_early(int force_early)
 {
 	struct task_struct *task, *thread;
-	int left = MF_PROCESSES, found = 0;
+	int left = MF_THREADS, found = 0;
 
 	rcu_read_lock();
 	for_each_process(task) {
 		if (task->flags & PF_KTHREAD)
 			continue;
-		if (!--left) {
+		/* task_early_kill() looks at each of them. */
+		left -= get_nr_threads(task);
+		if (left < 0) {
 			found = -1;
 			break;
 		}

@@ -27,18 +27,16 @@ use kernel::{
     task::cond_resched,
     time::{
         delay::fsleep,
-        Delta,
-        Instant,
-        Monotonic, //
+        Delta, //
     }, //
 };
 
 /// Room for this many files is made at first.
 const FIRST_ROOM: usize = 256;
 
-/// For how long a search waits, in all, for processes that change their mappings. They may do so for as
-/// long as they like, and other failures wait for this one.
-const PATIENCE: Delta = Delta::from_secs(1);
+/// For how many milliseconds a search waits, in all, for processes that change their mappings. They may
+/// do so for as long as they like, and other failures wait for this one.
+const PATIENCE: u32 = 1000;
 
 /// An address space with users.
 ///
@@ -60,14 +58,16 @@ impl LiveSpace {
         NonNull::new(mm).map(Self)
     }
 
-    /// Locks the mappings, if that is possible before [`PATIENCE`] is over since `since`. Sleeps.
-    fn lock(&self, since: &Instant<Monotonic>) -> bool {
+    /// Locks the mappings, if that is possible within `patience`, in milliseconds, of which it takes
+    /// what it waits. Sleeps.
+    fn lock(&self, patience: &mut u32) -> bool {
         let mm = self.0.as_ptr();
         // SAFETY: The type invariant.
         while !unsafe { bindings::mmap_read_trylock(mm) } {
-            if since.elapsed() > PATIENCE {
+            let Some(left) = patience.checked_sub(1) else {
                 return false;
-            }
+            };
+            *patience = left;
             fsleep(Delta::from_millis(1));
         }
         true
@@ -75,8 +75,8 @@ impl LiveSpace {
 
     /// Calls `f` for each file with DAX that is mapped here, once for each mapping, until it returns
     /// false; false if the mappings cannot be looked at. Sleeps.
-    fn each_file(&self, since: &Instant<Monotonic>, mut f: impl FnMut(File) -> bool) -> bool {
-        if !self.lock(since) {
+    fn each_file(&self, patience: &mut u32, mut f: impl FnMut(File) -> bool) -> bool {
+        if !self.lock(patience) {
             return false;
         }
         let mm = self.0.as_ptr();
@@ -93,6 +93,8 @@ impl LiveSpace {
                 break;
             }
             at = end;
+            // A process has as many mappings as it likes.
+            cond_resched();
         }
         // SAFETY: Locked above.
         unsafe { bindings::mmap_read_unlock(mm) };
@@ -168,7 +170,7 @@ pub(crate) fn end_use_everywhere(pages: Pages<'_>, victims: &mut Victims) -> Res
 
 /// Each file with DAX that a process has mapped, once.
 fn mapped_files() -> Result<KVVec<File>> {
-    let since: Instant<Monotonic> = Instant::now();
+    let mut patience = PATIENCE;
     let mut room = FIRST_ROOM;
     loop {
         let mut files = Files {
@@ -178,7 +180,7 @@ fn mapped_files() -> Result<KVVec<File>> {
         let mut left_out = 0;
         let all = live_spaces().all(|space| {
             let mut all = true;
-            let looked = space.each_file(&since, |file| {
+            let looked = space.each_file(&mut patience, |file| {
                 all = files.add(file);
                 all
             });
