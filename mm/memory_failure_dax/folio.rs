@@ -354,13 +354,13 @@ fn end_use_of_run(
         return (1, Users::None);
     };
     let start = one.pages().start();
-    let follows = |n: &usize| {
-        let next = at.checked_add(*n).and_then(|at| pages.get(at));
-        next.zip(start.checked_add(*n))
+    let follows = |n: usize| {
+        let next = at.checked_add(n).and_then(|at| pages.get(at));
+        next.zip(start.checked_add(n))
             .is_some_and(|(next, index)| next.is_at(locked.mapping, index) && next.passes_filter())
     };
     let mut count = 1;
-    while follows(&count) {
+    while follows(count) {
         count += 1;
     }
     let in_entry = (entry.end() - start).min(count);

@@ -162,44 +162,6 @@ impl Stretch {
     }
 }
 
-/// As many stretches as can be had without allocating memory.
-pub(crate) struct Stretches<const N: usize> {
-    list: [Option<Stretch>; N],
-    len: usize,
-}
-
-impl<const N: usize> Stretches<N> {
-    /// None.
-    pub(crate) fn new() -> Self {
-        Self {
-            list: [None; N],
-            len: 0,
-        }
-    }
-
-    /// Adds `stretch`, which is later than all others; false if there is no room for it.
-    pub(crate) fn push(&mut self, stretch: Stretch) -> bool {
-        let last = self.len.checked_sub(1).and_then(|n| self.list.get_mut(n));
-        if let Some(Some(last)) = last {
-            if let Some(joined) = last.join(&stretch) {
-                *last = joined;
-                return true;
-            }
-        }
-        let Some(slot) = self.list.get_mut(self.len) else {
-            return false;
-        };
-        *slot = Some(stretch);
-        self.len += 1;
-        true
-    }
-
-    /// Each, in the order in which they came.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stretch> {
-        self.list.iter().take(self.len).flatten()
-    }
-}
-
 /// Addresses of a process, whole pages; not empty.
 ///
 /// # Invariants
@@ -211,13 +173,41 @@ pub(crate) struct Addresses {
     end: usize,
 }
 
-/// Addresses as runs of pages, as many as there is room for.
-pub(crate) struct Runs<const N: usize> {
-    list: [Option<Addresses>; N],
+/// What may be one with what comes after it.
+pub(crate) trait Join: Copy {
+    /// Both as one; [`None`] if they are two.
+    fn joined(&self, later: &Self) -> Option<Self>;
+}
+
+impl Join for Stretch {
+    fn joined(&self, later: &Self) -> Option<Self> {
+        self.join(later)
+    }
+}
+
+impl Join for Addresses {
+    fn joined(&self, later: &Self) -> Option<Self> {
+        // INVARIANT: It grows by whole pages.
+        (self.end == later.start).then_some(Self {
+            start: self.start,
+            end: later.end,
+        })
+    }
+}
+
+/// As many as can be had without allocating memory; those that follow one another are one.
+pub(crate) struct Joined<T, const N: usize> {
+    list: [Option<T>; N],
     len: usize,
 }
 
-impl<const N: usize> Runs<N> {
+/// Stretches of a file.
+pub(crate) type Stretches<const N: usize> = Joined<Stretch, N>;
+
+/// Addresses as runs of pages.
+pub(crate) type Runs<const N: usize> = Joined<Addresses, N>;
+
+impl<T: Join, const N: usize> Joined<T, N> {
     /// None.
     pub(crate) fn new() -> Self {
         Self {
@@ -226,27 +216,25 @@ impl<const N: usize> Runs<N> {
         }
     }
 
-    /// Adds `addresses`, which are after all others; false if they would be a run of their own, and
-    /// there is no room for it.
-    pub(crate) fn push(&mut self, addresses: Addresses) -> bool {
+    /// Adds `item`, which is later than all others; false if there is no room for it.
+    pub(crate) fn push(&mut self, item: T) -> bool {
         let last = self.len.checked_sub(1).and_then(|n| self.list.get_mut(n));
         if let Some(Some(last)) = last {
-            if last.end == addresses.start {
-                // INVARIANT: It grows by whole pages.
-                last.end = addresses.end;
+            if let Some(joined) = last.joined(&item) {
+                *last = joined;
                 return true;
             }
         }
         let Some(slot) = self.list.get_mut(self.len) else {
             return false;
         };
-        *slot = Some(addresses);
+        *slot = Some(item);
         self.len += 1;
         true
     }
 
-    /// Each, in ascending order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Addresses> {
+    /// Each, in the order in which they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.list.iter().take(self.len).flatten()
     }
 }
