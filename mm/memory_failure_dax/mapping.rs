@@ -24,8 +24,8 @@ use kernel::{
     task::cond_resched, //
 };
 
-/// How many runs of addresses a private mapping is told of in a call. What is lost beyond them it
-/// hears of when it touches that, as of all signals but one which it does not take at once.
+/// How many runs of addresses one call signals for a private mapping. For the rest, the process gets
+/// SIGBUS when it touches it, as it does for each signal that comes while another is pending.
 pub(crate) const RUNS: usize = 8;
 
 /// Bytes that an entry of a page middle directory maps.

@@ -8,7 +8,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/rmap.h>
-#include <linux/sched/signal.h>
+#include <linux/sched.h>
 
 __rust_helper bool rust_helper_dax_mapping(struct address_space *mapping)
 {

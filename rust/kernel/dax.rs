@@ -191,9 +191,9 @@ impl Access {
 /// # Safety
 ///
 /// All that [`Operations::direct_access`] gives out must be memory of the device that the value
-/// serves, and not, for example, what another device gave out: no removal but this device's waits
-/// for those who use it. A value that serves several devices, as a clone of its [`Arc`] can, must
-/// keep its memory until the last of them was removed.
+/// serves. It must not be memory that another device gave out, for example: only the removal of this
+/// device waits for the users of that memory. If one value serves several devices, through clones of
+/// its [`Arc`], its memory must stay until all of them were removed.
 pub unsafe trait Operations: Sync {
     /// What [`Operations::recovery_write`] can make good: a power of two, in bytes.
     ///
@@ -313,8 +313,8 @@ impl Device {
 
 /// A live `dax_device` with its driver's data.
 ///
-/// Dropping it notifies the holder of the removal, ends new uses of the device and waits for those that
-/// have begun: it sleeps, for as long as they take.
+/// Dropping it notifies the holder of the removal, keeps new users out and waits for those that are in:
+/// it sleeps, for as long as they take.
 ///
 /// # Invariants
 ///

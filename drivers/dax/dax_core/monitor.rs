@@ -58,7 +58,8 @@ impl<S: Unpin> Monitor<S> for Sleeping<S> {
             if let Some(result) = f(&mut guarded.state) {
                 return result;
             }
-            // The lock is released when this task is among those that are woken.
+            // `CondVar::wait` queues this task before it releases the lock: a task that sees the
+            // count wakes it.
             guarded.sleepers += 1;
             self.changed.wait(&mut guarded);
             guarded.sleepers -= 1;

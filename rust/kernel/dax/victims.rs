@@ -68,7 +68,8 @@ impl Victims {
     /// The pages are those of a pagemap for fs-dax, which stays until this returns.
     #[inline(never)]
     pub(crate) unsafe fn add_pages(&mut self, first: Pfn, count: usize) -> Result {
-        // SAFETY: The function's contract; `self.0` is borrowed for the call.
+        // SAFETY: By the function's contract these are fs-dax pages that stay; `self.0` is borrowed for
+        // the call.
         to_result(unsafe { bindings::mf_dax_collect_pfns(first.0, count, &mut self.0) })
     }
 
