@@ -188,6 +188,11 @@ impl World {
                 Step::Start(setup) => {
                     self.use_range(setup.id, file, page, write, false);
                     self.send_setup(file, setup);
+                    // Beside this range a smaller one does for tasks that knew the file as larger.
+                    // The server's answer wakes them.
+                    self.sleepers.retain(|sleeper| {
+                        sleeper.file != file || sleeper.page.is_none_or(|(_, known)| known == pages)
+                    });
                     let depth = self
                         .window
                         .depth_ahead(&self.files[file].clone(), page, true);
