@@ -102,7 +102,7 @@ struct Wake {
 }
 
 /// What a task waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Reason {
     /// Any change of the window.
     Room,

@@ -85,11 +85,17 @@ unsafe fn begin(
 
     let write = request.flags & bindings::IOMAP_WRITE != 0;
     let page = FilePage::of_byte(request.pos);
-    let place = match conn.try_hold(&file, page, write) {
+    let fault = request.flags & bindings::IOMAP_FAULT != 0;
+    let held = match fault {
+        // The fault uses the range already.
+        true => conn.update(|window| window.hold_again(&file, page, write)),
+        false => conn.try_hold(&file, page, write),
+    };
+    let place = match held {
         Some(held) => held,
         // A fault has a range before it comes here, because what it has locked by now others may
         // need to make room. If that range is not good any more, the fault starts anew.
-        None if request.flags & (bindings::IOMAP_FAULT | bindings::IOMAP_NOWAIT) != 0 => {
+        None if fault || request.flags & bindings::IOMAP_NOWAIT != 0 => {
             return Err(EAGAIN);
         }
         None => {
@@ -106,7 +112,7 @@ unsafe fn begin(
 
     let (offset, left) = place.at_byte(request.pos);
     let mut length = request.length.min(left).min(size - request.pos);
-    if request.flags & bindings::IOMAP_FAULT != 0 {
+    if fault {
         length = length.next_multiple_of(PAGE_SIZE as u64);
     }
     iomap.addr = offset;

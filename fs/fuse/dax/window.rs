@@ -4,8 +4,9 @@
 //!
 //! All of it is one state, [`Window`], of which one task at a time calls a method, under a lock of
 //! the caller's. No method sleeps, and none goes through more than the ranges of one 2 MiB block or,
-//! to find one to take, 64 ranges and as many neighbours of each. What has to be done outside of the
-//! lock a method returns ([`Step`]), and how that goes on in `acquire.rs` is the protocol.
+//! to find one to take, 64 ranges and, for each, as many neighbours or those of its block. What has
+//! to be done outside of the lock a method returns ([`Step`]), and how that goes on in `acquire.rs`
+//! is the protocol.
 //!
 //! This is plain `no_std` Rust without calls to C, here and in `window/`: KUnit runs it in the
 //! kernel and `tools/testing/host` runs it under proptest and loom.

@@ -3,8 +3,8 @@
 //! How a task comes by the range that has a page of a file.
 //!
 //! The task asks the window what to do, does it without the lock, and asks again. Each answer but
-//! [`Step::Wait`] and [`Step::Join`] has the task do something that others may be waiting for, so
-//! that there is always one that goes on:
+//! [`Step::Wait`], [`Step::Drain`] and [`Step::Join`] has the task do something that others may be
+//! waiting for, so that there is always one that goes on:
 //!
 //! - A range that is mapped serves the task that had it mapped at least once, because it is in that
 //!   task's use before the server is asked. So with a single range, however many tasks there are,
@@ -13,7 +13,8 @@
 //!   the second. So no two tasks wait for each other's.
 //! - Where all that a task could take is in use, the ranges that were used longest ago get no new
 //!   users until they were taken, so that uses which overlap do not keep it out.
-//! - What waits is woken by every change, and a fatal signal ends each wait of a task.
+//! - A task that waits for an answer of the server is woken by every answer, one that waits for
+//!   anything else by every change. A fatal signal ends each wait of a task.
 //! - A range whose pages cannot be taken, because of references to them (direct I/O, RDMA) that may
 //!   last, goes to the end of the queue; when that was so a number of times in a row, the task
 //!   sleeps a little, since nobody tells when references go.
@@ -174,8 +175,14 @@ fn acquire_draining<F: File>(
                 }
                 return Ok(id);
             }
-            Step::Join(id) => join(platform, id, want.write),
+            Step::Join(id) => {
+                // What it waits for now is the server: no other task is kept out for that.
+                end_drain(platform, drains);
+                join(platform, id, want.write)
+            }
             Step::Start(setup) => {
+                // As above.
+                end_drain(platform, drains);
                 if let Err(error) = start(platform, file, setup) {
                     platform.update(|window| window.release(setup.id));
                     return Err(Failure::Unasked(error));

@@ -60,6 +60,10 @@ impl<F: File> Window<F> {
             listed += 1;
             at = List::next::<Queued, F>(&self.table, id).unwrap_or(RangeId::NONE);
         }
-        mapped == self.mapped && listed == mapped && self.limit.counted() == (held, asked)
+        let drained_for_some = self.drain.is_none() || self.drainers > 0;
+        mapped == self.mapped
+            && listed == mapped
+            && drained_for_some
+            && self.limit.counted() == (held, asked)
     }
 }

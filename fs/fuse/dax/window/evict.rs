@@ -92,6 +92,7 @@ impl<F: File> Window<F> {
             return;
         }
         let mut at = self.lru.first.some();
+        let mut looked = RangeId::NONE;
         for _ in 0..CANDIDATES {
             let Some(id) = at else {
                 return;
@@ -99,6 +100,10 @@ impl<F: File> Window<F> {
             at = List::next::<Queued, F>(&self.table, id);
             let order = order.max(self.table.get(id).order);
             let start = id.align_down(order);
+            // The same block again, of which this is another piece.
+            if core::mem::replace(&mut looked, start) == start {
+                continue;
+            }
             if matches!(self.outlook(start, order), Outlook::Busy) {
                 if self.drain.replace(Drain { start, order }).is_some() {
                     // Some wait for the end of the old one.

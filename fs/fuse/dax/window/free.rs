@@ -3,7 +3,7 @@
 //! The parts of the window that no file has.
 //!
 //! Clean ranges are kept by the buddy rule: two halves that are both clean become one. Stale ones
-//! keep their size until the server has removed what is there.
+//! keep their size until the server has removed what is there, or a larger mapping replaces it.
 
 use super::{
     table::{

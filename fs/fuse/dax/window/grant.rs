@@ -35,14 +35,27 @@ impl<F: File> Window<F> {
     #[inline]
     pub(crate) fn try_hold(&mut self, file: &F, page: FilePage, write: bool) -> Option<Place> {
         let id = self.index.lookup(&self.table, file, page)?;
-        let draining = self.is_draining(id);
+        if self.is_draining(id) {
+            return None;
+        }
+        self.hold_known(id, page, write)
+    }
+
+    /// As above, for a task that uses the range already. A drain waits for the end of that use, and
+    /// must not keep the task from it.
+    pub(crate) fn hold_again(&mut self, file: &F, page: FilePage, write: bool) -> Option<Place> {
+        let id = self.index.lookup(&self.table, file, page)?;
+        self.hold_known(id, page, write)
+    }
+
+    #[inline]
+    fn hold_known(&mut self, id: RangeId, page: FilePage, write: bool) -> Option<Place> {
         let record = self.table.get_mut(id);
         if record.state != State::Mapped
             || record.poisoned
             || record.mark
             || (write && !record.writable)
             || self.closed.is_some()
-            || draining
         {
             return None;
         }

@@ -11,7 +11,7 @@
 use kernel::prelude::*;
 
 /// After so many refusals, with no mapping in between and each time with fewer mappings, the
-/// application gets the error. By then 127 mappings were given up.
+/// application gets the error. By then 135 mappings were given up: 127, and one for each new try.
 const REFUSALS: u32 = 8;
 
 /// The limit grows after as many mappings as it allows, but at least so many: one refusal of 64 is

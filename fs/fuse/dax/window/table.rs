@@ -30,8 +30,8 @@ pub(crate) enum State {
     Inside,
     /// Free; the server has nothing there.
     Clean,
-    /// Free, but the server may still have something there. Mapping a range of the same place and
-    /// size replaces that; anything else has to remove it first.
+    /// Free, but the server may still have something there. Mapping a range that covers all of it
+    /// replaces that; anything else has to remove it first.
     Stale,
     /// The server was asked to map it, or it said no and those who wait have not all heard yet.
     Setup,
