@@ -25,7 +25,8 @@ xfs_io -r -c "fsmap -d" "$mnt" | sed -n 's/.*\[\([0-9]*\)\.\.\([0-9]*\)\]: free 
 while read -r first last; do
 	echo "$((first * 512)) $(((last - first + 1) * 512))" >"/sys/block/$dev/dax/report_failure"
 done </tmp/free
-check "free space is poisoned" test -s /tmp/free
+read -r first last </tmp/free
+equal "free space is poisoned" 1 "$(dd if="/dev/$dev" of=/dev/null bs=512 skip="$first" count=1 iflag=direct 2>/dev/null; echo $?)"
 
 # What it is without a removal: the new block is cleared.
 equal "a write fault repairs the new block" "1 byte 0x74" "$(echo write | mappers 1 shared-unread 3 "$f" | tail -n 1)"

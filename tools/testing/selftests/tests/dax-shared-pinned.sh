@@ -10,6 +10,7 @@
 # timeout: 240
 
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../xfs.sh"
 plan 65
 
 # For xfs.

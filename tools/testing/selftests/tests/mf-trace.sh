@@ -63,7 +63,7 @@ end_mappers
 mappers_of 1 shared 3 "$f"
 echo >$tracing/trace
 unbind
-matches "removal: pages go away" "*flags 0x*" "$(seen dax_lost | tail -n 1)"
+matches "removal: pages go away" "*flags 0x80" "$(seen dax_lost | tail -n 1)"
 matches "removal: its user is signalled" "mappers:* code 5 result 0" "$(seen dax_signal | tail -n 1)"
 echo 0 >$tracing/events/dax/enable
 end_mappers
