@@ -170,6 +170,8 @@ pub(crate) enum Poll {
     Held,
     /// The server refused, with this negative error number. The range is not the task's any more.
     Failed(i32),
+    /// As above, but for want of something: with fewer mappings it may agree.
+    Wanting(i32),
     /// It is not what the task needs. The range is not the task's any more.
     Again,
 }

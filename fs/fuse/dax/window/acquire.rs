@@ -37,6 +37,10 @@ use kernel::prelude::*;
 /// After so many ranges in a row that could not be taken, a task sleeps.
 const BUSY_TRIES: u32 = 16;
 
+/// How often a task asks for what the server refuses for want of something. A limit that is lower than
+/// it was costs one or a few; a server that refuses one file and maps others would be asked for ever.
+const WANTS: u32 = 32;
+
 /// How many steps a block that is mapped ahead may take: another may have to be taken first, or the
 /// pieces that there are of it.
 const STEPS_AHEAD: u32 = 10;
@@ -165,6 +169,7 @@ fn acquire_draining<F: File>(
     drains: &mut bool,
 ) -> Result<RangeId, Failure> {
     let mut busy = 0;
+    let mut wants = 0;
     loop {
         let step =
             platform.update(|window| window.request(file, want.page, want.file_pages, want.write));
@@ -226,26 +231,29 @@ fn acquire_draining<F: File>(
             }
             Step::Fail(error) => return Err(Failure::Refused(error)),
         };
-        if let Some(result) = polled? {
-            return result.map_err(Failure::Refused);
+        match polled? {
+            (id, Poll::Held) => return Ok(id),
+            (_, Poll::Failed(error)) => return Err(Failure::Refused(error)),
+            // Mappings of other files succeed meanwhile, so only the task knows how often.
+            (_, Poll::Wanting(error)) if wants == WANTS => return Err(Failure::Refused(error)),
+            (_, Poll::Wanting(_)) => wants += 1,
+            (_, Poll::Again | Poll::Pending) => {}
         }
     }
 }
 
-/// Waits for the answer about a range that the task uses; [`None`] when it is not what is needed.
+/// Waits for the answer about a range that the task uses.
 fn join<F: File>(
     platform: &impl Platform<F>,
     id: RangeId,
     write: bool,
-) -> Result<Option<Result<RangeId, i32>>, Killed> {
+) -> Result<(RangeId, Poll), Killed> {
     let polled = platform.wait_for_answer(|window| match window.poll(id, write) {
         Poll::Pending => None,
         poll => Some(poll),
     });
     match polled {
-        Ok(Poll::Held) => Ok(Some(Ok(id))),
-        Ok(Poll::Failed(error)) => Ok(Some(Err(error))),
-        Ok(_) => Ok(None),
+        Ok(poll) => Ok((id, poll)),
         Err(Killed) => {
             // The request goes on. What comes of it is for others.
             platform.update(|window| window.release(id));

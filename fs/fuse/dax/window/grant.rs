@@ -261,6 +261,7 @@ impl<F: File> Window<F> {
         record.stuck = false;
         record.used = 0;
         record.error = 0;
+        record.wanting = false;
         record.users = users;
         record.file = Some(file.clone());
         record.page = page;
@@ -306,8 +307,8 @@ impl<F: File> Window<F> {
                         self.fail_setup(id, EIO.to_errno());
                     }
                 } else if limit::is_want(error) {
-                    let again = self.limit.refused(record.epoch);
-                    self.fail_setup(id, if again { AGAIN } else { error });
+                    record.wanting = self.limit.refused(record.epoch);
+                    self.fail_setup(id, error);
                 } else {
                     // What the server has there is unknown.
                     self.limit.answered();
@@ -372,6 +373,7 @@ impl<F: File> Window<F> {
                 None => return Poll::Pending,
             },
             State::Setup if record.error == AGAIN => Poll::Again,
+            State::Setup if record.wanting => Poll::Wanting(record.error),
             State::Setup => Poll::Failed(record.error),
             State::Mapped if record.poisoned => Poll::Again,
             State::Mapped if !write || record.writable => return Poll::Held,

@@ -84,6 +84,8 @@ pub(crate) struct Record<F> {
     pub(crate) used: u8,
     /// Why the server refused, a negative error number; 0 when it did not; or [`AGAIN`].
     pub(crate) error: i32,
+    /// It refused for want of something, and may not next time.
+    pub(crate) wanting: bool,
     /// The server was asked to map it, and had nothing there. Stays so if it refuses for want of room.
     pub(crate) vacant: bool,
     /// What `Limit::refused` wants.
@@ -122,6 +124,7 @@ impl<F> Record<F> {
             lives: (0, 0),
             used: 0,
             error: 0,
+            wanting: false,
             vacant: false,
             epoch: 0,
             used_at: 0,

@@ -15,6 +15,7 @@ use crate::{
             FilePage,
             BLOCK_PAGES, //
         },
+        File,
         Setup,
         Window, //
     },
@@ -41,6 +42,8 @@ struct Limited {
     peak: Cell<usize>,
     /// This machine has no memory, for so many requests.
     without_memory: Cell<u32>,
+    /// A file that is refused always; meanwhile another task has one of these mapped.
+    never: RefCell<Option<(TestFile, Vec<TestFile>)>>,
 }
 
 impl Limited {
@@ -53,6 +56,7 @@ impl Limited {
             setups: Cell::new(0),
             peak: Cell::new(0),
             without_memory: Cell::new(0),
+            never: RefCell::default(),
         }
     }
 
@@ -86,7 +90,17 @@ impl Platform<TestFile> for Limited {
         panic!("nothing is busy");
     }
 
-    fn send_setup(&self, _file: &TestFile, setup: Setup) -> Result<(), i32> {
+    fn send_setup(&self, file: &TestFile, setup: Setup) -> Result<(), i32> {
+        let never = self.never.borrow();
+        if let Some((_, others)) = never.as_ref().filter(|(never, _)| never.id() == file.id()) {
+            let refused = self.refused.get() + 1;
+            assert!(refused < 1000, "it is asked for without an end");
+            self.refused.set(refused);
+            let other = &others[refused as usize % others.len()];
+            assert_eq!(self.touch(other, 0, 1), Ok(()));
+            self.update(|window| window.setup_done(setup.id, setup.upgrade, Err(-28)));
+            return Ok(());
+        }
         if self.without_memory.get() > 0 {
             self.without_memory.set(self.without_memory.get() - 1);
             return Err(-12);
@@ -189,6 +203,24 @@ fn what_is_always_refused_is_an_error() {
     for file in &files {
         assert_eq!(world.touch(file, 0, 1), Ok(()));
     }
+}
+
+/// That others get their mappings is no reason to ask for one without an end.
+#[test]
+fn one_file_is_always_refused() {
+    let world = Limited::new(64, 500);
+    let files: Vec<_> = (0..1000).map(TestFile::new).collect();
+    for file in &files[600..] {
+        assert_eq!(world.touch(file, 0, 1), Ok(()));
+    }
+    let refused = TestFile::new(1000);
+    world.never.replace(Some((refused.clone(), files)));
+    assert_eq!(world.touch(&refused, 0, 1), Err(Failure::Refused(-28)));
+    assert!(
+        world.refused.get() <= 33,
+        "asked {} times",
+        world.refused.get()
+    );
 }
 
 #[test]

@@ -297,7 +297,7 @@ impl World {
                     it.held = true;
                     at += 1;
                 }
-                Poll::Failed(error) => {
+                Poll::Failed(error) | Poll::Wanting(error) => {
                     assert!((-4095..0).contains(&error));
                     self.uses.remove(at);
                 }
