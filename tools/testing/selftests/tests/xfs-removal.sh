@@ -105,7 +105,7 @@ remove
 check "stalled pwrite: unbind ends meanwhile" wait_for $limit ended $remover
 echo "# unbind with a stalled pwrite: $((SECONDS - began)) s"
 check "stalled pwrite: the disk is gone" test ! -e "/sys/block/$dev"
-echo >/tmp/give
+timeout 20 sh -c 'echo >/tmp/give'
 check "stalled pwrite: it ends" wait_for 30 ended $user
 wait $user
 matches "stalled pwrite: short, or an error" "@(4096|E*)" "$(sed -n 2p /tmp/stall)"
