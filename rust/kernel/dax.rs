@@ -276,10 +276,10 @@ impl Device {
         self.0.get()
     }
 
-    /// Tells whoever holds the device (a file system, say) that `range` of it has failed.
+    /// Notifies the holders of the device (file systems, say) that `range` of it has failed.
     ///
     /// `mf_flags` are those of `memory_failure()`. May sleep. `ENXIO` when the device is dead,
-    /// `EOPNOTSUPP` when nobody holds it: the caller then has to deal with its users itself.
+    /// `EOPNOTSUPP` when it has no holder: the caller then has to deal with its users itself.
     pub fn notify_failure(&self, range: ByteRange, mf_flags: i32) -> Result {
         // SAFETY: By the type invariant this is a `dax_device`.
         to_result(unsafe {
@@ -287,11 +287,11 @@ impl Device {
         })
     }
 
-    /// Whether no file has any of its memory any more: after a removal of which all were told who could
-    /// have some, and said that they gave it up.
+    /// Whether no file has any of its memory any more.
     ///
-    /// False when that is not known. Never inlined into the driver: C does not export the function for
-    /// modules.
+    /// So it is after a removal, when every holder that could have some was notified and
+    /// answered that it gave it up. False when that is not known. Never inlined into the
+    /// driver: C does not export the function for modules.
     #[inline(never)]
     pub fn is_given_up(&self) -> bool {
         // SAFETY: By the type invariant this is a `dax_device`.

@@ -197,7 +197,7 @@ impl<T: Operations> PageMap<T> {
 /// fs-dax memory may have it. No method sleeps that does not say so.
 ///
 /// Flags are changed one page at a time and atomically, and only the driver knows what they should
-/// say: it holds off those who would change them at the same time.
+/// say: it keeps other changes of the same flags from happening at the same time.
 pub struct MappedPages {
     addr: NonNull<u8>,
     /// Only ever compared: by itself it does not keep the pagemap.

@@ -166,7 +166,7 @@ impl<D: Operations> Attribute<D> {
         len: usize,
     ) -> isize {
         from_result(|| {
-            // Whoever opened the file may have been root and passed it on.
+            // The task that opened the file may have been privileged and have passed it on.
             //
             // SAFETY: Asks about the current task.
             if !unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as c_int) } {

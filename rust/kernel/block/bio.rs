@@ -58,15 +58,15 @@ impl Bio {
     ///
     /// # Safety
     ///
-    /// `bio` must be a valid bio that was submitted to the caller, who gives up the right and the
-    /// duty to end it.
+    /// `bio` must be a valid bio that was submitted to the caller. The caller gives up the right
+    /// and the duty to end it.
     #[inline]
     pub unsafe fn from_raw(bio: NonNull<bindings::bio>) -> Self {
         // INVARIANT: The caller's promise.
         Self { bio }
     }
 
-    /// Gives up the bio without ending it: whoever takes the pointer has to.
+    /// Gives up the bio without ending it. The code that takes the pointer has to end it.
     #[inline]
     pub fn into_raw(self) -> *mut bindings::bio {
         let bio = self.bio.as_ptr();

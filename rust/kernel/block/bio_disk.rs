@@ -278,8 +278,8 @@ impl<T: Operations> Drop for Disk<T> {
         // SAFETY: By the type invariant the reference is ours to give up. If the disk was added it
         // was deleted before, because `Added` holds a reference to `self`.
         unsafe { bindings::put_disk(self.as_raw()) };
-        // SAFETY: Whoever still holds the disk can no longer submit to it, so nobody looks at the
-        // data, which comes from `into_foreign()`.
+        // SAFETY: Code that still has a reference to the disk can no longer submit to it, so
+        // nothing uses the data, which comes from `into_foreign()`.
         drop(unsafe { Pin::<KBox<T::Data>>::from_foreign(data) });
     }
 }
@@ -415,7 +415,7 @@ unsafe impl Send for AttributeNode {}
 unsafe impl Sync for AttributeNode {}
 
 impl AttributeNode {
-    /// Wakes those who poll the attribute. Does not sleep.
+    /// Wakes the tasks that poll the attribute. Does not sleep.
     pub fn notify(&self) {
         // SAFETY: By the type invariant the node is valid.
         unsafe { bindings::kernfs_notify(self.0.as_ptr()) };

@@ -146,7 +146,8 @@ impl Device {
 
     /// Copies `bytes` bytes from `from` to the device, from byte `offset` on; how many.
     ///
-    /// As [`Device::copy_to_iter`]. Whoever reads the same bytes meanwhile may see some of them.
+    /// As [`Device::copy_to_iter`]. A task that reads the same bytes meanwhile may see some of the
+    /// new ones.
     ///
     /// C functions: `dax_direct_access()`, `dax_copy_from_iter()`
     #[inline]

@@ -244,7 +244,7 @@ mod suite {
         assert_eq!(memory.ends(1), (0, 0));
         assert_eq!(memory.ends(0), (0xff, 0xff));
         assert_eq!(zero(dev, PAGES), ERANGE.to_errno());
-        // To those who write, poison is an I/O error.
+        // A write that meets poison gets an I/O error.
         assert_eq!(zero(dev, POISONED), EIO.to_errno());
         Ok(())
     }
@@ -409,7 +409,7 @@ mod holder {
         Limits, //
     };
 
-    /// Who would hold the device of a disk, and what it heard of last.
+    /// A holder for the device of a disk, and the failure that it was last notified of.
     struct Holder {
         disk: Arc<Disk<TestDriver>>,
         calls: Atomic<u32>,
@@ -460,11 +460,11 @@ mod holder {
             this.errno.load(Relaxed)
         }
 
-        /// Holds the disk's device, if it has one and nobody holds that.
+        /// Holds the disk's device, if it has one without a holder.
         fn hold(&self) -> Option<Held<'_>> {
             let mut start = u64::MAX;
-            // SAFETY: The disk has a block device. Whoever holds the dax device is told of
-            // failures until it is given up, which `Held` does before the holder goes.
+            // SAFETY: The disk has a block device. The holder is notified of failures until
+            // it gives the dax device up, which `Held` does before the holder goes.
             let dev = unsafe {
                 let bdev = (*self.disk.as_raw()).part0;
                 bindings::fs_dax_get_by_bdev(bdev, &mut start, self.as_raw(), &Self::OPS)

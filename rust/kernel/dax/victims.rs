@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Those who map files whose memory failed or goes away.
+//! Processes that map files whose memory failed or goes away.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
@@ -11,10 +11,10 @@ use crate::{
     prelude::*, //
 };
 
-/// Those who lost memory of files; signalled, as far as they want to know, when this is dropped.
+/// Processes that lost memory of files. Those with early kill are signalled when this is dropped.
 ///
-/// To signal somebody means to go through every process, so a file system that has a failure in many
-/// files gathers them over all of these.
+/// A signal costs a pass over all processes. A file system that has a failure in many files
+/// therefore collects the processes of all these files in one value.
 ///
 /// # Examples
 ///
@@ -30,7 +30,7 @@ pub struct Victims(bindings::mf_dax_victims);
 
 // Not inlined into a file system that is a module: C does not export the functions.
 impl Victims {
-    /// Nobody yet. `mf_flags` are those of the failure (`enum mf_flags`).
+    /// No process yet. `mf_flags` are those of the failure (`enum mf_flags`).
     pub fn new(mf_flags: i32) -> Self {
         Self(bindings::mf_dax_victims {
             mf_flags,
@@ -38,7 +38,7 @@ impl Victims {
         })
     }
 
-    /// Takes `count` pages of a file from page `page` on away from all who map them.
+    /// Unmaps `count` pages of a file, from page `page` on, from all processes that map them.
     ///
     /// Pages that failed are marked. `EBUSY` for a file without DAX. Sleeps. See
     /// `mf_dax_kill_procs()`.
@@ -58,7 +58,8 @@ impl Victims {
         to_result(unsafe { bindings::mf_dax_collect_procs(mapping, page, count, &mut self.0) })
     }
 
-    /// Takes `count` pages from `first` on away from all processes that can be found by the pages alone.
+    /// Unmaps `count` pages, from `first` on, from all processes that can be found by the pages
+    /// alone.
     ///
     /// Pages that failed are marked. Returns what
     /// [`MappedPages::end_use`](crate::memremap::MappedPages::end_use) does. Sleeps.
@@ -76,7 +77,7 @@ impl Victims {
     /// Signals those who were added so far. Sleeps.
     #[inline(never)]
     pub fn tell(&mut self) {
-        // Nothing was put down, or it was told.
+        // No process was added, or all were signalled.
         if self.0.room == 0 {
             return;
         }
