@@ -47,7 +47,7 @@ def measure(driver, device):
         time.sleep(1)
         tracing.write(b"1")
         bind.write(name)
-        # Whoever frees late: RCU, workers.
+        # RCU and workers free memory late.
         time.sleep(1)
         tracing.write(b"0")
     for event in ALLOC + FREE:

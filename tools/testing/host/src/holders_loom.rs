@@ -207,12 +207,12 @@ fn bytes(start: u64, end: u64) -> ByteRange {
     ByteRange::from_bounds(start, end).unwrap()
 }
 
-/// How a file system is kept while it is called, and who ends it.
+/// How a file system is kept while it is called, and which task ends it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// By a reference; whoever drops the last one ends it.
+    /// By a reference; the task that drops the last one ends it.
     Pinned,
-    /// By a reference; whoever drops the last one has another task end it, and waits for that.
+    /// By a reference; the task that drops the last one has another task end it, and waits.
     EndedByOther,
     /// Not at all: [`Holders::unregister`] waits.
     Old,

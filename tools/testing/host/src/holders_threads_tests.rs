@@ -74,7 +74,7 @@ fn world(manners: &[Manner]) -> Arc<World> {
     world
 }
 
-/// Who was told of what, in order.
+/// Which holder was notified of which failure, in order.
 fn told(world: &World) -> Vec<(usize, Extent, i32)> {
     let log = world.log().into_iter();
     log.map(|told| (told.tester, told.failure.extent, told.failure.flags))
@@ -117,7 +117,7 @@ fn reasons_to_refuse() {
         Err(Refusal::Dying)
     );
     assert_eq!(device.look(|table| table.counters()).refused, 3);
-    // The range of who outlived the device is free again.
+    // The range of the holder that outlived the device is free again.
     assert!(device.revive());
     assert_eq!(device.register(bytes(5, 15), &world.tester(1)), Ok(()));
     assert!(device.unregister(me(), &world.tester(0)));
@@ -219,7 +219,7 @@ fn a_notification_is_for_those_who_were_there() {
         let next = (tester.number + 1) % 2;
         let result = world.device.register(bytes(0, 10), &world.tester(next));
         assert_eq!(result, Ok(()));
-        // Who was told of everything that is registered by then would be told for ever.
+        // A report that also notified holders that are registered meanwhile would never end.
         if next == 0 {
             world.behaves(0, FINE);
         }
@@ -270,7 +270,7 @@ fn while_leaving<R>(f: impl FnOnce(&Arc<World>) -> R) -> R {
         let world = tester.world();
         while failure.flags == MEDIA && !world.open.load(SeqCst) {
             if start.elapsed() > Duration::from_secs(20) {
-                // Somebody waits for this who must not: end the test, which fails.
+                // A task waits for this callback that must not: end the test, which fails.
                 world.open.store(true, SeqCst);
             }
             thread::yield_now();

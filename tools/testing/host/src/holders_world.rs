@@ -101,7 +101,7 @@ pub(crate) enum Manner {
     Leaves,
     /// Its last pin is what keeps it: it unregisters when that is released.
     EndsWithPin,
-    /// Unregisters somebody else in its callback.
+    /// Unregisters another holder in its callback.
     TakesAlong(usize),
     /// Removes the device that it hears is being removed.
     RemovesAgain,
@@ -113,7 +113,7 @@ pub(crate) enum Manner {
 pub(crate) struct Told {
     pub(crate) tester: usize,
     pub(crate) failure: Failure,
-    /// Whom the task was calling: at the callback's start and at its end.
+    /// The holder that the task was calling: at the callback's start and at its end.
     pub(crate) current: [Option<usize>; 2],
 }
 
@@ -193,7 +193,7 @@ impl Holder for Tester {
         ByteRange::from_bounds(registered.start(), end.unwrap_or(registered.end()))
     }
 
-    /// Who is pinned.
+    /// The number of the tester that is pinned.
     type Pin = usize;
 
     fn pin(&self) -> Option<usize> {

@@ -43,7 +43,7 @@ pub(crate) struct Instant {
     present: RefCell<HashSet<(usize, u64)>>,
     /// Page faults.
     pub(crate) faults: Cell<u64>,
-    /// Pages of files that somebody has references to.
+    /// Pages of files that have references.
     pub(crate) referenced: RefCell<HashSet<(usize, u64)>>,
 }
 

@@ -4,8 +4,8 @@
 //! lock and wait for each other, for the server, and for an eviction.
 //!
 //! Loom fails a model in which tasks wait for each other for good, or in which what one task reads
-//! another writes without an order between them. The memory of a range is such a piece: whoever has
-//! a range reads it, and who takes it from its file writes it.
+//! another writes without an order between them. The memory of a range is such data: a task
+//! that has a range reads it, and a task that takes it from its file writes it.
 
 use crate::{
     window::{
@@ -238,7 +238,7 @@ fn two_tasks_one_request() {
     });
 }
 
-/// A file goes while somebody takes its range: it is not gone before that is done.
+/// A file is evicted while a task takes its range: the eviction ends after that task is done.
 #[test]
 fn eviction_waits_for_reclaim() {
     check(|| {

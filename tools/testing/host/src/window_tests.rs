@@ -105,7 +105,7 @@ enum Event {
     Resize(usize, u64),
     /// A file is to be mapped in pieces, or not.
     Grain(usize, bool),
-    /// A task that takes ranges gets on; false if somebody has references to the pages.
+    /// A task that takes ranges goes on; false if the pages have references.
     Take(usize, bool),
 }
 
@@ -364,7 +364,7 @@ impl World {
                         .is_some_and(|victim| victim.file.id() == self.files[file].id())
                 });
                 let all = forget_all(&mut self.window, &self.files[file].clone());
-                // An inode that somebody looks at stays.
+                // An inode that a task looks at stays.
                 assert!(!(all && looked_at));
                 if !all {
                     self.sleepers.push(Sleeper {
@@ -412,7 +412,7 @@ impl World {
         }
     }
 
-    /// Everything that is waited for comes to an end: then there must be room for whoever asks.
+    /// Ends all uses, requests and evictions. After that every task must get a range.
     fn settle(&mut self) {
         while !self.uses.is_empty() || !self.sent.is_empty() || !self.taking.is_empty() {
             while !self.taking.is_empty() {
@@ -559,7 +559,7 @@ fn a_file_goes_bit_by_bit() {
     assert!(world.update(|window| window.check()));
 }
 
-/// Who hears that somebody looks at the file has changed nothing: he waits, and would tell nobody.
+/// `forget()` changes nothing when it answers `Busy`: its caller then sleeps, and wakes no task.
 #[test]
 fn a_file_that_is_looked_at_stays_as_it_is() {
     let world = Instant::new(8);
@@ -575,7 +575,7 @@ fn a_file_that_is_looked_at_stays_as_it_is() {
         match world.update(|window| window.forget(&file)) {
             Forgot::Busy => break before,
             Forgot::Some => some += 1,
-            Forgot::All => panic!("somebody looks at it"),
+            Forgot::All => panic!("a task looks at it"),
         }
     };
     assert!(some > 0 && mapped < 8, "{some} {mapped}");

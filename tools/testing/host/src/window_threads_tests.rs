@@ -86,7 +86,7 @@ struct Threads {
     queue: Mutex<Vec<Arc<Sleeper>>>,
     server: Mutex<Server>,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
-    /// Every so many ranges has pages that somebody refers to.
+    /// One range in so many has pages with references.
     busy: AtomicU64,
 }
 

@@ -288,8 +288,8 @@ fn pieces_become_blocks_again() {
     }
 }
 
-/// A piece that somebody has references to stays, and costs nobody more than a try: its block is
-/// mapped in pieces.
+/// A piece with references stays, and costs a task no more than one try: its block is mapped in
+/// pieces.
 #[test]
 fn a_piece_with_references_stays() {
     let mut turn = Turn::new(2);

@@ -68,7 +68,7 @@ impl File for TestFile {
     }
 }
 
-/// Takes all that a file has, which nobody uses; false when somebody looks at it.
+/// Takes all ranges of a file that no task uses; false when a task looks at the file.
 pub(crate) fn forget_all(window: &mut Window<TestFile>, file: &TestFile) -> bool {
     loop {
         match window.forget(file) {

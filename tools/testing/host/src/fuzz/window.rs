@@ -52,7 +52,7 @@ const MOST_USES: usize = 6;
 /// More tasks do not wait at the same time.
 const MOST_TASKS: u32 = 3;
 
-/// Who looks at the window more often for one range does not get on.
+/// A task that takes more steps than these for one range makes no progress.
 const MOST_STEPS: u32 = 100_000;
 
 /// A request that was not answered.
@@ -94,7 +94,7 @@ struct World<'a> {
     alignment: u64,
     /// What the server answered last.
     answered: Cell<RangeId>,
-    /// How often somebody looked at the window since the last range was had.
+    /// How often tasks looked at the window since one of them last got a range.
     steps: Cell<u32>,
 }
 
@@ -224,7 +224,7 @@ impl World<'_> {
         }
     }
 
-    /// Whoever uses a range has there what he wants.
+    /// A range that is in use maps the pages that its user asked for.
     fn check_use(&self, it: &Use) {
         let place = self.window.borrow().place(it.id);
         let (first, order) = (place.page, place.order);
@@ -261,7 +261,7 @@ impl World<'_> {
         }
     }
 
-    /// All comes to an end, and there must be room for whoever asks.
+    /// Ends all uses and requests. After that a task must get a range.
     fn settle(&self) {
         self.input.replace(Input::new(&[]));
         loop {
@@ -356,7 +356,7 @@ impl Platform<TestFile> for World<'_> {
         self.sent
             .borrow_mut()
             .push(Sent::Setup(file.number(), setup));
-        // Some answers are there before anybody waits.
+        // Some answers come before a task waits for them.
         if self.one_in(4) {
             self.answer(&mut self.window.borrow_mut());
         }

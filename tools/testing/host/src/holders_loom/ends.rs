@@ -89,7 +89,7 @@ fn an_old_holder_unregisters_while_it_is_told() {
     });
 }
 
-/// Who gets the bytes of a holder that goes finds nobody at work on them.
+/// When a new holder gets the bytes of one that goes, no callback of the old one works on them.
 #[test]
 fn a_holder_that_leaves_keeps_its_bytes() {
     check(FEW, || {

@@ -37,7 +37,7 @@ fn who_registers_before_a_removal_is_told_of_it() {
         });
         let told = first.clone();
         device.table.kill(me(), REMOVAL, || {
-            // All were told before the wait for users, who are what some of them take away.
+            // All holders are notified before the wait for users, which some holders end.
             assert_eq!(told.removals(), 1);
             let late = Fs::new(&told.device(), Kind::Pinned, 20, |_, _| ());
             assert_eq!(late.register(), Err(Refusal::Dying));
