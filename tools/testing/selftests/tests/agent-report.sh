@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# dax/report_failure: an agent tells of bytes that failed.  They reach the holder as they are,
-# are recorded, taken away from those who have them mapped, and repaired like any others.
+# dax/report_failure: an agent reports bytes that failed.  The holder is notified of these bytes.
+# They are recorded, unmapped from the tasks that map them, and repaired like any others.
 #
 # expect: rust pass
 # regions: 2
@@ -26,9 +26,9 @@ entry=/sys/block/$dev/dax/report_failure
 size=$(blockdev --getsize64 "$disk")
 equal "root alone may write" "200 root" "$(stat -c '%a %U' "$entry")"
 
-# Who may.
+# Reports need a privilege.
 exec 9>"$entry"
-equal "who was given the open file is not privileged by it" "Operation not permitted" \
+equal "an open file that was passed on gives no privilege" "Operation not permitted" \
 	"$(setpriv --reuid=1000 --regid=1000 --clear-groups bash -c 'echo 0 512 >&9' 2>&1 | sed 's/.*: //')"
 equal "nor is root without the capability" "Operation not permitted" \
 	"$(setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin bash -c 'echo 0 512 >&9' 2>&1 | sed 's/.*: //')"
@@ -77,7 +77,7 @@ part_of_a_page() {
 	mappers_of 3 shared,early 5 "$f"
 	equal "$1: a part of a page" ok "$(report "$((at + $2)) $3")"
 	equal "$1: nobody has the page" 0 "$(ask mapped)"
-	equal "$1: those who asked are told" "3 SIGBUS code=MCEERR_AO lsb=12 offset=0x5000" "$(ask told)"
+	equal "$1: early-kill tasks are notified" "3 SIGBUS code=MCEERR_AO lsb=12 offset=0x5000" "$(ask told)"
 	equal "$1: a touch tells" "3 SIGBUS code=MCEERR_AR lsb=12 offset=0x5000" "$(ask touch)"
 	end_mappers
 }
@@ -96,7 +96,7 @@ equal "XFS: nor marked" none "$(poison flags "$phys" 1)"
 mappers_of 2 shared,early 8 "$f"
 equal "XFS: six pages" ok "$(report "$((at + 2 * 4096)) $((6 * 4096))")"
 equal "XFS: nobody has them" 0 "$(ask mapped)"
-matches "XFS: those who asked are told of the first" "2 SIGBUS code=MCEERR_AO lsb=1? offset=0x7000" "$(ask told)"
+matches "XFS: early-kill tasks are notified of the first" "2 SIGBUS code=MCEERR_AO lsb=1? offset=0x7000" "$(ask told)"
 end_mappers
 equal "XFS: none of them can be touched" "EIO EIO" "$(poison pread "$f" $((7 * 4096)) 1) $(poison pread "$f" $((12 * 4096)) 1)"
 equal "XFS: it can all be repaired" $((6 * 4096)) "$(poison pwrite "$f" $((7 * 4096)) $((6 * 4096)) w)"

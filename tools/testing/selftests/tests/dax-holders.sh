@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The holders of a dax device, by hand (dax_holder_test.c): who may hold what, who is
-# told what, and until when.
+# The holders of a dax device, by hand (dax_holder_test.c): which holder may hold which bytes,
+# which one is notified of what, and until when.
 #
 # expect: rust pass, c fail
 # timeout: 150
@@ -36,7 +36,7 @@ done
 p1=$((1 << 20)) l1=$((64 << 20)) p2=$((65 << 20)) l2=$((128 << 20))
 busy="Device or resource busy"
 
-# Who may hold what.
+# Which bytes a holder may have.
 equal "a reference needs no holder" ok "$(ask ref ref)"
 equal "nobody holds it: nobody is told" "Operation not supported" "$(ask notify ref $p1 4096 0)"
 equal "a partition is held" ok "$(ask get one)"
@@ -47,7 +47,7 @@ equal "a partition has one holder" "$busy" "$(ask get again)"
 equal "and is not held twice by the same" "$busy" "$(ask as again one)"
 equal "nor is another by that one" "$busy" "$(ask as late one)"
 
-# Who is told what.
+# Which holder is notified of what.
 equal "a failure in one is told" ok "$(ask notify ref $((p1 + 8192)) 4096 0)"
 equal "one: was told" "$(printf '%#x 0x1000 0x0' $((p1 + 8192)))" "$(calls one)"
 equal "a failure in two is told" ok "$(ask notify ref $((p2 + 4096)) 8192 1)"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Two partitions of one pmem, each with XFS, reflink and dax=always.  A failure is told
-# to those who use the page, also through a clone, and to nobody else.  C refuses to
+# Two partitions of one pmem, each with XFS, reflink and dax=always.  The tasks that use the
+# failed page are notified, also those that use it through a clone, and no others.  C refuses to
 # mount them.
 #
 # expect: rust pass, c fail

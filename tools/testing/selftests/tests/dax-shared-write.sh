@@ -55,7 +55,7 @@ rmmod dax_delay
 equal "and is there" "1 byte 0x74" "$(ask touch)"
 end_mappers
 
-# Of a huge page that is shared, by who has it mapped.
+# The same with a page of a huge page that is shared, and with a task that maps it.
 f=$mnt/shared
 xfs_io -f -c "extsize 2m" -c "falloc 0 4m" "$f" || bail "xfs_io"
 poison fill "$f" 0 1024 1

@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 #
 # Pages of device-dax are in a pipe, or are a registered buffer of io_uring, when the
-# device is unbound: unbind waits, and the log says for which page.  Who waits can be
-# killed; then the memory stays reserved, and its page structs are there for as long as
-# they are needed.  C takes them away at once, and oopses when the pages are given back.
+# device is unbound: unbind waits, and the log says for which page.  The task that waits can be
+# killed; then the memory stays reserved, and its page structs stay as long as they are needed.
+# C frees the page structs at once, and oopses when the pages are given back.
 #
 # expect: rust pass, c crash:free_pipe_info|anon_pipe_buf_release|generic_pipe_buf_release|io_release_ubuf, fixed pass
 # debug: always

@@ -36,10 +36,10 @@ for f in a b c; do
 	wait_for 20 grep -q ready "/tmp/$f" || bail "$f cannot be mapped"
 done
 check "the page of both fails" corrupt "$(mapped pfn "$mnt/b" $((7 * 4096)) 4096)"
-defect check "who mapped it by the first file is told" wait_for 30 ended "${user[a]}"
+defect check "a task that maps it by the first file is notified" wait_for 30 ended "${user[a]}"
 defect check "and by the second" wait_for 30 ended "${user[b]}"
 defect equal "by SIGBUS" "SIGBUS SIGBUS" "$(tail -qn 1 /tmp/a /tmp/b | paste -sd' ')"
-check "who has another file is not" sh -c "kill -0 ${user[c]}"
+check "a task that maps another file is not" sh -c "kill -0 ${user[c]}"
 kill "${user[@]}" 2>/dev/null
 wait
 equal "that file is whole" same "$(mapped verify "$mnt/c" 0 $((64 * 4096)) 2)"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Each page of a 2 MiB mapping fails in turn, reported by somebody else: the signal names that
-# page and no more, only it is lost, only it is marked, and a pwrite repairs it.  The same when
-# 100 processes have it mapped.
+# Each page of a 2 MiB mapping fails in turn, and another task reports it: the signal names that
+# page and no other, only that page is lost and marked, and a pwrite repairs it.  The same when
+# 100 processes map it.
 #
 # expect: rust pass, c fail
 # timeout: 240
@@ -45,15 +45,15 @@ for kind in shared shared,early; do
 	mappers_of 100 $kind $page "$f"
 	equal "$name: all have the page" 100 "$(ask mapped)"
 	equal "$name: as a part of a huge one" 100 "$(ask next)"
-	# Not by who just had it mapped.
+	# The task that reports must not be the one that had the page mapped for `phys`.
 	phys=$(poison phys "$f" $page)
 	echo "$phys" >/sys/devices/system/memory/hard_offline_page
 	if [ $kind = shared ]; then
 		defect equal "$name: nobody has it when the failure is dealt with" 0 "$(ask mapped)"
 		defect equal "$name: nor what came with it" 0 "$(ask next)"
-		equal "$name: nobody is told who does not touch it" none "$(ask told)"
+		equal "$name: no task is notified that does not touch it" none "$(ask told)"
 	else
-		# With somebody to tell, C unmaps too.
+		# With a task to notify, C unmaps too.
 		equal "$name: nobody has it when the failure is dealt with" 0 "$(ask mapped)"
 		equal "$name: nor what came with it" 0 "$(ask next)"
 		defect equal "$name: all are told, of this page" "100 SIGBUS code=MCEERR_AO lsb=12 offset=$offset" "$(ask told)"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# A failure that is reported by somebody who has nothing to do with the page: a machine check,
-# or another process.  When it is dealt with, nobody has the page mapped; those who asked to
-# know at once are told; all others are told when they touch it.
+# A failure is reported by a machine check or by a process that does not use the page.  After
+# that no process maps the page.  Early-kill tasks are notified at once, all others when they
+# touch the page.
 #
 # expect: rust pass, c fail
 # debug: always
@@ -25,7 +25,7 @@ fails() {
 	hw) inject hw "$2" "$3" >/dev/null ;;
 	offline)
 		phys=$(poison phys "$2" "$3")
-		# Not by who just had it mapped.
+		# The task that reports must not be the one that had the page mapped for `phys`.
 		echo "$phys" >/sys/devices/system/memory/hard_offline_page || echo "# it says that it failed"
 		;;
 	pfn) corrupt "$(pfn_of "$2" "$3")" ;;
@@ -53,11 +53,11 @@ lost() {
 	fails "$how" "$f" $page
 	if [ "$told" = 0 ]; then
 		defect equal "$name: nobody has it when the failure is dealt with" 0 "$(ask mapped)"
-		equal "$name: nobody is told who does not touch it" none "$(ask told)"
+		equal "$name: no task is notified that does not touch it" none "$(ask told)"
 	else
-		# With somebody to tell, C unmaps too, as far as it finds them.
+		# With tasks to notify, C unmaps too, as far as it finds them.
 		${8:-} equal "$name: nobody has it when the failure is dealt with" 0 "$(ask mapped)"
-		${7:-} equal "$name: those who asked are told" "$told SIGBUS code=MCEERR_AO lsb=12 offset=0x5000" "$(ask told)"
+		${7:-} equal "$name: early-kill tasks are notified" "$told SIGBUS code=MCEERR_AO lsb=12 offset=0x5000" "$(ask told)"
 	fi
 	defect equal "$name: a touch tells where it is" "$processes SIGBUS code=MCEERR_AR lsb=12 offset=0x5000" "$(ask touch)"
 	end_mappers
@@ -89,7 +89,7 @@ lost "by default, but not these" offline 3 shared,late 0
 echo 0 >$knob
 lost "not by default any more" offline 3 shared 0
 
-# Who has a copy of the page has lost nothing.
+# A task that has a copy of the page has lost nothing.
 f=$mnt/copied
 poison fill "$f" 0 8 3
 mappers_of 3 copied,early 5 "$f"

@@ -26,7 +26,7 @@ dump() {
 	done < <(cd "/sys/block/$dev" && find . -maxdepth 2 \( -name device -o -name bdi -o -name holders -o -name slaves -o -name power -o -name trace -o -name integrity \) -prune -o -type f -printf '%m %p\n' | sort -k 2)
 }
 
-# holds NAME: blocks written are read back, by whoever reads, before and after a rebind.
+# holds NAME: blocks that were written can be read, before and after a rebind.
 holds() {
 	head -c 8M /dev/urandom >/tmp/data
 	check "$1: is written" dd if=/tmp/data of="$disk" bs=1M oflag=direct conv=notrunc status=none

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Poison met through a mapping: who touches it is told where, and it stays poison.
-# C kills once, records nothing, and lets everybody read the page again.
+# A task meets poison in its mapping: the signal says where, and the page stays poison.
+# C kills once, records nothing, and lets all tasks read the page again.
 #
 # expect: rust pass, c fail
 # c-sign: quick

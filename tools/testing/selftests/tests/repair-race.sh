@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# New poison in the very page that is being repaired.  Whoever wins, the page is bad in
+# New poison in the very page that is being repaired.  Either may come first: the page is bad in
 # every view or good in every view: on the disk's and the region's list, for a reader of
 # the disk, of the file and of a mapping, and by its HWPoison flag.  Poison that came after
 # the last write is never forgotten, and a write after the last poison is never refused.

@@ -40,7 +40,7 @@ equal "what was mapped before is still there" BEFORE "$(ask get 4096 6)"
 # The guest looks every 15 seconds.
 for i in 1 2 3; do
 	check "fault $i ends" wait_for 60 test -s "/tmp/touch$i"
-	# Who came too late could not even open it.
+	# A task that came too late could not even open the file.
 	matches "fault $i: by an error" "@(SIGBUS|E*)" "$(tail -n 1 "/tmp/touch$i")"
 done
 check "a read ends" wait_for 60 test -s /tmp/read

@@ -45,7 +45,7 @@ sees() {
 }
 
 # -- errors
-# Always: who may ask again, and gets an answer then, need not tell anybody.
+# The fault is for all requests (=*): a task that asks again and is answered then sees no error.
 sees "EIO" "fail-setupmapping=*" SIGBUS EIO
 sees "ENOSPC" "fail-setupmapping=*:ENOSPC" SIGBUS ENOSPC
 sees "ENOSYS" enosys SIGBUS ENOSYS

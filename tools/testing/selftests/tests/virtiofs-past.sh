@@ -3,7 +3,7 @@
 #
 # Small reads while the window is full: what is read once is not worth a mapping, which takes the
 # room of another, and is asked for by READ; what is read again and again is mapped.  The data is
-# the same, whoever wrote it and by whatever way.
+# the same, whichever process wrote it and in whichever way.
 #
 # expect: rust pass, c fail
 # regions: 0
@@ -21,7 +21,7 @@ for i in {1..60}; do
 done
 virtiofs_mount
 
-# fill FROM: the window is full of mappings of as many files.  Who writes a mapping to /dev/null
+# fill FROM: the window is full of mappings of as many files.  A write of a mapping to /dev/null
 # does not touch it.
 fill() {
 	local i
@@ -71,7 +71,7 @@ if [ "$ours" = 1 ]; then
 	equal "read again and again: after two READs" 2 "$(virtiofs count READ)"
 fi
 
-# Whoever wrote it.
+# What a store, the host and the guest wrote.
 holder "$here/50"
 equal "a store" ok "$(ask put 0 stored)"
 elsewhere
@@ -83,7 +83,7 @@ equal "what the host wrote is seen past the window" hosted "$(head -c 6 "$here/5
 printf guests | dd of="$here/52" conv=notrunc status=none
 elsewhere
 equal "so is what was written" guests "$(head -c 6 "$here/52")"
-equal "and who has it mapped still sees it" stored "$(ask get 0 6)"
+equal "and the task that has it mapped still sees it" stored "$(ask get 0 6)"
 holder_ends
 
 # ordered FAULT: the window is full, of other files.

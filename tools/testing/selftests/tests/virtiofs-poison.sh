@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Memory of the window fails.  The host still has the data: who asked is told, the range is out of
-# service, and the file goes on in another one, for those who have it mapped, too.
+# Memory of the window fails.  The host still has the data: early-kill tasks are notified, the
+# range is retired, and the file goes on in another one, also for tasks that have it mapped.
 #
 # expect: rust pass, c fail
 # regions: 0
@@ -28,7 +28,7 @@ holder "$here/file"
 equal "it is mapped" "what was there" "$(ask get $((5 * 4096)) 14)"
 user watch "$here/file" 3 >/tmp/watch &
 watcher=$!
-check "by another, who asks to be told" wait_for 30 grep -q ready /tmp/watch
+check "by another task, with early kill" wait_for 30 grep -q ready /tmp/watch
 bad=$(block 3)
 poison phys "$here/file" 3 >/sys/devices/system/memory/hard_offline_page || echo "# it says that it failed"
 # The signal comes before the failure is dealt with, and so before this one.
@@ -38,7 +38,7 @@ defect equal "its user, which asked for it, is told" "told SIGBUS offset=0x3000"
 
 defect check "the page is elsewhere now" test "$(block 3)" != "$bad"
 defect equal "so is all that was near" "" "$(for page in 0 4 511 512 1024 1536; do block $page; done | grep -x "$bad")"
-equal "who has it mapped goes on" "what was there" "$(ask get $((5 * 4096)) 14)"
+equal "the task that has it mapped goes on" "what was there" "$(ask get $((5 * 4096)) 14)"
 equal "and stores" ok "$(ask put $((5 * 4096)) "WHAT")"
 equal "which the host has" "WHAT was there" "$(dd if="$there/file" bs=4096 skip=5 count=1 status=none | head -c 14)"
 printf 'what was there' | dd of="$there/file" bs=4096 seek=5 conv=notrunc status=none

@@ -37,7 +37,7 @@ for how in read mmap; do
 	equal "in order, $how: the data" "$(sum "$there/cold")" "$(bounded 100 window cat $how "$here/cold" | sha256sum | cut -d' ' -f1)"
 	asked=$(virtiofs count SETUPMAPPING) removed=$(virtiofs count REMOVEMAPPING)
 	echo "# in order, $how: $asked SETUPMAPPING, $removed REMOVEMAPPING for 32 ranges"
-	# One that is taken back while somebody is in it is asked for again.
+	# A range that is evicted while a task reads in it is asked for again.
 	check "in order, $how: hardly a range twice ($asked)" test "$asked" -le 40
 	defect check "in order, $how: ranges are given back in batches ($removed REMOVEMAPPING)" test "$removed" -le 16
 done

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# A file is opened while somebody has it mapped, and the server did not say that what is cached
+# A file is opened while a task has it mapped, and the server did not say that what is cached
 # may be kept (as virtiofsd does not, unless told so): the kernel's C drops the entries of pages
 # that are mapped, and says so in the log.
 #

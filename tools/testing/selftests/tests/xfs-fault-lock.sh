@@ -3,8 +3,8 @@
 #
 # A page that two files share goes bad while a page fault in one of them copies it: the
 # fault has locked the page's entry and is about to allocate, for which it locks the
-# group.  Who tells must not have locked the group when it waits for the entry.  C does,
-# and both wait for ever.
+# group.  The task that notifies must not have locked the group when it waits for the entry.  C
+# has, and both wait for ever.
 #
 # expect: rust pass, c fail
 # alone: yes
@@ -47,6 +47,6 @@ equal "without an error" 0 "$(cat /tmp/notify)"
 check "the fault ends" wait_for 20 ended $toucher
 check "and the file system works" works
 stop_watching
-equal "nobody is told who has another page" "not told" "$(told next)"
+equal "no task is notified that maps another page" "not told" "$(told next)"
 rmmod dax_delay
 finish

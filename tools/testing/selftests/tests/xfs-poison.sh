@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# A failure in each kind of place that XFS has: data is told to those who map it, what
-# the file system itself needs shuts it down, and what is nobody's does neither.  The
-# core is told of byte ranges (dax_holder_test), so that nothing stays poisoned.
+# A failure in each kind of place that XFS has.  For data, the tasks that map it are notified.
+# Metadata shuts the file system down.  Space without data does neither.  The core is notified of
+# byte ranges (dax_holder_test), so that nothing stays poisoned.
 #
 # expect: rust pass, c fail
 # regions: 2
@@ -84,7 +84,7 @@ watch next "$mnt/next" 5
 at=$(place_of "$mnt/file" 5)
 equal "100 bytes of a page of a file" 0 "$(notify $((at + 1000)) 100)"
 stop_watching
-equal "whoever maps the file is told" "told SIGBUS offset=0x5000" "$(told file)"
+equal "the task that maps the file is notified" "told SIGBUS offset=0x5000" "$(told file)"
 equal "and the clone" "told SIGBUS offset=0x5000" "$(told clone)"
 equal "and nobody else" "not told" "$(told next)"
 check "it is not shut down" works
@@ -95,12 +95,12 @@ watch after "$mnt/file" 9
 watch far "$mnt/file" 10
 equal "the last byte of a page and the first of the next" 0 "$(notify $(($(place_of "$mnt/file" 9) - 1)) 2)"
 stop_watching
-defect equal "who maps the one is told" "told SIGBUS offset=0x8000" "$(told before)"
-equal "and who maps the other" "told SIGBUS offset=0x9000" "$(told after)"
+defect equal "the task that maps the one is notified" "told SIGBUS offset=0x8000" "$(told before)"
+equal "and the task that maps the other" "told SIGBUS offset=0x9000" "$(told after)"
 equal "but not of a third" "not told" "$(told far)"
 
-# A file system that was shut down still tells those who map its files, by what it has in
-# memory: its reverse map cannot be read any more.
+# A file system that was shut down still notifies the tasks that map its files.  It finds them by
+# the inodes in memory, because its reverse map cannot be read any more.
 watch file "$mnt/file" 20
 watch clone "$mnt/clone" 21
 watch next "$mnt/next" 1
@@ -108,7 +108,7 @@ at=$(place_of "$mnt/file" 20)
 xfs_io -x -c shutdown "$mnt"
 notify "$at" 8192 >/tmp/notify
 stop_watching
-defect equal "shut down: whoever maps the file is told" "told SIGBUS offset=0x14000" "$(told file)"
+defect equal "shut down: the task that maps the file is notified" "told SIGBUS offset=0x14000" "$(told file)"
 defect equal "shut down: and the clone" "told SIGBUS offset=0x15000" "$(told clone)"
 equal "shut down: and nobody else" "not told" "$(told next)"
 again
@@ -169,7 +169,7 @@ at=$(place_of "$mnt/file" 5)
 watch file "$mnt/file" 5
 equal "two partitions: a page of a file" 0 "$(notify $((data_at + at)) 4096)"
 stop_watching
-equal "two partitions: whoever maps it is told" "told SIGBUS offset=0x5000" "$(told file)"
+equal "two partitions: the task that maps it is notified" "told SIGBUS offset=0x5000" "$(told file)"
 defect equal "two partitions: the log is corruption" EUCLEAN "$(notify $log_at 4096)"
 defect check "two partitions: it is shut down" is_shut_down
 finish

@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 #
 # A file on a realtime device of its own: mkfs.xfs makes no reverse map for it, so that a
-# failure is for memory_failure() to tell.  When the device goes away, its files are taken
-# from those who map them, and those of the data device are not.  C leaves them mapped, and
-# crashes when they are unmapped.
+# failure is for memory_failure() to deal with.  When the device goes away, its files are unmapped
+# from all tasks, and files of the data device are not.  C leaves them mapped, and crashes when
+# the tasks unmap them.
 #
 # expect: rust pass, c crash:zap_vma_range
 # regions: 2
@@ -40,7 +40,7 @@ equal "behind the end" ENXIO "$(notify $((1 << 40)) 4096)"
 # So memory_failure() does.
 check "memory of it goes bad" corrupt "$(pfn_of "$mnt/rt/file" 5)"
 stop_watching
-equal "whoever maps it is told" "told SIGBUS offset=0x5000" "$(told rt)"
+equal "the task that maps it is notified" "told SIGBUS offset=0x5000" "$(told rt)"
 equal "and nobody else" "not told" "$(told data)"
 poison fill "$mnt/rt/file" 5 1 1
 sync
@@ -54,8 +54,8 @@ unbind >/dev/null 2>&1 &
 remover=$!
 check "unbind ends" wait_for 60 ended $remover
 stop_watching
-equal "whoever maps its file is told" "told SIGBUS offset=0x7000" "$(told rt)"
-equal "who maps one of the data device is not" "not told" "$(told data)"
+equal "the task that maps its file is notified" "told SIGBUS offset=0x7000" "$(told rt)"
+equal "the task that maps one of the data device is not" "not told" "$(told data)"
 check "it is shut down" is_shut_down
 check "umount" timeout 60 umount "$mnt"
 bind

@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 #
 # Unbinding nd_pmem under a mounted XFS whose files are mapped: files in every group, one
-# of them in 10000 pieces.  Whoever maps them is told, the unbind and the umount end, and
-# what was synced is there after the next bind.  Then the same while others are at work
+# of them in 10000 pieces.  All tasks that map them are notified, the unbind and the umount end,
+# and what was synced is there after the next bind.  Then the same while others are at work
 # in the file system: in pwrite, in faults, in freezing, in umount.  C does not come back
 # from the first.
 #
@@ -69,7 +69,7 @@ fi
 for name in mapped0 mapped1 mapped2 mapped3 pieces; do
 	check "$name: is told" wait_for 10 grep -q "told SIGBUS" /tmp/$name
 done
-check "whoever reads all the time gets SIGBUS" wait_for 10 grep -q SIGBUS /tmp/looping
+check "the task that reads all the time gets SIGBUS" wait_for 10 grep -q SIGBUS /tmp/looping
 stop_watching
 wait $looper
 check "the disk is gone" test ! -e "/sys/block/$dev"
@@ -85,7 +85,7 @@ back() {
 }
 back "unbind"
 
-# Somebody writes on and on.
+# A task writes all the time.
 (while dd if=/dev/zero of="$mnt/written" bs=64k count=64 conv=notrunc status=none 2>/dev/null; do :; done) &
 writer=$!
 wait_for 20 test -s "$mnt/written" || bail "nobody writes"
@@ -94,7 +94,7 @@ check "pwrite: unbind ends meanwhile" wait_for $limit ended $remover
 check "pwrite: and the writer fails" wait_for 20 ended $writer
 back "pwrite"
 
-# Somebody writes whose memory does not come: not even that holds up the removal.
+# A task writes from memory whose page fault is stalled.  Not even that holds up the removal.
 mkfifo /tmp/give
 poison fill "$mnt/stalled" 0 16 7
 sync
@@ -112,7 +112,7 @@ matches "stalled pwrite: short, or an error" "@(4096|E*)" "$(sed -n 2p /tmp/stal
 back "stalled pwrite"
 equal "stalled pwrite: what it did not reach is as before" same "$(poison verify "$mnt/stalled" 3 13 7)"
 
-# Somebody is in the middle of a fault, with the file's lock.
+# A task is in the middle of a fault, with the file's lock.
 hold_in xfs_read_iomap_begin "pid=0"
 poison touch "$mnt/1/1" 7 >/tmp/touch &
 toucher=$!
@@ -127,7 +127,7 @@ matches "fault: it did not succeed on memory that is gone" "SIGBUS*" "$(cat /tmp
 rmmod dax_delay
 back "fault"
 
-# Frozen by somebody, before and meanwhile.
+# Frozen by fsfreeze, before the removal and during it.
 fsfreeze -f "$mnt" || bail "fsfreeze"
 remove
 check "frozen: unbind ends" wait_for $limit ended $remover

@@ -3,7 +3,7 @@
 #
 # A realtime device that has groups, each with a reverse map.  mkfs.xfs makes none, but the
 # kernel does when the device is added to a file system that has groups and reverse maps.
-# Who maps a file is told of a failure in it, in the first group and in the last; the
+# Tasks that map a file are notified of a failure in it, in the first group and in the last; the
 # beginning of the first group is the file system's own.
 #
 # expect: rust pass, c pass
@@ -49,10 +49,10 @@ for page in 5 19990; do
 	watch data "$mnt/file" 5
 	equal "page $page, in group $((at >> 26)): the failure is reported" 0 "$(notify "$at" 4096)"
 	stop_watching
-	equal "page $page: whoever maps it is told" "told SIGBUS offset=$(printf '%#x' $((page * 4096)))" "$(told rt)"
-	equal "page $page: who maps the next page is not" "not told" "$(told next)"
-	equal "page $page: nor who maps another file of the device" "not told" "$(told other)"
-	equal "page $page: nor who maps one of the data device" "not told" "$(told data)"
+	equal "page $page: the task that maps it is notified" "told SIGBUS offset=$(printf '%#x' $((page * 4096)))" "$(told rt)"
+	equal "page $page: the task that maps the next page is not" "not told" "$(told next)"
+	equal "page $page: nor the task that maps another file of the device" "not told" "$(told other)"
+	equal "page $page: nor the task that maps one of the data device" "not told" "$(told data)"
 done
 check "the pages were in different groups" \
 	[ $(($(place_of "$mnt/rt/file" 5) >> 26)) != $(($(place_of "$mnt/rt/file" 19990) >> 26)) ]

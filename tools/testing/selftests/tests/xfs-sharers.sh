@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# A page that many files share (reflink) goes bad: everyone who maps it in any of them is
-# told, whether there are 1, 10 or 1000 files and 100 processes, and nobody else is.
+# A page that many files share (reflink) goes bad: all tasks that map it in any of them are
+# notified, whether there are 1, 10 or 1000 files and 100 processes, and no other task is.
 #
 # expect: rust pass, c pass
 # timeout: 300
@@ -51,9 +51,9 @@ for files in 1 10 1000; do
 	for ((i = 0; i < watchers; i++)); do
 		[ "$(told "in$i")" != "told SIGBUS offset=0x3000" ] || all=$((all + 1))
 	done
-	equal "$files files: all $watchers who map them are told" $watchers $all
-	equal "$files files: who maps the next page is not" "not told" "$(told next)"
-	equal "$files files: nor who maps another file" "not told" "$(told other)"
+	equal "$files files: all $watchers tasks that map them are notified" $watchers $all
+	equal "$files files: the task that maps the next page is not" "not told" "$(told next)"
+	equal "$files files: nor the task that maps another file" "not told" "$(told other)"
 	check "$files files: it is not shut down" works
 done
 
