@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Holds a window open for a test: who enters the function `symbol` waits there until
- * it is released, or delay_ms are over.
+ * Holds a window open for a test: a task that enters the function `symbol` waits there
+ * until it is released, or delay_ms are over.
  *
  *   insmod dax_delay.ko symbol=xfs_dax_notify_failure delay_ms=20000
- *   cat  /sys/module/dax_delay/parameters/delaying      1: somebody waits in there
- *   echo 1 >/sys/module/dax_delay/parameters/release    let them go on
+ *   cat  /sys/module/dax_delay/parameters/delaying      1: a task waits in there
+ *   echo 1 >/sys/module/dax_delay/parameters/release    let it go on
  *
  * A kprobe's handler must not sleep, and one that spins would not do: umount(2), which
  * the window is for, waits in synchronize_rcu_expedited() for the processor that spins.
@@ -58,7 +58,7 @@ MODULE_PARM_DESC(second, "the sum of the second arguments of these calls");
 
 static int delaying;
 module_param(delaying, int, 0444);
-MODULE_PARM_DESC(delaying, "1 while somebody waits");
+MODULE_PARM_DESC(delaying, "1 while a task waits");
 
 static bool released;
 static DECLARE_WAIT_QUEUE_HEAD(queue);
@@ -77,7 +77,7 @@ static const struct kernel_param_ops release_ops = {
 module_param_cb(release, &release_ops, NULL, 0200);
 MODULE_PARM_DESC(release, "write anything: go on");
 
-/* Who was sent to dax_delay_entry() and has not come through the probe again. */
+/* The task that was sent to dax_delay_entry() and has not come through the probe again. */
 static struct task_struct *waiter;
 /* Where it goes on. */
 unsigned long dax_delay_target;

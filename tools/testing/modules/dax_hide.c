@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that is bad without anybody knowing: takes a page out of the kernel's own
- * map, as memory_failure() does in the end, and tells nobody.
+ * Makes memory bad without a report: takes a page out of the kernel's direct map, as
+ * memory_failure() does in the end, and notifies no task and no holder.
  *
  *   insmod dax_hide.ko phys=0x140005000      the kernel faults when it reads there
  *   rmmod dax_hide                           and does not any more
