@@ -2,9 +2,9 @@
 
 //! Faults by chance, the same for the same seed.
 //!
-//! What is drawn makes a reply late, or wrong in a way that is an error to whoever reads it: a
-//! server may refuse what it likes. What it must not do, and here never does, is to say that
-//! something is mapped that is not: what a guest then finds there is no matter of its kernel's.
+//! A fault makes a reply late, or wrong in a way that its reader takes for an error: a server may
+//! refuse any request. It never claims a mapping that is not there, because the guest's kernel
+//! cannot find that out.
 
 use std::time::Duration;
 

@@ -9,9 +9,9 @@ use std::io;
 
 /// Calls `map` while `file` has at least `len` bytes, if `grow` allows that it has not.
 ///
-/// The file's size and times are put back.  Who else writes the file just then may lose what it
-/// appended, so this is for a test bed.  The bytes between the end of the file and `len` are in the
-/// mapping then, and become part of the file when it grows.
+/// The file's size and times are put back.  Another process that appends to the file just then
+/// may lose what it appended, so this is for a test bed.  The bytes between the end of the file
+/// and `len` are in the mapping then, and become part of the file when it grows.
 pub fn covering<T>(
     file: &File,
     len: u64,

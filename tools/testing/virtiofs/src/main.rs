@@ -72,7 +72,7 @@ struct Options {
     /// Files of at least so many bytes ask for DAX (for dax=inode)
     #[arg(long, default_value = "0")]
     dax_min: u64,
-    /// auto: who opens a file forgets what was in his cache; always: he need not
+    /// auto: the guest drops its cache of a file at open; always: it may keep the cache
     #[arg(long, default_value = "auto", value_parser = ["auto", "always"])]
     cache: String,
     /// Milliseconds that the guest may take names and attributes for true

@@ -55,7 +55,7 @@ pub struct Manners {
     pub dax_min: Option<u64>,
     /// Seconds after which the guest gives up, and the connection with it.
     pub request_timeout: Option<u16>,
-    /// Who opens a file may keep what he knows of it.
+    /// The guest may keep its cache of a file at open.
     pub keep_cache: bool,
     /// A directory of that name is a file system of its own to the guest, which mounts it.
     pub submount: Option<String>,

@@ -154,7 +154,7 @@ impl FileServer {
             bytes = reply::failure(unique, -libc::EIO);
         }
         if op == ops::DESTROY {
-            // Who unmounts leaves the mappings to the server.
+            // A guest that unmounts leaves the mappings to the server.
             let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(why) = window.remove_all() {
                 log::debug!("the window could not be cleared: {why}");
