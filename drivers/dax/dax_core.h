@@ -24,8 +24,15 @@ bool dax_is_given_up(struct dax_device *dev);
 
 /*
  * arch_invalidate_pmem() of x86 for memory that may not be mapped: writes back and drops
- * what the caches have of it.  False when some of it is not mapped.
+ * what the caches have of it.  False when some of it is not mapped, or when the access is a
+ * machine check.
  */
 bool pmem_clflush_range(void *addr, size_t size);
+
+/*
+ * Copies whole words past the caches.  False when a store met a page that is not mapped,
+ * or a machine check; some words are stored then.  Of x86.
+ */
+bool pmem_store_words(u64 *to, const u64 *from, size_t words);
 
 #endif

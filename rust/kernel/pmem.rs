@@ -177,7 +177,8 @@ impl Window {
     }
 }
 
-/// Copies to the mapping, past the caches; `EHWPOISON` when a page of it is not mapped.
+/// Copies to the mapping, past the caches; `EHWPOISON` when a page of it is not mapped, or, for
+/// whole words on x86, when a store is a machine check.
 ///
 /// # Safety
 ///
@@ -186,16 +187,27 @@ impl Window {
 unsafe fn copy_past_caches(dst: *mut u8, src: *const u8, len: usize) -> Result {
     #[cfg(CONFIG_X86_64)]
     {
+        const WORD: usize = size_of::<u64>();
+
+        if (dst.addr() | len) % WORD == 0 {
+            // SAFETY: `src` is valid for reads by the function's contract; words of it need not be
+            // aligned on x86. A page of `dst`, which is memory of a window, that is not mapped or
+            // has failed ends the stores.
+            return if unsafe { bindings::pmem_store_words(dst.cast(), src.cast(), len / WORD) } {
+                Ok(())
+            } else {
+                Err(EHWPOISON)
+            };
+        }
         // SAFETY: `src` is valid for reads by the function's contract. A page of `dst`, which is memory
         // of a window, that is not mapped makes the copy short.
         if unsafe { bindings::copy_to_nontemporal(dst.cast(), src.cast(), len) } != 0 {
             return Err(EHWPOISON);
         }
         // What is not whole words is still in the caches: clflush writes back.
-        if (dst.addr() | len) % size_of::<u64>() != 0 {
-            // SAFETY: `dst` is `len` bytes of a window, by the function's contract.
-            return unsafe { drop_lines(dst, len) };
-        }
+        //
+        // SAFETY: `dst` is `len` bytes of a window, by the function's contract.
+        unsafe { drop_lines(dst, len) }
     }
     #[cfg(not(CONFIG_X86_64))]
     {
@@ -203,11 +215,12 @@ unsafe fn copy_past_caches(dst: *mut u8, src: *const u8, len: usize) -> Result {
         //
         // SAFETY: By the function's contract `dst` is memory of a window, and `src` is valid for reads.
         unsafe { bindings::memcpy_flushcache(dst.cast(), src.cast(), len) };
+        Ok(())
     }
-    Ok(())
 }
 
-/// Drops what the caches hold of the mapping; `EHWPOISON` when a page of it is not mapped.
+/// Drops what the caches hold of the mapping; `EHWPOISON` when a page of it is not mapped, or, on
+/// x86, when the flush is a machine check.
 ///
 /// Never inlined into the driver: C does not export the functions for modules.
 ///
