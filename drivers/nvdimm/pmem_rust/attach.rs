@@ -256,6 +256,12 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         GFP_KERNEL,
     )?;
     pmem.learn_from_bus()?;
+    if !pmem.can_repair() {
+        dev_info!(
+            dev,
+            "poison stays: firmware cannot clear it, and this machine may not survive a look at what was overwritten\n"
+        );
+    }
 
     let dax = dax::Registration::new(
         pmem.clone(),

@@ -18,11 +18,20 @@
 //! maps it again (`io.rs`). `dax_ops.rs` gives out addresses to others, whose copies do: before it
 //! does, it looks at the pages that the kernel was ever told of (`Poison::suspect()`).
 //!
+//! Where firmware has no command, the machine has to survive what is read back, or poison stays
+//! ([`Pmem::can_repair`]). The stores and the flushes before that may meet poison, too: their
+//! entries in the exception table say that the kernel can go on after a machine check
+//! (drivers/dax/pmem_clflush.c).
+//!
 //! C does not ask whether firmware has the command: without it, a repairing write fails for ever.
 //! It maps pages only if they are marked, though the mark may be on another page of the folio, and
 //! only whole ones, though a write may be a sector long: then it touches unmapped memory.
 
-use super::device::Pmem;
+use super::{
+    device::Pmem,
+    failure::Source,
+    nd::region::Region, //
+};
 use kernel::{
     block::sector::SECTOR_SIZE,
     dax::units::ByteRange,
@@ -40,6 +49,11 @@ struct Attempt {
 }
 
 impl Pmem {
+    /// Whether there is a way to make poison good.
+    pub(crate) fn can_repair(&self) -> bool {
+        self.region.can_clear_poison() || Region::can_overwrite_poison()
+    }
+
     /// Overwrites `range` of the data, whole sectors, some of which are poisoned or not mapped.
     ///
     /// `write` is called with the part of `range`, from its start on, that can be written, and
@@ -51,6 +65,10 @@ impl Pmem {
         write: &mut dyn FnMut(ByteRange) -> Result,
     ) -> Result {
         if (range.start() | range.end()) % SECTOR_SIZE != 0 {
+            return Err(EIO);
+        }
+        // Good pages that are only unmapped need no more than to be mapped.
+        if !self.can_repair() && self.poison.first_within(range.sectors_touched()).is_some() {
             return Err(EIO);
         }
         for _ in 0..ATTEMPTS {
@@ -65,15 +83,23 @@ impl Pmem {
                 Ok(_) if !done => {}
                 Ok(_) if good == Some(range) => return Ok(()),
                 Ok(_) => return Err(EIO),
-                // A page was unmapped.
+                // A page was unmapped, or a store met poison.
                 Err(EHWPOISON) => {}
                 Err(error) => return Err(error),
+            }
+        }
+        // The stores met poison in pages that are mapped, maybe where none is on record.
+        if self.can_repair() && self.is_present(range) {
+            if let Ok(Attempt { bad: Some(bad), .. }) = self.verify(range) {
+                // No holder is told, so none answers.
+                let _ = self.failed(bad, Source::Io);
             }
         }
         Err(EIO)
     }
 
-    /// Overwrites and reads back; `EHWPOISON` if a page was unmapped meanwhile.
+    /// Overwrites and reads back; `EHWPOISON` if a page was unmapped meanwhile,
+    /// or a store met poison.
     fn attempt(
         &self,
         range: ByteRange,

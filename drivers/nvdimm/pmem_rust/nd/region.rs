@@ -131,6 +131,13 @@ impl Region {
         has_commands && commands & (1 << bindings::ND_CMD_CLEAR_ERROR) != 0
     }
 
+    /// Whether poison can be overwritten where firmware has no such command: what is still bad has
+    /// to be an error when it is read back, and on some machines it would be the end.
+    pub(crate) fn can_overwrite_poison() -> bool {
+        // SAFETY: Only looks at what the processor can do.
+        unsafe { bindings::nvdimm_can_overwrite_poison() }
+    }
+
     /// Has firmware clear the poison in `phys`, physical addresses; returns how many bytes from
     /// the start on it cleared.
     ///
