@@ -35,10 +35,22 @@ int mf_dax_kill_pfns(unsigned long pfn, unsigned long count, int mf_flags);
  * @count: how many pages, all of one pagemap that stays
  *
  * The device has to be dead, so that nobody gets one of the pages again.  Unmaps
- * the pages, tells who had them mapped, and has the files forget them.  Waits for
- * I/O to pages for some seconds; returns how many are still in use then.  Sleeps.
+ * the pages, tells who had them mapped, and has the files forget them.  Pages that
+ * are in use in another way, for I/O or in a pipe, are left as they are; returns
+ * whether there are none such.  Sleeps.
  */
-unsigned long mf_dax_revoke_pfns(unsigned long pfn, unsigned long count);
+bool mf_dax_revoke_pfns(unsigned long pfn, unsigned long count);
+
+/*
+ * mf_dax_revoke_pfns_wait - mf_dax_revoke_pfns() until no page is in use
+ * @name: the device, for the log, which says which page is waited for
+ *
+ * Returns 0 when no file, process or I/O has any of the pages, nor will have, and
+ * -EINTR when the caller was killed before: then files have none, but their page
+ * structs must stay.
+ */
+int mf_dax_revoke_pfns_wait(unsigned long pfn, unsigned long count,
+			    const char *name);
 
 /* Those who lost memory and are yet to be told.  All zeroes but for @mf_flags: nobody. */
 struct mf_dax_victims {
@@ -67,6 +79,17 @@ int mf_dax_collect_procs(struct address_space *mapping, unsigned long index,
  * mf_dax_collect_procs().  Sleeps.
  */
 int mf_dax_collect_pfns(unsigned long pfn, unsigned long count,
+			struct mf_dax_victims *victims);
+
+/*
+ * mf_dax_collect_frames - mf_dax_collect_procs() for frames that the file may have lost
+ * @pfn: the frame that page @index has to have, and so on
+ *
+ * Where the file has other memory by now, nothing is marked and no user of it is
+ * told.  So the caller need not keep the file from changing.
+ */
+int mf_dax_collect_frames(struct address_space *mapping, unsigned long index,
+			unsigned long count, unsigned long pfn,
 			struct mf_dax_victims *victims);
 
 /* Has to come last: signals them, and frees what @victims has.  Sleeps. */
@@ -107,6 +130,20 @@ struct task_struct *mf_next_process(int *nr);
  * 1 if there is one, 0 if there is none, -1 if there are too many threads to find out here.
  */
 int mf_anyone_early(int force_early);
+
+/*
+ * dax_forget_idle - delete the entries of memory that is not in use
+ * @mapping: of a file of which no process has a page mapped, nor gets one
+ * @pfn: output a page that is in use, if the answer is false
+ * @force: also those of memory that is in use
+ *
+ * Returns whether no memory is in use.  The caller keeps the inode.  Sleeps.
+ */
+bool dax_forget_idle(struct address_space *mapping, unsigned long *pfn,
+		bool force);
+
+/* Was there ever memory in use of which the last entry went? */
+bool dax_left_in_use(void);
 
 /* Of mm/memory-failure.c. */
 int hwpoison_filter(struct page *p);

@@ -19,8 +19,7 @@ use super::{
         end_use_of_memory,
         Found, //
     },
-    victims::Victims,
-    Flags, //
+    victims::Victims, //
 };
 use core::{
     marker::PhantomData,
@@ -31,13 +30,7 @@ use kernel::{
     bindings,
     mm::pfn::Pfn,
     prelude::*,
-    task::cond_resched,
-    time::{
-        delay::fsleep,
-        Delta,
-        Instant,
-        Monotonic, //
-    },
+    task::cond_resched, //
 };
 
 /// Pages of fs-dax memory.
@@ -80,7 +73,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Page number `n`.
-    fn get(&self, n: usize) -> Option<Page<'a>> {
+    pub(crate) fn get(&self, n: usize) -> Option<Page<'a>> {
         // INVARIANT: One of the pages. Cannot wrap by the choice of `count`.
         (n < self.count).then(|| Page(Pfn(self.first.0 + n), PhantomData))
     }
@@ -88,7 +81,7 @@ impl<'a> Pages<'a> {
 
 /// One of [`Pages`].
 #[derive(Clone, Copy)]
-struct Page<'a>(Pfn, PhantomData<&'a ()>);
+pub(crate) struct Page<'a>(pub(crate) Pfn, PhantomData<&'a ()>);
 
 impl<'a> Page<'a> {
     fn as_raw(&self) -> *mut bindings::page {
@@ -102,7 +95,7 @@ impl<'a> Page<'a> {
     }
 
     /// Whether the page is some file's, right now.
-    fn is_of_file(&self) -> bool {
+    pub(crate) fn is_of_file(&self) -> bool {
         // SAFETY: A folio that has the page has it as long as it is locked; a word of one that does
         // not is no more than a wrong answer, and what is wrong about it is noticed with the lock.
         !unsafe { bindings::mf_folio_mapping(self.folio()) }.is_null()
@@ -115,15 +108,22 @@ impl<'a> Page<'a> {
     }
 
     /// Whether the page is that of several files, right now.
-    fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         // SAFETY: As in `is_of_file()`.
         unsafe { bindings::mf_folio_is_shared(self.folio()) }
+    }
+
+    /// Whether anything has the page, a file included, right now.
+    pub(crate) fn is_in_use(&self) -> bool {
+        // SAFETY: As in `is_of_file()`.
+        let refs = unsafe { bindings::mf_folio_ref_count(self.folio()) };
+        refs != 0 || self.is_of_file() || self.is_shared()
     }
 
     /// Locks the file's entry of the page, so that neither the file nor the page's place in it goes.
     ///
     /// [`None`] if the page is no file's, or several files'. Sleeps.
-    fn lock(&self) -> Option<LockedPage<'a>> {
+    pub(crate) fn lock(&self) -> Option<LockedPage<'a>> {
         loop {
             let folio = self.folio();
             let (mut mapping, mut index) = (ptr::null_mut(), 0);
@@ -161,7 +161,7 @@ impl<'a> Page<'a> {
 ///
 /// `mapping`, `index` and `cookie` are of `dax_lock_folio(folio)`: the entry of `mapping` at `index`
 /// is locked. The folio itself may have become one of several files since.
-struct LockedPage<'a> {
+pub(crate) struct LockedPage<'a> {
     page: Page<'a>,
     folio: *mut bindings::folio,
     mapping: *mut bindings::address_space,
@@ -178,7 +178,7 @@ impl Drop for LockedPage<'_> {
 
 impl LockedPage<'_> {
     /// The file.
-    fn mapping(&self) -> Option<Mapping<'_>> {
+    pub(crate) fn mapping(&self) -> Option<Mapping<'_>> {
         // SAFETY: A file whose entry is locked stays, and its entry is by the type invariant.
         unsafe { Mapping::from_raw(self.mapping) }
     }
@@ -190,21 +190,32 @@ impl LockedPage<'_> {
         unsafe { File::from_raw(bindings::igrab((*self.mapping).host)) }
     }
 
-    /// Whether the folio, which is mapped nowhere, is kept by somebody.
-    fn is_busy(&self) -> bool {
+    /// Whether the folio, which is mapped nowhere, has references.
+    pub(crate) fn is_busy(&self) -> bool {
         // SAFETY: The folio does not change while its entry is locked.
         unsafe { bindings::mf_folio_ref_count(self.folio) != 0 }
     }
 
     /// Has the file forget its entry.
-    fn forget(self) {
+    pub(crate) fn forget(self) {
         let this = ManuallyDrop::new(self);
         // SAFETY: By the type invariant the entry is locked, with this cookie; the lock goes with it.
         unsafe { bindings::dax_unlock_folio_delete(this.mapping, this.index, this.cookie) };
     }
 
+    /// The number of the file's inode, and the name of its file system.
+    pub(crate) fn inode(&self) -> (u64, &CStr) {
+        // SAFETY: A file whose entry is locked stays, and with it its inode and its super block, of
+        // which the name does not change and ends.
+        unsafe {
+            let inode = (*self.mapping).host;
+            let name = CStr::from_char_ptr((*(*inode).i_sb).s_id.as_ptr());
+            ((*inode).i_ino, name)
+        }
+    }
+
     /// The page and the entry that it is part of, as pages of the file.
-    fn place(&self) -> Option<(Stretch, FileRange)> {
+    pub(crate) fn place(&self) -> Option<(Stretch, FileRange)> {
         // SAFETY: The folio has a struct page, whose place does not change.
         let first = unsafe { bindings::page_to_pfn(self.folio.cast()) };
         // SAFETY: The order of a folio does not change while an entry of it is locked.
@@ -215,67 +226,6 @@ impl LockedPage<'_> {
             Stretch::new(FileRange::new(at, 1)?, self.page.0)?,
             FileRange::of_entry(index, order)?,
         ))
-    }
-}
-
-/// For how long a removal waits for those who keep a page for I/O, in all.
-const PATIENCE: Delta = Delta::from_secs(20);
-
-/// Takes `pages`, which go away, from all who use them, files included. The device has to be dead:
-/// nobody gets one of them from now on. Sleeps.
-///
-/// Without this, what a file or a page table says of its pages would be read after they were freed,
-/// where the file system is not one that is told of the removal. Whoever has a page mapped is
-/// told. Pages that are kept for I/O are waited for, but not for ever: returns how many are still
-/// in use.
-pub(crate) fn revoke_pages(pages: Pages<'_>) -> usize {
-    let since: Instant<Monotonic> = Instant::now();
-    let mut in_use = 0;
-    let mut looked_at = 0;
-    while let Some(page) = pages.get(looked_at) {
-        // Most pages are no file's.
-        looked_at += if page.is_of_file() {
-            match revoke_page(page, &since) {
-                Ok(count) => count,
-                Err(count) => {
-                    in_use += count;
-                    count
-                }
-            }
-        } else {
-            1
-        };
-        cond_resched();
-    }
-    in_use
-}
-
-/// How many pages from `page` on are dealt with; as an error, if they stay in use.
-fn revoke_page(page: Page<'_>, since: &Instant<Monotonic>) -> Result<usize, usize> {
-    loop {
-        let Some(locked) = page.lock() else {
-            return Ok(1);
-        };
-        let (Some(mapping), Some((stretch, entry))) = (locked.mapping(), locked.place()) else {
-            return Ok(1);
-        };
-        let rest = FileRange::from_bounds(stretch.pages().start(), entry.end());
-        let count = rest.map_or(1, |rest| rest.count());
-        let whole = rest
-            .and_then(|rest| Stretch::new(rest, page.0))
-            .unwrap_or(stretch);
-        let mut victims = Victims::new(Flags::removal());
-        end_use(&mapping, None, &Found::single(whole, entry), &mut victims);
-        victims.tell();
-        if !locked.is_busy() {
-            locked.forget();
-            return Ok(count);
-        }
-        drop(locked);
-        if since.elapsed() > PATIENCE {
-            return Err(count);
-        }
-        fsleep(Delta::from_millis(10));
     }
 }
 

@@ -8,11 +8,13 @@
 //! - `ranges.rs` is the arithmetic of frames, file pages and addresses.
 //! - `mapping.rs` is a file and who maps it, `tasks.rs` the signals, `folio.rs` memory of which no
 //!   file is known, `search.rs` the search for those that share it.
+//! - `removal.rs` waits until nothing uses memory whose device goes away.
 //! - `users.rs` is what is done, and in which order; `victims.rs` those who are told in the end.
 
 mod folio;
 mod mapping;
 mod ranges;
+mod removal;
 mod search;
 mod sort;
 mod tasks;
@@ -25,7 +27,8 @@ use folio::Pages;
 use kernel::{
     bindings,
     mm::pfn::Pfn,
-    prelude::*, //
+    prelude::*,
+    str::CStr, //
 };
 use mapping::Mapping;
 use ranges::{
@@ -157,6 +160,34 @@ unsafe extern "C" fn mf_dax_collect_procs(
 ///
 /// For C: as of [`mf_dax_collect_procs`].
 #[export]
+unsafe extern "C" fn mf_dax_collect_frames(
+    mapping: *mut bindings::address_space,
+    index: usize,
+    count: usize,
+    pfn: usize,
+    victims: *mut bindings::mf_dax_victims,
+) -> c_int {
+    // SAFETY: The function's contract.
+    let Some(mapping) = (unsafe { Mapping::from_raw(mapping) }) else {
+        return EBUSY.to_errno();
+    };
+    if let Some(pages) = FileRange::new(index, count) {
+        // SAFETY: The function's contract.
+        unsafe {
+            Victims::with_raw(victims, |victims| {
+                users::end_use_of_frames(&mapping, pages, Pfn(pfn), victims)
+            })
+        };
+    }
+    0
+}
+
+/// See `memory_failure_dax.h`.
+///
+/// # Safety
+///
+/// For C: as of [`mf_dax_collect_procs`].
+#[export]
 unsafe extern "C" fn mf_dax_tell_procs(victims: *mut bindings::mf_dax_victims) {
     // SAFETY: The function's contract.
     unsafe { Victims::tell_raw(victims) };
@@ -208,7 +239,26 @@ unsafe extern "C" fn mf_dax_collect_pfns(
 ///
 /// For C: the pages have to be ones of a pagemap for fs-dax that stays, and of a device that is dead.
 #[export]
-unsafe extern "C" fn mf_dax_revoke_pfns(pfn: usize, count: usize) -> usize {
+unsafe extern "C" fn mf_dax_revoke_pfns(pfn: usize, count: usize) -> bool {
     // SAFETY: The function's contract.
-    folio::revoke_pages(unsafe { Pages::new(Pfn(pfn), count) })
+    removal::revoke_pages(unsafe { Pages::new(Pfn(pfn), count) })
+}
+
+/// See `memory_failure_dax.h`.
+///
+/// # Safety
+///
+/// For C: as of [`mf_dax_revoke_pfns`], and `name` is a string that ends.
+#[export]
+unsafe extern "C" fn mf_dax_revoke_pfns_wait(
+    pfn: usize,
+    count: usize,
+    name: *const c_char,
+) -> c_int {
+    // SAFETY: The function's contract.
+    let (pages, name) = unsafe { (Pages::new(Pfn(pfn), count), CStr::from_char_ptr(name)) };
+    match removal::wait_until_idle(pages, name) {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
 }

@@ -26,7 +26,10 @@ use super::{
     victims::Victims,
     Flags, //
 };
-use kernel::task::cond_resched;
+use kernel::{
+    mm::pfn::Pfn,
+    task::cond_resched, //
+};
 
 /// How many stretches are dealt with at a time. A file system asks extent by extent, each of which
 /// is one stretch.
@@ -95,6 +98,53 @@ pub(crate) fn end_use_of_file(mapping: &Mapping<'_>, pages: FileRange, victims: 
             break;
         };
         end_use(mapping, Some(done), &found, victims);
+        cond_resched();
+    }
+}
+
+/// As [`end_use_of_file`], of a file that may have changed: page `pages.start()` had frame `frame`, the
+/// next one the next. Pages that have other memory by now are left alone.
+pub(crate) fn end_use_of_frames(
+    mapping: &Mapping<'_>,
+    pages: FileRange,
+    frame: Pfn,
+    victims: &mut Victims,
+) {
+    let flags = victims.flags();
+    let has_moved = |part: &Stretch| {
+        // The part is within `pages`.
+        let into = part.pages().start().wrapping_sub(pages.start());
+        part.first_frame().0 != frame.0.wrapping_add(into)
+    };
+    let mut rest = Some(pages);
+    while let Some(asked) = rest {
+        let mut found = Found::new();
+        let mut moved = None;
+        let left = mapping.walk(asked, |entry| {
+            if entry
+                .stretch
+                .within(&asked)
+                .is_some_and(|part| has_moved(&part))
+            {
+                moved = Some(entry.pages);
+                return false;
+            }
+            found.add(&entry, entry.stretch.within(&asked), |stretch| {
+                flags.mark(stretch)
+            })
+        });
+        let (end, next) = match (moved, left) {
+            (Some(other), _) => (other.start(), other.end()),
+            (None, left) => {
+                let end = left.map_or(asked.end(), |left| left.start());
+                (end, end)
+            }
+        };
+        // Empty where the first entry has moved.
+        if let Some(done) = FileRange::from_bounds(asked.start(), end) {
+            end_use(mapping, Some(done), &found, victims);
+        }
+        rest = FileRange::from_bounds(next, asked.end());
         cond_resched();
     }
 }

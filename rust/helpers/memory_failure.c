@@ -7,6 +7,7 @@
 #include <linux/dax.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
 
@@ -78,4 +79,13 @@ rust_helper_page_vma_mapped_walk_done(struct page_vma_mapped_walk *walk)
 __rust_helper struct mm_struct *rust_helper_mf_task_mm(struct task_struct *task)
 {
 	return READ_ONCE(task->mm);
+}
+
+/*
+ * A task that has dropped the last reference to a page is not done with its page
+ * struct yet, and may be preempted.  It does not sleep before it is.
+ */
+__rust_helper void rust_helper_mf_wait_for_puts(void)
+{
+	synchronize_rcu_tasks();
 }

@@ -11,6 +11,7 @@
 #include <linux/libnvdimm.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/page-flags.h>
 #include <linux/seqlock.h>
 #include <linux/set_memory.h>
@@ -41,6 +42,12 @@ __rust_helper void rust_helper_memcpy_flushcache(void *dst, const void *src,
 						 size_t size)
 {
 	memcpy_flushcache(dst, src, size);
+}
+
+/* Inline without unloading of modules. */
+__rust_helper void rust_helper___module_get(struct module *module)
+{
+	__module_get(module);
 }
 
 __rust_helper bool rust_helper_kernel_page_present(struct page *page)

@@ -17,7 +17,10 @@ use crate::{
     },
     mm::pfn::Pfn,
     prelude::*,
-    types::Opaque, //
+    str::CStr,
+    sync::aref::ARef,
+    types::Opaque,
+    ThisModule, //
 };
 use core::{
     marker::PhantomPinned,
@@ -35,12 +38,68 @@ pub trait Operations: Send + Sync + 'static {
     /// May be called at any time from before the mapping is complete until it is gone, and may
     /// sleep. `EOPNOTSUPP` makes the caller deal with the processes that use the pages.
     fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result;
+
+    /// The device is unbound, and the pages are about to go: waits until nothing uses them.
+    ///
+    /// An error names the module of this function, where pages are in use and are not waited for. The
+    /// pages, their pagemap and the owner stay for ever then, and so does the module. May sleep.
+    fn wait_until_idle(&self) -> Result<(), &'static ThisModule> {
+        Ok(())
+    }
+}
+
+/// Physical addresses that are reserved until this is dropped.
+///
+/// # Invariants
+///
+/// The range is reserved, under the name of `_dev`.
+pub struct Reservation {
+    start: u64,
+    len: u64,
+    _dev: ARef<Device>,
+}
+
+impl Reservation {
+    /// Reserves `len` bytes from `start` on under the name of `dev`; [`None`] if they are not free.
+    ///
+    /// May sleep. Inlined for the reason given at [`PageMap::map`].
+    #[inline(always)]
+    pub fn new(dev: &Device, start: u64, len: u64) -> Option<Self> {
+        let dev: ARef<Device> = dev.into();
+        // SAFETY: The device has its name as long as there is a reference to it, which the value has.
+        let reserved = unsafe {
+            bindings::__request_region(
+                &raw mut bindings::iomem_resource,
+                start,
+                len,
+                bindings::dev_name(dev.as_raw()),
+                0,
+            )
+        };
+        // INVARIANT: Just reserved.
+        (!reserved.is_null()).then_some(Self {
+            start,
+            len,
+            _dev: dev,
+        })
+    }
+}
+
+impl Drop for Reservation {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe {
+            bindings::__release_region(&raw mut bindings::iomem_resource, self.start, self.len)
+        };
+    }
 }
 
 /// A pagemap that is not mapped yet: its owner, and what the owner's bus says of it.
 ///
 /// Mapping it ([`PageMap::map`]) hands it to the device, which unmaps and frees it when it is
-/// unbound, after everything that was handed to it later.
+/// unbound, after everything that was handed to it later. The owner may wait for users of the pages
+/// then, or have all of it stay ([`Operations::wait_until_idle`]).
 ///
 /// # Examples
 ///
@@ -73,7 +132,11 @@ pub trait Operations: Send + Sync + 'static {
 pub struct PageMap<T: Operations> {
     #[pin]
     pgmap: Opaque<bindings::dev_pagemap>,
+    /// Whether the kernel has mapped it.
+    mapped: bool,
     ops: T,
+    /// The addresses, which are reserved for as long as there are pages.
+    reservation: Option<Reservation>,
     #[pin]
     _pin: PhantomPinned,
 }
@@ -91,7 +154,9 @@ impl<T: Operations> PageMap<T> {
                     // SAFETY: `slot` is valid for writes; all zeroes is a valid `dev_pagemap`.
                     unsafe { slot.write_bytes(0, 1) }
                 }),
+                mapped: false,
                 ops,
+                reservation: None,
                 _pin: PhantomPinned,
             }),
             GFP_KERNEL,
@@ -128,13 +193,25 @@ impl<T: Operations> PageMap<T> {
     /// the objects of the driver's module only.
     #[inline(always)]
     pub fn map(self: Pin<KBox<Self>>, dev: &Device<Bound>) -> Result<MappedPages> {
+        self.map_reserved(dev, None)
+    }
+
+    /// As [`PageMap::map`], and keeps the reservation of the addresses as long as the pages.
+    #[inline(always)]
+    pub fn map_reserved(
+        self: Pin<KBox<Self>>,
+        dev: &Device<Bound>,
+        reservation: Option<Reservation>,
+    ) -> Result<MappedPages> {
         // SAFETY: The box is handed on as it is; nothing is moved out of it.
         let this = KBox::into_raw(unsafe { Pin::into_inner_unchecked(self) });
         // SAFETY: `this` was a valid box just now.
         let pgmap = unsafe { (*this).pgmap.get() };
 
-        // From here on the device owns the box. It is freed after the mapping is undone, because
-        // what is handed to a device first is released last.
+        // SAFETY: As above, and the kernel does not have it yet.
+        unsafe { (*this).reservation = reservation };
+
+        // From here on the device owns the box.
         //
         // SAFETY: `dev` is bound, and `release` is given the box that it expects.
         to_result(unsafe {
@@ -148,7 +225,11 @@ impl<T: Operations> PageMap<T> {
             (*pgmap).owner = this.cast();
         }
         // SAFETY: `pgmap` is set up, and stays valid until the mapping is undone.
-        let addr = from_err_ptr(unsafe { bindings::devm_memremap_pages(dev.as_raw(), pgmap) })?;
+        let addr = from_err_ptr(unsafe {
+            bindings::memremap_pages(pgmap, bindings::dev_to_node(dev.as_raw()))
+        })?;
+        // SAFETY: The device keeps the box, and only `release()` looks at this.
+        unsafe { (*this).mapped = true };
         Ok(MappedPages {
             addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
             pgmap,
@@ -159,8 +240,20 @@ impl<T: Operations> PageMap<T> {
     ///
     /// `this` must be the box that [`PageMap::map`] gave away, and must not be used again.
     unsafe extern "C" fn release(this: *mut c_void) {
-        // SAFETY: By the function's contract it is a box of this type, and not used again.
-        drop(unsafe { KBox::from_raw(this.cast::<Self>()) });
+        let this = this.cast::<Self>();
+        // SAFETY: The function's contract.
+        if unsafe { (*this).mapped } {
+            // SAFETY: As above.
+            if let Err(module) = unsafe { (*this).ops.wait_until_idle() } {
+                // SAFETY: That module's code runs, so it has a reference; or it is null.
+                unsafe { bindings::__module_get(module.as_ptr()) };
+                return;
+            }
+            // SAFETY: It was mapped, and nothing uses the pages.
+            unsafe { bindings::memunmap_pages((*this).pgmap.get()) };
+        }
+        // SAFETY: The function's contract; the kernel does not have it any more.
+        drop(unsafe { KBox::from_raw(this) });
     }
 
     /// # Safety
@@ -306,17 +399,35 @@ impl MappedPages {
     }
 
     /// Takes `count` pages from `first` on, which go away, from the processes and the files that still
-    /// have them; returns how many stay in use because somebody keeps them for I/O.
+    /// have them. Pages that have other users are left to [`MappedPages::wait_until_idle`]; returns
+    /// whether there are none such.
     ///
-    /// Nobody may be able to get one of them again: their device is dead. Who has them mapped gets
-    /// SIGBUS. Sleeps, for some seconds where there is such I/O.
-    pub fn revoke(&self, first: Pfn, count: usize) -> usize {
+    /// No task may be able to get one of them again: their device is dead. A task that has one mapped
+    /// gets SIGBUS. Sleeps.
+    pub fn revoke(&self, first: Pfn, count: usize) -> bool {
         let Some(_pinned) = self.pin_all(first, count) else {
-            return 0;
+            return true;
         };
         // SAFETY: `_pinned` keeps the pages, which are fs-dax pages of this mapping. That the device is
         // dead is needed for the result to last, not for the call.
         unsafe { bindings::mf_dax_revoke_pfns(first.0, count) }
+    }
+
+    /// As [`MappedPages::revoke`], and waits until nothing uses any of the pages, for ever if need be;
+    /// `name` is the device's, for the log. `EINTR` if the task is killed before.
+    pub fn wait_until_idle(&self, first: Pfn, count: usize, name: &CStr) -> Result {
+        let Some(_pinned) = self.pin_all(first, count) else {
+            return Ok(());
+        };
+        // SAFETY: As in `revoke()`; the name ends.
+        to_result(unsafe { bindings::mf_dax_revoke_pfns_wait(first.0, count, name.as_char_ptr()) })
+    }
+
+    /// Whether memory of any device may be in use without being a file's: then files do not say what
+    /// is in use.
+    pub fn any_left_in_use() -> bool {
+        // SAFETY: May always be called.
+        unsafe { bindings::dax_left_in_use() }
     }
 
     /// Sets the `HWPoison` flag of exactly `pfn`.

@@ -47,7 +47,8 @@ use kernel::{
     memremap::{
         self,
         MappedPages,
-        PageMap, //
+        PageMap,
+        Reservation, //
     },
     page::PAGE_SIZE,
     pmem::Window,
@@ -65,7 +66,8 @@ use kernel::{
 /// Dropped when the device is unbound, in this order: file systems write back what they have
 /// while the device still works (`drop`), nobody finds the `dax_device` any more (`host`), its
 /// holder is told and its users are waited for (`dax`), the disk goes (`disk`), and what was
-/// written is made durable (`flush`). The mapping is the device's, and goes after all that.
+/// written is made durable (`flush`). The mapping is the device's, and goes after all that, if no
+/// page is in use any more (`Pmem::revoke`).
 pub(crate) struct Attachment {
     host: Option<dax::Host<PmemDriver>>,
     dax: Option<dax::Registration<Pmem>>,
@@ -84,11 +86,14 @@ impl Drop for Attachment {
         // The fields follow in the order of their declaration.
         drop(self.host.take());
         drop(self.dax.take());
-        // Nobody gets memory any more. What is still mapped, or in a file's entries, is that of file
-        // systems that are not told of removals, and the device frees its pages now.
+        // No task gets memory any more. What is still mapped, or in a file's entries, is that of file
+        // systems that are not notified of removals, and the device frees its pages in the end. To
+        // look for such pages takes as long as the device has pages.
         let data = self.disk.disk().data();
-        // To look for such pages takes as long as the device has pages.
-        if data.dax.as_ref().is_none_or(|dax| !dax.is_given_up()) {
+        let given_up = data.dax.as_ref().is_some_and(|dax| dax.is_given_up());
+        if !given_up || MappedPages::any_left_in_use() {
+            // Pages that are in use in another way are waited for, before the disk goes: then a file
+            // system gives up its inodes, which waits for the same pages and cannot be killed.
             data.pmem.revoke();
         }
     }
@@ -160,6 +165,7 @@ fn map(
     ns: &Namespace<'_>,
     pfn: Option<(Pin<KBox<PageMap<FailureHandler>>>, u64)>,
     with_pages: Option<FailureHandler>,
+    reservation: Option<Reservation>,
 ) -> Result<Mapped> {
     let dev = ns.device();
     let (first, last) = ns.resource();
@@ -176,7 +182,7 @@ fn map(
     if let Some((pgmap, data_offset)) = pfn {
         let geometry =
             Geometry::new((first, last), pgmap.range(), data_offset).ok_or_else(invalid)?;
-        let pages = pgmap.map(dev)?;
+        let pages = pgmap.map_reserved(dev, reservation)?;
         return Ok(Mapped {
             addr: pages.addr(),
             pages: Some(pages),
@@ -189,7 +195,7 @@ fn map(
         Some(handler) => {
             let mut pgmap = PageMap::new(handler)?;
             pgmap.as_mut().set_range(first, last);
-            let pages = pgmap.map(dev)?;
+            let pages = pgmap.map_reserved(dev, reservation)?;
             (pages.addr(), Some(pages))
         }
         None => {
@@ -227,7 +233,10 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     ns.disable();
 
     let limits = limits(ns, &region, pfn.is_some());
-    if !ns.request_region() {
+    // Pages keep the addresses: they may stay longer than the device is bound.
+    let has_pages = pfn.is_some() || ns.wants_pages();
+    let reservation = has_pages.then(|| ns.reserve()).flatten();
+    if reservation.is_none() && (has_pages || !ns.request_region()) {
         let (first, last) = ns.resource();
         dev_warn!(
             dev,
@@ -243,7 +252,7 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         addr,
         pages,
         geometry,
-    } = map(ns, pfn, with_pages)?;
+    } = map(ns, pfn, with_pages, reservation)?;
     // SAFETY: The device keeps the mapping until after the attachment, and with it everyone who
     // has the window, is gone: see `FailureHandler` for the one that is not.
     let window = unsafe { Window::new(addr, geometry.mapped_len()) };

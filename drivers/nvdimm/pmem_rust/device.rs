@@ -42,6 +42,8 @@ pub(crate) struct Pmem {
     pub(crate) vmalloc: bool,
     /// The namespace is being taken from the driver.
     pub(crate) going: Atomic<bool>,
+    /// The driver is about to be unbound, and its pages stay because some are in use.
+    pub(crate) left: Atomic<bool>,
 }
 
 impl Pmem {
@@ -66,6 +68,7 @@ impl Pmem {
             flush_waits,
             vmalloc,
             going: Atomic::new(false),
+            left: Atomic::new(false),
         })
     }
 

@@ -6,6 +6,7 @@ use super::{
     agent,
     device::Pmem,
     io::DiskData,
+    LocalModule,
     PmemDriver, //
 };
 use kernel::{
@@ -20,6 +21,7 @@ use kernel::{
         MappedPages, //
     },
     mm::pfn::Pfn,
+    module::this_module,
     page::PAGE_SHIFT,
     prelude::*,
     sync::{
@@ -28,6 +30,7 @@ use kernel::{
         Arc,
         SetOnce, //
     },
+    ThisModule, //
 };
 
 /// How many pages' users are looked for before there is another look at whether to go on: 128 MiB, as
@@ -52,6 +55,14 @@ impl memremap::Operations for FailureHandler {
             .ok_or(EOPNOTSUPP)?
             .fail(pfn, pages, mf_flags)
     }
+
+    fn wait_until_idle(&self) -> Result<(), &'static ThisModule> {
+        // Without a listener there was no disk. `Pmem::revoke()` has waited.
+        match SetOnce::as_ref(&self.0) {
+            Some(listener) if listener.pmem.left.load(Relaxed) => Err(this_module::<LocalModule>()),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Listener {
@@ -62,6 +73,10 @@ impl Listener {
     /// The kernel met the failure.
     fn fail(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
         let pmem = &*self.pmem;
+        if pmem.left.load(Relaxed) {
+            // Its region may be gone.
+            return Err(EOPNOTSUPP);
+        }
         let phys = ByteRange::new((pfn.0 as u64) << PAGE_SHIFT, (pages as u64) << PAGE_SHIFT)
             .ok_or(EINVAL)?;
         // The information block, or the end that is cut off: no user has that.
@@ -229,21 +244,24 @@ impl Pmem {
         result
     }
 
-    /// Takes the memory of a device that is dead from all who still have it.
-    pub(crate) fn revoke(&self) {
-        let (Some(pages), Some(all)) = (&self.pages, self.geometry.data_phys()) else {
-            return;
-        };
-        let (first, after) = all.pages_touched();
+    /// The pages of the data: the first one, and how many.
+    fn data_pages(&self) -> Option<(Pfn, usize)> {
+        let (first, after) = self.geometry.data_phys()?.pages_touched();
         // CAST: Physical page numbers fit.
-        let in_use = pages.revoke(Pfn(first as usize), (after - first) as usize);
-        if in_use != 0 {
-            pr_err!(
-                "{}: {} pages go away while they are kept for I/O\n",
-                &*self.name,
-                in_use
-            );
-        }
+        Some((Pfn(first as usize), (after - first) as usize))
+    }
+
+    /// Takes the memory of a device that is dead from the tasks and files that still have it, and
+    /// waits until nothing uses it. The pages have to stay if the task is killed before.
+    pub(crate) fn revoke(&self) {
+        let idle = match (&self.pages, self.data_pages()) {
+            (Some(pages), Some((first, count))) => {
+                pages.revoke(first, count)
+                    || pages.wait_until_idle(first, count, &self.name).is_ok()
+            }
+            _ => true,
+        };
+        self.left.store(!idle, Relaxed);
     }
 }
 

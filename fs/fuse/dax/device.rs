@@ -39,10 +39,15 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex,
         SetOnce, //
     },
+    ThisModule, //
 };
 
 /// A window, as its device, its connection and its memory know it.
@@ -56,6 +61,8 @@ pub(crate) struct Slot {
     access: Mutex<Option<Access>>,
     /// The frame of the window's first page.
     first: Pfn,
+    /// The window's pages stay, because they are in use and the task that waited was killed.
+    left: Atomic<bool>,
 }
 
 impl Slot {
@@ -78,13 +85,27 @@ impl Slot {
         }
         let access = self.access.lock().take();
         if let Some(access) = access {
-            access.end(self.first);
+            let idle = access.end(self.first);
+            self.left.store(idle.is_err(), Relaxed);
         }
         if let Some(conn) = conn {
             conn.as_arc_borrow().give_back();
         }
     }
 }
+
+/// The module that this is part of: null in the kernel itself.
+#[cfg(MODULE)]
+static MODULE: ThisModule = {
+    extern "C" {
+        static __this_module: kernel::types::Opaque<bindings::module>;
+    }
+    // SAFETY: Each module has one.
+    unsafe { ThisModule::from_ptr(__this_module.get()) }
+};
+#[cfg(not(MODULE))]
+// SAFETY: Null is the kernel.
+static MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
 
 /// What hears of failures of the window's memory.
 struct FailureHandler(Arc<Slot>);
@@ -95,6 +116,15 @@ impl memremap::Operations for FailureHandler {
         let first = pfn.0.checked_sub(self.0.first.0).ok_or(EINVAL)?;
         conn.as_arc_borrow()
             .fail(first.try_into()?, pages.try_into()?, mf_flags)
+    }
+
+    fn wait_until_idle(&self) -> Result<(), &'static ThisModule> {
+        // `Slot::end()` has waited.
+        if self.0.left.load(Relaxed) {
+            Err(&MODULE)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -166,18 +196,17 @@ struct Access {
 }
 
 impl Access {
-    /// Takes the memory, which begins at `first`, from all who have it.
-    fn end(self, first: Pfn) {
+    /// Takes the memory, which begins at `first`, from all who have it, and waits until nothing uses
+    /// it. `EINTR` if the task is killed before.
+    fn end(self, first: Pfn) -> Result {
         drop(self.registration);
-        // Nobody gets memory any more. Who has references to pages, for direct I/O or in a pipe, would
+        // No task gets memory any more. What has references to pages, for direct I/O or in a pipe, would
         // find them gone, and so would the file that still has entries for them.
-        let in_use = self.mapped.revoke(first, self.pages);
-        if in_use != 0 {
-            pr_err!(
-                "{} pages of the DAX window go away while they are kept for I/O\n",
-                in_use
-            );
+        if self.mapped.revoke(first, self.pages) {
+            return Ok(());
         }
+        self.mapped
+            .wait_until_idle(first, self.pages, c"DAX window")
     }
 }
 
@@ -305,6 +334,7 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
             access <- new_mutex!(None, "virtio_fs_window::access"),
             // CAST: Frame numbers fit on 64-bit machines.
             first: Pfn((window.start >> PAGE_SHIFT) as usize),
+            left: Atomic::new(false),
         }),
         GFP_KERNEL,
     )?;

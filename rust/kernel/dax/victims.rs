@@ -74,6 +74,26 @@ impl Victims {
         to_result(unsafe { bindings::mf_dax_collect_pfns(first.0, count, &mut self.0) })
     }
 
+    /// As [`Victims::add`], of a file that may have other memory by now than frame `frame` for page
+    /// `page`, and so on: that memory is left alone.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Victims::add`].
+    #[inline(never)]
+    pub unsafe fn add_frames(
+        &mut self,
+        mapping: *mut bindings::address_space,
+        page: usize,
+        count: usize,
+        frame: Pfn,
+    ) -> Result {
+        // SAFETY: As in `add()`.
+        to_result(unsafe {
+            bindings::mf_dax_collect_frames(mapping, page, count, frame.0, &mut self.0)
+        })
+    }
+
     /// Signals those who were added so far. Sleeps.
     #[inline(never)]
     pub fn tell(&mut self) {

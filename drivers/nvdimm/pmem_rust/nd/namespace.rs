@@ -20,7 +20,8 @@ use kernel::{
     },
     memremap::{
         self,
-        PageMap, //
+        PageMap,
+        Reservation, //
     },
     page::PAGE_SIZE,
     prelude::*, //
@@ -200,6 +201,18 @@ impl<'a> Namespace<'a> {
         let name = unsafe { bindings::dev_name(&raw mut (*self.ndns.as_ptr()).dev) };
         // SAFETY: The name is that of the namespace's device, which outlives the binding.
         unsafe { memremap::request_region(self.dev, first, len, name) }
+    }
+
+    /// Reserves the physical addresses of the namespace; [`None`] if they are not free.
+    ///
+    /// Inlined for the reason given at [`PageMap::map`].
+    #[inline(always)]
+    pub(crate) fn reserve(&self) -> Option<Reservation> {
+        let (first, last) = self.resource();
+        let len = last.wrapping_sub(first).wrapping_add(1);
+        // SAFETY: The namespace is valid by the type invariant.
+        let dev: &Device = unsafe { Device::from_raw(&raw mut (*self.ndns.as_ptr()).dev) };
+        Reservation::new(dev, first, len)
     }
 
     /// Whether there are to be `struct page`s for the namespace although no `pfn` device asks for
