@@ -25,14 +25,48 @@
 #include "xfs_rtrmap_btree.h"
 #include "xfs_healthmon.h"
 
-#include <linux/completion.h>
 #include <linux/dax.h>
 #include <linux/fs.h>
 #include <linux/fserror.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/workqueue.h>
 
+#include "../../mm/memory_failure_dax.h"
 #include "xfs_notify_rust.h"
+
+struct xfs_dax_put {
+	struct work_struct	work;
+	struct super_block	*sb;
+	struct inode		*inode;
+};
+
+static void
+xfs_dax_put_work(
+	struct work_struct	*work)
+{
+	struct xfs_dax_put	*put =
+		container_of(work, struct xfs_dax_put, work);
+
+	iput(put->inode);
+	deactivate_super(put->sb);
+	kfree(put);
+}
+
+/* A worker gives up the reference to an inode, if any, and the active one to sb. */
+static void
+xfs_dax_put_later(
+	struct super_block	*sb,
+	struct inode		*inode)
+{
+	struct xfs_dax_put	*put;
+
+	put = kmalloc_obj(*put, GFP_NOFS | __GFP_NOFAIL);
+	INIT_WORK(&put->work, xfs_dax_put_work);
+	put->sb = sb;
+	put->inode = inode;
+	queue_work(system_dfl_long_wq, &put->work);
+}
 
 /*
  * Unmount waits for active references before it frees anything, and before it takes
@@ -60,8 +94,11 @@ xfs_dax_unpin(
 	void			*holder)
 {
 	struct xfs_buftarg	*btp = holder;
+	struct super_block	*sb = btp->bt_mount->m_super;
 
-	deactivate_super(btp->bt_mount->m_super);
+	/* To unmount means to evict inodes: see xfs_dax_iput(). */
+	if (!atomic_add_unless(&sb->s_active, -1, 1))
+		xfs_dax_put_later(sb, NULL);
 }
 
 struct xfs_mount *
@@ -220,6 +257,26 @@ xfs_dax_inode_is_on(
 }
 
 /*
+ * Evicting an inode waits until none of its pages is in use, for which user space may
+ * take as long as it likes.  So that is a worker's job.
+ */
+static void
+xfs_dax_iput(
+	struct inode		*inode)
+{
+	if (iput_if_not_last(inode))
+		return;
+	if (inode->i_nlink && !(inode_state_read_once(inode) & I_DONTCACHE)) {
+		iput(inode);
+		return;
+	}
+
+	/* Not the first: the mount is pinned. */
+	atomic_inc(&inode->i_sb->s_active);
+	xfs_dax_put_later(inode->i_sb, inode);
+}
+
+/*
  * The inode in core after prev whose data is on btp, with a reference; prev's is given
  * back.  It may be another one where the caller ought to let others run.  Those that
  * come while this goes on may be left out, and those that go are: missed is set if
@@ -257,7 +314,8 @@ xfs_dax_next_inode(
 		spin_unlock(&inode->i_lock);
 	}
 	spin_unlock(&sb->s_inode_list_lock);
-	iput(old);
+	if (old)
+		xfs_dax_iput(old);
 	return found;
 }
 
@@ -265,7 +323,7 @@ void
 xfs_dax_irele(
 	struct xfs_inode	*ip)
 {
-	xfs_irele(ip);
+	xfs_dax_iput(VFS_I(ip));
 }
 
 bool
@@ -321,9 +379,11 @@ xfs_dax_size(
 
 /*
  * The first extent that ends after block `from` of the file, of those in memory: a file
- * that was ever mapped has all of them there.  Works after a shutdown, too.
+ * that was ever mapped has all of them there.  Works after a shutdown, too.  Returns 1
+ * for an extent, 0 for none, -ENODATA if they are not in memory, and -EAGAIN if they are
+ * locked: an exchange of two files' contents, for one, keeps them locked until it ends.
  */
-bool
+int
 xfs_dax_next_extent(
 	struct xfs_inode	*ip,
 	u64			from,
@@ -334,9 +394,14 @@ xfs_dax_next_extent(
 	struct xfs_bmbt_irec	irec;
 	bool			found = false;
 
-	xfs_ilock(ip, XFS_ILOCK_SHARED);
-	if (!xfs_ifork_has_extents(ifp) || xfs_need_iread_extents(ifp))
+	if (!xfs_ilock_nowait(ip, XFS_ILOCK_SHARED))
+		return -EAGAIN;
+	if (!xfs_ifork_has_extents(ifp))
 		goto out;
+	if (xfs_need_iread_extents(ifp)) {
+		xfs_iunlock(ip, XFS_ILOCK_SHARED);
+		return -ENODATA;
+	}
 	found = xfs_iext_lookup_extent(ip, ifp, from, &icur, &irec);
 	/* What is only reserved has no blocks. */
 	while (found && isnullstartblock(irec.br_startblock))
@@ -377,31 +442,74 @@ xfs_dax_unmap(
 	unmap_mapping_range(VFS_I(ip)->i_mapping, 0, 0, 0);
 }
 
-/* Has anybody a page of the file otherwise: for direct I/O, or to end its mapping? */
+/*
+ * Deletes the entries of memory that is not in use, or all by force.  Locked, and
+ * nothing is mapped.  Returns whether none is in use, or else a page that is: by
+ * direct I/O, or a pipe.
+ */
 bool
-xfs_dax_is_busy(
-	struct xfs_inode	*ip)
-{
-	return dax_layout_busy_page(VFS_I(ip)->i_mapping);
-}
-
-/* Leaves no entry that knows of a page.  Locked, and nothing is mapped. */
-void
 xfs_dax_forget(
-	struct xfs_inode	*ip)
+	struct xfs_inode	*ip,
+	unsigned long		*pfn,
+	bool			force)
 {
-	/* It is with a spinlock held that all are dropped at once. */
-	const unsigned long	at_once = 1024;
 	struct address_space	*mapping = VFS_I(ip)->i_mapping;
 
-	/* Entries that are dirty would stay; of DAX they are lines of a cache. */
-	if (dax_mapping(mapping) &&
-	    mapping_tagged(mapping, PAGECACHE_TAG_DIRTY))
-		filemap_write_and_wait(mapping);
-	if (dax_mapping(mapping) && mapping->nrpages <= at_once)
-		dax_delete_mapping_range(mapping, 0, LLONG_MAX);
-	else
+	if (!dax_mapping(mapping)) {
 		invalidate_inode_pages2(mapping);
+		return true;
+	}
+	/* What is dirty has to get from the caches to the memory. */
+	if (mapping_tagged(mapping, PAGECACHE_TAG_DIRTY))
+		filemap_write_and_wait(mapping);
+	return dax_forget_idle(mapping, pfn, force);
+}
+
+/* The log says for which page the removal of btp waits. */
+void
+xfs_dax_say_in_use(
+	struct xfs_buftarg	*btp,
+	struct xfs_inode	*ip,
+	unsigned long		pfn)
+{
+	struct dentry		*dentry = d_find_any_alias(VFS_I(ip));
+
+	if (dentry)
+		xfs_warn(ip->i_mount,
+			"removal of %pg waits: page %#lx of %pd (%llu) in use",
+			btp->bt_bdev, pfn, dentry, VFS_I(ip)->i_ino);
+	else
+		xfs_warn(ip->i_mount,
+			"removal of %pg waits: page %#lx of inode %llu in use",
+			btp->bt_bdev, pfn, VFS_I(ip)->i_ino);
+	dput(dentry);
+}
+
+/*
+ * Pages that were in use are not any more, but a task that gave up the last reference
+ * may be preempted before it is done with the page struct.
+ */
+void
+xfs_dax_wait_for_puts(void)
+{
+	synchronize_rcu_tasks();
+}
+
+/* The frame that has the byte of the dax device, good or bad, if that is known. */
+bool
+xfs_dax_frame(
+	struct xfs_buftarg	*btp,
+	u64			byte,
+	unsigned long		*pfn)
+{
+	long			pages;
+	int			id;
+
+	id = dax_dev_read_lock(btp->bt_daxdev);
+	pages = dax_direct_access(btp->bt_daxdev, PHYS_PFN(byte), 1,
+			DAX_RECOVERY_WRITE, NULL, pfn);
+	dax_dev_read_unlock(btp->bt_daxdev, id);
+	return pages > 0;
 }
 
 void
@@ -451,108 +559,4 @@ xfs_dax_shutdown(
 {
 	xfs_force_shutdown(mp, corrupt ? SHUTDOWN_CORRUPT_ONDISK :
 			SHUTDOWN_FORCE_UMOUNT);
-}
-
-unsigned int
-xfs_dax_nofs_save(void)
-{
-	return memalloc_nofs_save();
-}
-
-void
-xfs_dax_nofs_restore(
-	unsigned int		flags)
-{
-	memalloc_nofs_restore(flags);
-}
-
-/*
- * Freezing waits for everyone who writes, in a sleep that nothing ends, and a writer may
- * wait for user space.  So a worker does it, and is left alone when it takes too long.
- */
-struct xfs_dax_freezer {
-	struct work_struct	work;
-	struct super_block	*sb;
-	struct completion	done;
-	refcount_t		refs;
-	/* Who comes second: the worker that is done, or the waiter that gives up. */
-	atomic_t		decided;
-	int			error;
-};
-
-static void
-xfs_dax_freezer_put(
-	struct xfs_dax_freezer	*freezer)
-{
-	if (refcount_dec_and_test(&freezer->refs))
-		kfree(freezer);
-}
-
-static void
-xfs_dax_freeze_work(
-	struct work_struct	*work)
-{
-	struct xfs_dax_freezer	*freezer =
-		container_of(work, struct xfs_dax_freezer, work);
-	struct super_block	*sb = freezer->sb;
-
-	freezer->error = freeze_super(sb, FREEZE_HOLDER_KERNEL, NULL);
-	if (atomic_xchg(&freezer->decided, 1)) {
-		if (!freezer->error)
-			thaw_super(sb, FREEZE_HOLDER_KERNEL, NULL);
-	} else {
-		complete_all(&freezer->done);
-	}
-	xfs_dax_freezer_put(freezer);
-	deactivate_super(sb);
-}
-
-/* Whether the file system was frozen within that time.  Sleeps. */
-bool
-xfs_dax_freeze(
-	struct xfs_mount	*mp,
-	unsigned int		seconds)
-{
-	struct super_block	*sb = mp->m_super;
-	struct xfs_dax_freezer	*freezer;
-	bool			frozen = false;
-
-	freezer = kzalloc_obj(*freezer, GFP_KERNEL | __GFP_NOFAIL);
-	INIT_WORK(&freezer->work, xfs_dax_freeze_work);
-	init_completion(&freezer->done);
-	refcount_set(&freezer->refs, 2);
-	freezer->sb = sb;
-	/* Not the first: the mount is pinned. */
-	atomic_inc(&sb->s_active);
-	queue_work(system_dfl_long_wq, &freezer->work);
-
-	if (!wait_for_completion_timeout(&freezer->done, seconds * HZ) &&
-	    !atomic_xchg(&freezer->decided, 1)) {
-		xfs_warn(mp, "cannot be frozen, somebody writes on and on");
-	} else {
-		wait_for_completion(&freezer->done);
-		frozen = freezer->error == 0;
-		if (!frozen)
-			xfs_warn(mp, "cannot be frozen, err=%d", freezer->error);
-	}
-	xfs_dax_freezer_put(freezer);
-	return frozen;
-}
-
-void
-xfs_dax_thaw(
-	struct xfs_mount	*mp,
-	bool			frozen)
-{
-	struct super_block	*sb = mp->m_super;
-	int			error;
-
-	if (frozen) {
-		error = thaw_super(sb, FREEZE_HOLDER_KERNEL, NULL);
-		if (error)
-			xfs_emerg(mp, "still frozen after notify failure, err=%d",
-				error);
-	}
-	/* Who froze it from user space could not, with a device that is gone. */
-	thaw_super(sb, FREEZE_HOLDER_USERSPACE, NULL);
 }

@@ -85,13 +85,16 @@ bool xfs_dax_is_on(struct xfs_inode *ip, struct xfs_buftarg *btp);
 bool xfs_dax_is_mapped(struct xfs_inode *ip);
 bool xfs_dax_has_users(struct xfs_inode *ip);
 u64 xfs_dax_size(struct xfs_inode *ip);
-bool xfs_dax_next_extent(struct xfs_inode *ip, u64 from,
+int xfs_dax_next_extent(struct xfs_inode *ip, u64 from,
 		struct xfs_dax_extent *extent);
 void xfs_dax_lock(struct xfs_inode *ip);
 void xfs_dax_unlock(struct xfs_inode *ip);
 void xfs_dax_unmap(struct xfs_inode *ip);
-bool xfs_dax_is_busy(struct xfs_inode *ip);
-void xfs_dax_forget(struct xfs_inode *ip);
+bool xfs_dax_forget(struct xfs_inode *ip, unsigned long *pfn, bool force);
+void xfs_dax_say_in_use(struct xfs_buftarg *btp, struct xfs_inode *ip,
+		unsigned long pfn);
+void xfs_dax_wait_for_puts(void);
+bool xfs_dax_frame(struct xfs_buftarg *btp, u64 byte, unsigned long *pfn);
 
 void xfs_dax_report_media(struct xfs_mount *mp, enum xfs_dax_role role,
 		u64 sector, u64 sectors);

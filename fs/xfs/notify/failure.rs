@@ -5,9 +5,9 @@
 use super::{
     mount::{
         Device,
+        Inode,
         Part,
-        Role,
-        Stopped, //
+        Role, //
     },
     ranges::{
         page_runs,
@@ -15,6 +15,7 @@ use super::{
         Extent,
         InGroup,
         Key,
+        Mapping,
         Owner, //
     },
 };
@@ -24,9 +25,20 @@ use kernel::{
         units::ByteRange,
         victims::Victims, //
     },
-    mm::without_io,
+    mm::{
+        pfn::Pfn,
+        without_io, //
+    },
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
-    task::cond_resched, //
+    task::cond_resched,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
 
 /// Room for this many extents is made at first, if there is more than one: most pages have one owner.
@@ -35,6 +47,10 @@ const FEW: usize = 16;
 const MANY: usize = 1 << 15;
 /// Pages of a file that one call goes through.
 pub(crate) const PAGES_AT_ONCE: u64 = 1 << 14;
+/// How long, in milliseconds and for all files of a failure together, extents that are locked are
+/// waited for. `memory_failure()` calls with a lock that every failure of the machine takes, and the
+/// lock of extents is held for as long as a user likes.
+const LOOKUP_MILLIS: u32 = 1000;
 
 /// Tells of bytes of `device` that failed; `failed` are those of the `dax_device`.
 ///
@@ -60,7 +76,7 @@ pub(crate) fn notify(device: &Device<'_>, failed: ByteRange, mf_flags: i32) -> R
                 device.say(c"notify_failure() needs rmapbt enabled!");
                 Err(EOPNOTSUPP)
             }
-            Role::Data | Role::Realtime => tell(device, &part, hit, mf_flags),
+            Role::Data | Role::Realtime => tell(device, &part, origin, hit, mf_flags),
         };
         answer = match answer {
             Err(e) if e == ENXIO => told,
@@ -71,12 +87,14 @@ pub(crate) fn notify(device: &Device<'_>, failed: ByteRange, mf_flags: i32) -> R
 }
 
 /// Tells every owner of failed bytes of an area, and shuts down the file system if one is itself.
-fn tell(device: &Device<'_>, part: &Part, hit: ByteRange, mf_flags: i32) -> Result {
+fn tell(device: &Device<'_>, part: &Part, origin: u64, hit: ByteRange, mf_flags: i32) -> Result {
     let mut teller = Teller {
         device,
         role: part.role,
         area: &part.area,
+        frames: Frames::new(device, part, origin, hit),
         victims: Victims::new(mf_flags),
+        patience: LOOKUP_MILLIS,
         metadata: false,
         error: Ok(()),
     };
@@ -146,12 +164,46 @@ impl Batch {
     }
 }
 
+/// Which frames an area has: those of a `dax_device` that has a holder follow each other.
+struct Frames {
+    origin: u64,
+    /// A byte of the device, and its frame.
+    byte: u64,
+    frame: Pfn,
+}
+
+impl Frames {
+    /// By the first byte of `hit`; [`None`] if its frame is not known.
+    fn new(device: &Device<'_>, part: &Part, origin: u64, hit: ByteRange) -> Option<Self> {
+        let byte = origin.checked_add(part.area.on_device(hit)?.start())?;
+        Some(Self {
+            origin,
+            byte,
+            frame: device.frame(byte)?,
+        })
+    }
+
+    /// The frame of page `page` of a file, which is in `extent` of a group.
+    ///
+    /// [`None`] if pages of the file are no pages of the device: then it has no DAX.
+    fn of(&self, page: u64, extent: &Extent, group: u32, area: &Area) -> Option<Pfn> {
+        let byte = extent.in_group(page.checked_mul(PAGE_SIZE as u64)?, area.block)?;
+        let byte = area.in_device(group, byte, self.origin)?;
+        let pages = (byte >> PAGE_SHIFT).wrapping_sub(self.byte >> PAGE_SHIFT);
+        // CAST: Page numbers fit on 64-bit machines, and so do their differences.
+        (byte % PAGE_SIZE as u64 == 0).then_some(Pfn(self.frame.0.wrapping_add(pages as usize)))
+    }
+}
+
 /// How far telling about an area has come.
 struct Teller<'a> {
     device: &'a Device<'a>,
     role: Role,
     area: &'a Area,
+    frames: Option<Frames>,
     victims: Victims,
+    /// How many milliseconds there are left to wait for locked extents.
+    patience: u32,
     /// Whether any of it was the file system's own.
     metadata: bool,
     /// The first error.
@@ -168,6 +220,8 @@ impl Teller<'_> {
     /// While the reverse map is locked, extents are only put down. With it locked an inode that is
     /// being freed cannot be waited for, nor an entry of a mapping that a page fault has locked which
     /// allocates. So they may have changed when their owners are told, and each is looked at again.
+    /// They may change after that, too: nothing is locked that user space can keep locked. So an
+    /// entry of the file is dealt with only if it stands for a frame that failed.
     fn group(&mut self, here: &InGroup, batch: &mut Batch) -> Result {
         let mut done: Option<Key> = None;
         loop {
@@ -210,17 +264,26 @@ impl Teller<'_> {
             if !file.is_mapped() || file.is_realtime() != (self.role == Role::Realtime) {
                 continue;
             }
-            let stopped = file.stop();
             let mut from = 0;
-            while let Some(mapping) = stopped.extent(from) {
+            loop {
+                let mapping = match self.extent(file, from) {
+                    Ok(Some(mapping)) => mapping,
+                    Ok(None) => break,
+                    // Not mapped, if they are not in memory. Nothing else says where it is.
+                    Err(e) => {
+                        result = result.and(if e == ENODATA { Ok(()) } else { Err(EBUSY) });
+                        break;
+                    }
+                };
                 from = mapping.end();
                 let lost = mapping
                     .in_group(self.area)
                     .filter(|(group, _)| *group == here.group)
-                    .and_then(|(_, extent)| extent.lost(&here.bytes, self.area.block));
-                if let Some(lost) = lost {
-                    file.report_lost(lost);
-                    result = result.and(self.take(&stopped, lost));
+                    .and_then(|(_, extent)| {
+                        Some((extent.lost(&here.bytes, self.area.block)?, extent))
+                    });
+                if let Some((lost, extent)) = lost {
+                    result = result.and(self.lose(file, lost, &extent, here));
                 }
                 cond_resched();
             }
@@ -228,17 +291,46 @@ impl Teller<'_> {
         result
     }
 
-    /// Takes these bytes of a file away from everyone who maps them.
-    fn take(&mut self, file: &Stopped<'_>, lost: ByteRange) -> Result {
+    /// As [`Inode::extent`], but waits for extents that are locked, up to a limit.
+    fn extent(&mut self, file: &Inode<'_>, from: u64) -> Result<Option<Mapping>> {
+        loop {
+            match file.extent(from) {
+                Err(e) if e == EAGAIN && self.patience > 0 => {
+                    self.patience -= 1;
+                    fsleep(Delta::from_millis(1));
+                }
+                found => return found,
+            }
+        }
+    }
+
+    /// Reports `lost` bytes of a file, which are in `extent` of a group, and takes them away from
+    /// everyone who maps them.
+    fn lose(
+        &mut self,
+        file: &Inode<'_>,
+        lost: ByteRange,
+        extent: &Extent,
+        here: &InGroup,
+    ) -> Result {
+        file.report_lost(lost);
+        // A page fault that had begun before this has the file mapped.
+        if !file.is_mapped() {
+            return Ok(());
+        }
         let mut result = Ok(());
         for (page, count) in page_runs(lost, PAGES_AT_ONCE) {
-            result = result.and(file.take(page, count, &mut self.victims));
+            let frame = self
+                .frames
+                .as_ref()
+                .and_then(|frames| frames.of(page, extent, here.group, self.area));
+            result = result.and(file.take(page, count, frame, &mut self.victims));
             cond_resched();
         }
         result
     }
 
-    /// Takes lost bytes of a file away from everyone who maps them.
+    /// Deals with lost bytes of a file, as far as it still has them.
     fn owner(&mut self, extent: &Extent, here: &InGroup) -> Result {
         let lost = extent.lost(&here.bytes, self.area.block);
         let (Some(lost), Some(was)) = (lost, extent.mapping(here.group, self.area)) else {
@@ -251,24 +343,20 @@ impl Teller<'_> {
             // Another file by now, with the number of the one that was.
             return Ok(());
         }
-        inode.report_lost(lost);
-        // A page fault that had begun before this has the file mapped.
-        if !inode.is_mapped() {
-            return Ok(());
-        }
-
-        let stopped = inode.stop();
         let mut result = Ok(());
         let mut from = was.offset;
         while from < was.end() {
-            let Some(is) = stopped.extent(from) else {
-                break;
+            let is = match self.extent(&inode, from) {
+                Ok(Some(is)) => is,
+                Ok(None) => break,
+                // The reverse map had it a moment ago, and nothing else can be known in time.
+                Err(_) => was,
             };
             let common = is
                 .agreed(&was, self.area.block)
                 .and_then(|same| same.intersection(&lost));
             if let Some(lost) = common {
-                result = result.and(self.take(&stopped, lost));
+                result = result.and(self.lose(&inode, lost, extent, here));
             }
             from = is.end();
         }

@@ -25,6 +25,7 @@ use kernel::{
         victims::Victims, //
     },
     error::to_result,
+    mm::pfn::Pfn,
     prelude::*,
     task::cond_resched,
     types::NotThreadSafe, //
@@ -217,6 +218,26 @@ impl<'a> Device<'a> {
         };
     }
 
+    /// The frame of byte `byte` of the `dax_device`, whether it is good or bad; [`None`] if it is not
+    /// known. Sleeps.
+    pub(crate) fn frame(&self, byte: u64) -> Option<Pfn> {
+        let mut pfn = 0;
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_frame(self.btp.as_ptr(), byte, &mut pfn) }.then_some(Pfn(pfn))
+    }
+
+    /// Says in the log that the removal waits for `page` of `file`.
+    pub(crate) fn say_in_use(&self, file: &Inode<'_>, page: Pfn) {
+        // SAFETY: The type invariants.
+        unsafe { bindings::xfs_dax_say_in_use(self.btp.as_ptr(), file.ip.as_ptr(), page.0) };
+    }
+
+    /// Waits until the tasks that gave up the last references to pages are done with them. Sleeps.
+    pub(crate) fn wait_for_puts(&self) {
+        // SAFETY: May be called where a task may sleep.
+        unsafe { bindings::xfs_dax_wait_for_puts() };
+    }
+
     /// Puts words into the log, behind the file system's name.
     pub(crate) fn say(&self, words: &CStr) {
         // SAFETY: The type invariant, and a string that ends.
@@ -366,7 +387,51 @@ impl Inode<'_> {
         unsafe { bindings::xfs_dax_report_lost(self.ip.as_ptr(), lost.start(), lost.len()) };
     }
 
+    /// The first extent that ends after block `from` of the file, of those in memory.
+    ///
+    /// All of a file that was ever mapped are in memory; `ENODATA` if they are not. `EAGAIN` if they
+    /// are locked, which may be for as long as a user likes. This works after a shutdown, too.
+    pub(crate) fn extent(&self, from: u64) -> Result<Option<Mapping>> {
+        let mut raw = bindings::xfs_dax_extent::default();
+        // SAFETY: The type invariant.
+        let found = unsafe { bindings::xfs_dax_next_extent(self.ip.as_ptr(), from, &mut raw) };
+        to_result(found.min(0))?;
+        Ok((found > 0).then_some(Mapping {
+            offset: raw.offset,
+            at: raw.at,
+            count: raw.count,
+        }))
+    }
+
+    /// Takes these pages of the file away from every process; Ok if the file has no DAX.
+    ///
+    /// With a `frame`, which page `page` had, and the next one the next: where the file has other
+    /// memory by now, that is left alone. The users that are to be signalled are put into `victims`.
+    /// Sleeps.
+    pub(crate) fn take(
+        &self,
+        page: u64,
+        count: u64,
+        frame: Option<Pfn>,
+        victims: &mut Victims,
+    ) -> Result {
+        // SAFETY: The type invariant.
+        let mapping = unsafe { bindings::xfs_dax_mapping(self.ip.as_ptr()) };
+        if mapping.is_null() {
+            return Ok(());
+        }
+        let (page, count) = (usize::try_from(page)?, usize::try_from(count)?);
+        match frame {
+            // SAFETY: The mapping is the inode's, of which we have a reference.
+            Some(frame) => unsafe { victims.add_frames(mapping, page, count, frame) },
+            // SAFETY: As above.
+            None => unsafe { victims.add(mapping, page, count) },
+        }
+    }
+
     /// Waits for page faults in the file, and lets none in, nor anything that cuts the file.
+    ///
+    /// Others may have the lock for as long as a user likes: not for a task that has a lock of `mm`.
     pub(crate) fn stop(&self) -> Stopped<'_> {
         // SAFETY: The type invariant.
         unsafe { bindings::xfs_dax_lock(self.ip.as_ptr()) };
@@ -392,51 +457,34 @@ pub(crate) struct Stopped<'a> {
 }
 
 impl Stopped<'_> {
-    /// The first extent that ends after block `from` of the file, of those in memory.
-    ///
-    /// All of a file that was ever mapped are in memory. This works after a shutdown, too.
-    pub(crate) fn extent(&self, from: u64) -> Option<Mapping> {
-        let mut raw = bindings::xfs_dax_extent::default();
-        // SAFETY: The type invariant of the inode.
-        unsafe { bindings::xfs_dax_next_extent(self.inode.ip.as_ptr(), from, &mut raw) }.then_some(
-            Mapping {
-                offset: raw.offset,
-                at: raw.at,
-                count: raw.count,
-            },
-        )
-    }
-
-    /// Takes these pages of the file away from every process; Ok if the file has no DAX.
-    ///
-    /// Who is to be signalled for it is put down in `victims`. Sleeps.
-    pub(crate) fn take(&self, page: u64, count: u64, victims: &mut Victims) -> Result {
-        // SAFETY: The type invariant of the inode.
-        let mapping = unsafe { bindings::xfs_dax_mapping(self.inode.ip.as_ptr()) };
-        if mapping.is_null() {
-            return Ok(());
-        }
-        let (page, count) = (usize::try_from(page)?, usize::try_from(count)?);
-        // SAFETY: The mapping is the inode's, of which we have a reference.
-        unsafe { victims.add(mapping, page, count) }
-    }
-
     /// Leaves no page of the file mapped. Sleeps.
     pub(crate) fn unmap(&self) {
         // SAFETY: The type invariant of the inode.
         unsafe { bindings::xfs_dax_unmap(self.inode.ip.as_ptr()) };
     }
 
-    /// Whether somebody has a page of the file that is not mapped: for direct I/O, say.
-    pub(crate) fn is_busy(&self) -> bool {
-        // SAFETY: The type invariant of the inode.
-        unsafe { bindings::xfs_dax_is_busy(self.inode.ip.as_ptr()) }
+    /// Leaves no entry of memory that is not in use, and does not belong to a mapping. Sleeps.
+    ///
+    /// An error names a page that is in use: by direct I/O, or in a pipe.
+    pub(crate) fn forget(&self) -> Result<(), Pfn> {
+        self.forget_entries(false)
     }
 
-    /// Leaves no entry that knows of a page of the file, which must not be mapped. Sleeps.
-    pub(crate) fn forget(&self) {
+    /// Leaves no entry of memory at all. Something may have some of that memory yet, so its page
+    /// structs have to stay. Sleeps.
+    pub(crate) fn forget_all(&self) {
+        // All are gone, whether there was such memory or not.
+        let _ = self.forget_entries(true);
+    }
+
+    fn forget_entries(&self, force: bool) -> Result<(), Pfn> {
+        let mut pfn = 0;
         // SAFETY: The type invariant of the inode; it is locked.
-        unsafe { bindings::xfs_dax_forget(self.inode.ip.as_ptr()) };
+        if unsafe { bindings::xfs_dax_forget(self.inode.ip.as_ptr(), &mut pfn, force) } {
+            Ok(())
+        } else {
+            Err(Pfn(pfn))
+        }
     }
 }
 

@@ -99,6 +99,15 @@ impl Area {
         }
     }
 
+    /// The byte of the `dax_device` that is byte `byte` of a group; `origin` as of [`Area::hit`].
+    pub(crate) fn in_device(&self, group: u32, byte: u64, origin: u64) -> Option<u64> {
+        let start = u64::from(group).checked_mul(self.stride)?;
+        let first = self.first.checked_add(start)?;
+        origin
+            .checked_add(self.block.to_bytes(first)?)?
+            .checked_add(byte)
+    }
+
     /// Where the file system's part has these bytes of the area.
     pub(crate) fn on_device(&self, hit: ByteRange) -> Option<ByteRange> {
         let first = self.block.to_bytes(self.first)?;
@@ -221,6 +230,14 @@ impl Extent {
             at: first.checked_add(self.start.into())?,
             count: self.count.into(),
         })
+    }
+
+    /// The byte of the group that is byte `byte` of the file.
+    pub(crate) fn in_group(&self, byte: u64, block: BlockSize) -> Option<u64> {
+        let into = byte.checked_sub(block.to_bytes(self.offset)?)?;
+        let start = block.to_bytes(self.start.into())?;
+        (into < block.to_bytes(self.count.into())?).then_some(())?;
+        start.checked_add(into)
     }
 
     /// Which bytes of its file are among `failed`, bytes of the group.

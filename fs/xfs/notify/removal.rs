@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device of a file system goes away: nobody may have its memory mapped when this is through.
+//! A device of a file system goes away: no task may have its memory when this is through.
 //!
 //! C goes through every extent of the device by the reverse map, and shuts the file system down
 //! when it is done; until then a read fault maps again what was just unmapped, since freezing keeps
 //! only writers out. Here the file system is shut down first, so that no fault succeeds any more,
 //! and then every file in core is gone through, which needs no reverse map. A page fault that had
 //! begun before is waited for in each file.
+//!
+//! Direct I/O and pipes may have pages that are not mapped any more. They are waited for afterwards,
+//! for as long as it takes, with no file locked meanwhile: I/O that has some of its pages gets the
+//! others by page faults, which take that lock, and fail. The task that waits can be killed.
 
 use super::{
     failure::PAGES_AT_ONCE,
     mount::{
         Device,
         Inode,
-        Role,
-        Stopped, //
+        Role, //
     },
     ranges::{
         page_runs,
@@ -27,29 +30,35 @@ use kernel::{
         units::ByteRange,
         victims::Victims, //
     },
+    mm::pfn::Pfn,
     prelude::*,
     task::cond_resched,
     time::{
         delay::fsleep,
-        Delta, //
+        Delta,
+        Instant,
+        Monotonic, //
     },
 };
 
 /// How long a file system may take to be frozen, in seconds: the device still works, so this is
-/// for writing what is dirty. Who writes may wait for user space, but not its removal.
+/// for writing what is dirty. A task that writes may wait for user space, but not its removal.
 const FREEZE_SECONDS: u32 = 30;
 
-/// How long, in milliseconds and for all files together, those are waited for who have pages in
-/// another way than mapped: direct I/O, or a process that just ends. Pages in a pipe may stay.
-const IDLE_MILLIS: u32 = 10_000;
+/// How often a page that is in use is looked at.
+const POLL: Delta = Delta::from_millis(20);
+/// After how long the log says for the first time what the removal waits for.
+const FIRST_WORDS: Delta = Delta::from_secs(1);
+/// How often it says so after that.
+const MORE_WORDS: Delta = Delta::from_secs(10);
 
 /// Shuts down the file system and takes the memory of `device` from everyone. Sleeps.
 ///
-/// Ok if no file has any of it in the end.
+/// Ok if no file has any of it in the end. `EBUSY` if one may have: then the driver looks at each
+/// page.
 pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     device.say(c"Device is about to be removed!");
     let (origin, parts) = device.layout();
-    let mut answer = Ok(());
     // Of the parts that have files.
     let mut block = None;
     for part in parts {
@@ -65,63 +74,131 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     // Of a file system that was shut down there is nothing to be saved.
     let frozen = (!device.is_shutdown()).then(|| device.freeze(FREEZE_SECONDS));
     device.shut_down_forced();
-    if let Some(block) = block {
-        let mut patience = IDLE_MILLIS;
-        let mut victims = Victims::new(mf_flags);
-        let mut files = device.files();
-        while let Some(file) = files.next() {
-            answer = answer.and(revoke(file, block, &mut victims, &mut patience));
-        }
-        victims.tell();
-        if patience == 0 {
-            device.say(c"memory that goes away is still in use");
-        }
-        // The driver then looks for pages that files have.
-        if patience == 0 || files.missed() {
-            answer = answer.and(Err(EBUSY));
+    let Some(block) = block else {
+        return Ok(());
+    };
+
+    let mut answer = Ok(());
+    let mut all_idle = true;
+    let mut victims = Victims::new(mf_flags);
+    let mut files = device.files();
+    while let Some(file) = files.next() {
+        match revoke(file, block, &mut victims) {
+            Ok(idle) => all_idle &= idle,
+            Err(e) => {
+                answer = Err(e);
+                all_idle = false;
+            }
         }
     }
+    if files.missed() {
+        answer = Err(EBUSY);
+    }
+    // A task that keeps a page may do so until it is notified.
+    victims.tell();
     drop(frozen);
+    if !all_idle {
+        answer = answer.and(wait_until_idle(device));
+    }
     answer
 }
 
-/// Takes the file from everyone who maps it; `victims` gets who that is.
-fn revoke(file: &Inode<'_>, block: BlockSize, victims: &mut Victims, patience: &mut u32) -> Result {
+/// Takes the file from everyone who maps it, and has it forget its memory; `victims` gets the users.
+/// Sleeps.
+///
+/// Whether nothing uses the memory any more.
+fn revoke(file: &Inode<'_>, block: BlockSize, victims: &mut Victims) -> Result<bool> {
     if let Some(bytes) = file.bytes() {
         file.report_lost(bytes);
     }
     if !file.is_mapped() {
-        return Ok(());
+        return Ok(true);
     }
     let stopped = file.stop();
     let mut result = Ok(());
     if file.has_users() {
         if file.has_dax() {
-            each_run(&stopped, block, |run| {
+            let all = each_run(file, block, |run| {
                 for (page, count) in page_runs(run, PAGES_AT_ONCE) {
-                    result = result.and(stopped.take(page, count, victims));
+                    result = result.and(file.take(page, count, None, victims));
                     cond_resched();
                 }
             });
+            result = result.and(all);
         }
         stopped.unmap();
     }
-    // Else the memory would go away under them.
-    while stopped.is_busy() && *patience > 0 {
-        // Who keeps it may do so until he hears of it.
-        victims.tell();
-        fsleep(Delta::from_millis(1));
-        *patience -= 1;
+    let idle = stopped.forget().is_ok();
+    result.map(|()| idle)
+}
+
+/// Has the file, of which no process has a page mapped, forget what is idle by now. Sleeps.
+///
+/// An error names a page that is in use.
+fn revoke_again(file: &Inode<'_>) -> Result<(), Pfn> {
+    if !file.is_mapped() {
+        return Ok(());
     }
-    stopped.forget();
-    result
+    file.stop().forget()
+}
+
+/// Waits until no file has memory that is in use. Sleeps.
+///
+/// `EINTR` if the task is killed before, `EBUSY` if a file was left out.
+fn wait_until_idle(device: &Device<'_>) -> Result {
+    let since: Instant<Monotonic> = Instant::now();
+    let mut words_at = FIRST_WORDS;
+    let mut files = device.files();
+    while let Some(file) = files.next() {
+        while let Err(page) = revoke_again(file) {
+            if kernel::current!().fatal_signal_pending() {
+                give_up(device);
+                return Err(EINTR);
+            }
+            if since.elapsed() >= words_at {
+                device.say_in_use(file, page);
+                words_at = since.elapsed() + MORE_WORDS;
+            }
+            fsleep(POLL);
+        }
+    }
+    device.wait_for_puts();
+    if files.missed() {
+        Err(EBUSY)
+    } else {
+        Ok(())
+    }
+}
+
+/// Has all files forget their memory, whatever uses it: what gives up an inode would wait for that, and
+/// cannot be killed. The driver sees to it that the page structs stay. Sleeps.
+fn give_up(device: &Device<'_>) {
+    let mut files = device.files();
+    while let Some(file) = files.next() {
+        if file.is_mapped() {
+            file.stop().forget_all();
+        }
+        cond_resched();
+    }
 }
 
 /// Calls `f` with each range of the file that has blocks, however many extents these are.
-fn each_run(file: &Stopped<'_>, block: BlockSize, mut f: impl FnMut(ByteRange)) {
+fn each_run(file: &Inode<'_>, block: BlockSize, mut f: impl FnMut(ByteRange)) -> Result {
     let mut joined = Joined::default();
     let mut from = 0;
-    while let Some(extent) = file.extent(from) {
+    loop {
+        let extent = match file.extent(from) {
+            Ok(Some(extent)) => extent,
+            Ok(None) => break,
+            // A file that is mapped has them in memory.
+            Err(e) if e == ENODATA => break,
+            // What keeps them locked ends with an error: the file system is shut down.
+            Err(_) if !kernel::current!().fatal_signal_pending() => {
+                fsleep(POLL);
+                continue;
+            }
+            Err(_) => return Err(EINTR),
+        };
         let bytes = block.bytes(extent.offset, extent.count);
         if let Some(run) = bytes.and_then(|bytes| joined.push(bytes)) {
             f(run);
@@ -132,4 +209,5 @@ fn each_run(file: &Stopped<'_>, block: BlockSize, mut f: impl FnMut(ByteRange)) 
     if let Some(run) = joined.finish() {
         f(run);
     }
+    Ok(())
 }

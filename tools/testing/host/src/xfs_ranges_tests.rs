@@ -253,6 +253,44 @@ properties! {
     }
 
     #[test]
+    fn a_byte_of_a_file_is_in_one_place(
+        shift in 0_u32..=16,
+        origin in edge(),
+        first in edge(),
+        stride in edge(),
+        group: u32,
+        start in edge(),
+        count in edge(),
+        offset in edge(),
+        into in edge(),
+    ) {
+        // CAST: On purpose: what is left are numbers of 32 bits near edges.
+        let (start, count) = (start as u32, count as u32);
+        let area = Area { block: block(shift), first, blocks: 0, stride, number_shift: 0 };
+        let extent = Extent { start, count, offset, ..Extent::default() };
+        let (from, len) = (wide(offset) << shift, wide(count.into()) << shift);
+        let byte = from + wide(into) % len.max(1);
+        let is_there = byte < from + len && byte < LIMIT && from < LIMIT;
+        // CAST: Below the limit, or not used.
+        let found = extent.in_group(byte.min(LIMIT - 1) as u64, block(shift));
+        let place = (wide(start.into()) << shift) + (byte - from);
+        if is_there {
+            // CAST: 32 bits and the shift.
+            prop_assert_eq!(found, Some(place as u64));
+        } else if byte < LIMIT {
+            prop_assert_eq!(found, None);
+        }
+
+        // Each step of the sum has to fit, as the products have to.
+        let blocks = wide(first) + wide(group.into()) * wide(stride);
+        let there = wide(origin) + (blocks << shift) + place;
+        let fits = blocks < LIMIT && (blocks << shift) < LIMIT && there < LIMIT;
+        // CAST: As above.
+        let place = place as u64;
+        prop_assert_eq!(area.in_device(group, place, origin), fits.then_some(there as u64));
+    }
+
+    #[test]
     fn page_runs_are_the_pages(start in edge(), len in 1_u64..1 << 20, limit in 1_u64..20) {
         let start = start.min(u64::MAX - 1);
         let bytes = range(start, len.min(u64::MAX - start));

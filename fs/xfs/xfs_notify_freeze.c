@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How XFS's notify_failure in Rust freezes a file system whose device goes away.
+ */
+#include "xfs_platform.h"
+#include "xfs_shared.h"
+#include "xfs_format.h"
+#include "xfs_log_format.h"
+#include "xfs_trans_resv.h"
+#include "xfs_mount.h"
+
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/workqueue.h>
+
+#include "xfs_notify_rust.h"
+
+unsigned int
+xfs_dax_nofs_save(void)
+{
+	return memalloc_nofs_save();
+}
+
+void
+xfs_dax_nofs_restore(
+	unsigned int		flags)
+{
+	memalloc_nofs_restore(flags);
+}
+
+/*
+ * Freezing waits for everyone who writes, in a sleep that nothing ends, and a writer may
+ * wait for user space.  So a worker does it, and is left alone when it takes too long.
+ */
+struct xfs_dax_freezer {
+	struct work_struct	work;
+	struct super_block	*sb;
+	struct completion	done;
+	refcount_t		refs;
+	/* Who comes second: the worker that is done, or the waiter that gives up. */
+	atomic_t		decided;
+	int			error;
+};
+
+static void
+xfs_dax_freezer_put(
+	struct xfs_dax_freezer	*freezer)
+{
+	if (refcount_dec_and_test(&freezer->refs))
+		kfree(freezer);
+}
+
+static void
+xfs_dax_freeze_work(
+	struct work_struct	*work)
+{
+	struct xfs_dax_freezer	*freezer =
+		container_of(work, struct xfs_dax_freezer, work);
+	struct super_block	*sb = freezer->sb;
+
+	freezer->error = freeze_super(sb, FREEZE_HOLDER_KERNEL, NULL);
+	if (atomic_xchg(&freezer->decided, 1)) {
+		if (!freezer->error)
+			thaw_super(sb, FREEZE_HOLDER_KERNEL, NULL);
+	} else {
+		complete_all(&freezer->done);
+	}
+	xfs_dax_freezer_put(freezer);
+	deactivate_super(sb);
+}
+
+/* Whether the file system was frozen within that time.  Sleeps. */
+bool
+xfs_dax_freeze(
+	struct xfs_mount	*mp,
+	unsigned int		seconds)
+{
+	struct super_block	*sb = mp->m_super;
+	struct xfs_dax_freezer	*freezer;
+	bool			frozen = false;
+
+	freezer = kzalloc_obj(*freezer, GFP_KERNEL | __GFP_NOFAIL);
+	INIT_WORK(&freezer->work, xfs_dax_freeze_work);
+	init_completion(&freezer->done);
+	refcount_set(&freezer->refs, 2);
+	freezer->sb = sb;
+	/* Not the first: the mount is pinned. */
+	atomic_inc(&sb->s_active);
+	queue_work(system_dfl_long_wq, &freezer->work);
+
+	if (!wait_for_completion_timeout(&freezer->done, seconds * HZ) &&
+	    !atomic_xchg(&freezer->decided, 1)) {
+		xfs_warn(mp, "cannot be frozen, somebody writes on and on");
+	} else {
+		wait_for_completion(&freezer->done);
+		frozen = freezer->error == 0;
+		if (!frozen)
+			xfs_warn(mp, "cannot be frozen, err=%d", freezer->error);
+	}
+	xfs_dax_freezer_put(freezer);
+	return frozen;
+}
+
+void
+xfs_dax_thaw(
+	struct xfs_mount	*mp,
+	bool			frozen)
+{
+	struct super_block	*sb = mp->m_super;
+	int			error;
+
+	if (frozen) {
+		error = thaw_super(sb, FREEZE_HOLDER_KERNEL, NULL);
+		if (error)
+			xfs_emerg(mp, "still frozen after notify failure, err=%d",
+				error);
+	}
+	/* Who froze it from user space could not, with a device that is gone. */
+	thaw_super(sb, FREEZE_HOLDER_USERSPACE, NULL);
+}
