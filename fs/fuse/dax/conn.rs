@@ -9,10 +9,8 @@ use super::{
     window::{
         acquire::{
             self,
-            Failure,
             Killed,
-            Platform,
-            Want, //
+            Platform, //
         },
         evict::Forgot,
         units::{
@@ -22,7 +20,6 @@ use super::{
             PAGE_SHIFT,
             TOP_ORDER, //
         },
-        Place,
         Setup,
         Window, //
     },
@@ -298,18 +295,6 @@ impl Conn {
         }
     }
 
-    /// Holds the range with a page of `file` if that can be used at once, until [`Conn::release`].
-    #[inline]
-    pub(crate) fn try_hold(&self, file: &FileRef, page: FilePage, write: bool) -> Option<Place> {
-        self.update(|window| window.try_hold(file, page, write))
-    }
-
-    /// Ends a use of a range.
-    #[inline]
-    pub(crate) fn release(&self, id: RangeId) {
-        self.update(|window| window.release(id));
-    }
-
     fn raw_work(&self) -> *mut bindings::delayed_work {
         // SAFETY: The pointer is that of a field.
         let work = unsafe { DelayedWork::raw_as_work(&raw const self.work) };
@@ -408,15 +393,6 @@ impl Conn {
         }
         self.remove_soon();
         result
-    }
-
-    /// Gets the range with a page of `file`; see [`acquire::acquire`].
-    pub(crate) fn acquire(
-        self: ArcBorrow<'_, Self>,
-        file: &FileRef,
-        want: Want,
-    ) -> Result<RangeId, Failure> {
-        acquire::acquire(&self, file, want)
     }
 }
 

@@ -12,6 +12,7 @@
 
 use super::{
     file::FileRef,
+    held::Held,
     iomap,
     window::{
         acquire::{
@@ -20,7 +21,6 @@ use super::{
         },
         units::{
             FilePage,
-            RangeId,
             BLOCK_PAGES,
             TOP_ORDER, //
         },
@@ -52,20 +52,17 @@ unsafe fn acquire(
     vmf: *mut bindings::vm_fault,
     file: &FileRef,
     want: Want,
-) -> Result<RangeId, Fault> {
-    let conn = file.conn();
-    if let Some(held) = conn.try_hold(file, want.page, want.write) {
-        return Ok(held.id);
+) -> Result<Held<'_>, Fault> {
+    if let Some(held) = Held::now(file, want.page, want.write) {
+        return Ok(held);
     }
     // SAFETY: The function's contract. The reference keeps the inode while nothing else does.
     unsafe {
         if bindings::rdax_may_drop_fault_lock(vmf) {
             let open = bindings::get_file((*(*vmf).__bindgen_anon_1.vma).vm_file);
             bindings::release_fault_lock(vmf);
-            if let Ok(id) = conn.acquire(file, want) {
-                conn.release(id);
-            }
-            // Should there have been an error, it comes again, unless a signal ends the task.
+            // Should there be an error, it comes again, unless a signal ends the task.
+            drop(Held::wait(file, want));
             bindings::fput(open);
             return Err(RETRY);
         }
@@ -74,7 +71,7 @@ unsafe fn acquire(
             return Err(RETRY);
         }
     }
-    conn.acquire(file, want).map_err(|failure| match failure {
+    Held::wait(file, want).map_err(|failure| match failure {
         // The memory manager makes some, and has the fault come again.
         Failure::Unasked(error) if error == ENOMEM.to_errno() => OOM,
         // The server's ENOMEM, too: it would be the same the next time.
@@ -184,15 +181,13 @@ unsafe fn handle(vmf: *mut bindings::vm_fault, order: c_uint, write: bool) -> Fa
     };
     loop {
         // SAFETY: The function's contract.
-        let id = match unsafe { acquire(vmf, &file, want) } {
-            Ok(id) => id,
+        let held = match unsafe { acquire(vmf, &file, want) } {
+            Ok(held) => held,
             Err(fault) => return fault,
         };
-        let conn = file.conn();
         // A huge page has to be in one range.
-        let whole = conn.update(|window| window.place(id)).order == TOP_ORDER;
+        let whole = held.place().order == TOP_ORDER;
         if huge && !whole {
-            conn.release(id);
             return FALLBACK;
         }
         // SAFETY: The function's contract.
@@ -204,7 +199,7 @@ unsafe fn handle(vmf: *mut bindings::vm_fault, order: c_uint, write: bool) -> Fa
             };
             block.or_else(|| map(vmf, inode, order, write))
         };
-        conn.release(id);
+        drop(held);
         if let Some(fault) = fault {
             return fault;
         }

@@ -8,6 +8,7 @@
 //!
 //! - `window.rs` and `window/` manage the window: what is where, and what goes when room is needed.
 //! - `conn.rs` is the window of one connection, `file.rs` what is kept of an inode.
+//! - `held.rs` is a range in use, which ends by itself.
 //! - `request.rs` is requests to the server, and those for mappings; `read.rs` asks for data.
 //! - `iomap.rs`, `io.rs` and `fault.rs` are how files use it: by read and write, and by page faults.
 //! - `device.rs` finds the window of a virtio device, and hears when its memory fails or goes.
@@ -42,6 +43,7 @@ mod conn;
 mod device;
 mod fault;
 mod file;
+mod held;
 mod hit;
 mod io;
 mod iomap;

@@ -8,6 +8,7 @@
 
 use super::{
     file::FileRef,
+    held::Held,
     iomap,
     window::units::FilePage, //
 };
@@ -51,11 +52,11 @@ pub(super) unsafe fn copy(
     if pos >= size || count == 0 {
         return 0;
     }
-    let conn = file.conn();
-    let Some(place) = conn.try_hold(&file, FilePage::of_byte(pos), write) else {
+    let Some(held) = Held::now(&file, FilePage::of_byte(pos), write) else {
         return 0;
     };
-    let (offset, left) = place.at_byte(pos);
+    let conn = file.conn();
+    let (offset, left) = held.place().at_byte(pos);
     // CAST: A range is 2 MiB at most.
     let bytes = left.min(size - pos).min(count as u64) as usize;
     // SAFETY: By the function's contract nobody else uses the iterator, and `write` says which way
@@ -69,7 +70,7 @@ pub(super) unsafe fn copy(
             conn.device().copy_to_iter(offset, bytes, to)
         }
     };
-    conn.release(place.id);
+    drop(held);
     // Who goes on from here finds out about an error.
     let copied = copied.unwrap_or(0);
     // SAFETY: The function's contract. The sum is no more than the size of the file.

@@ -6,6 +6,7 @@
 
 use super::{
     file::FileRef,
+    held::Held,
     window::{
         acquire::Want,
         units::{
@@ -88,10 +89,10 @@ unsafe fn begin(
     let fault = request.flags & bindings::IOMAP_FAULT != 0;
     let held = match fault {
         // The fault uses the range already.
-        true => conn.update(|window| window.hold_again(&file, page, write)),
-        false => conn.try_hold(&file, page, write),
+        true => Held::again(&file, page, write),
+        false => Held::now(&file, page, write),
     };
-    let place = match held {
+    let held = match held {
         Some(held) => held,
         // A fault has a range before it comes here, because what it has locked by now others may
         // need to make room. If that range is not good any more, the fault starts anew.
@@ -104,13 +105,12 @@ unsafe fn begin(
                 file_pages: size.div_ceil(PAGE_SIZE as u64),
                 write,
             };
-            let id = conn.acquire(&file, want);
-            let id = id.map_err(|failure| Error::from_errno(failure.errno()))?;
-            conn.update(|window| window.place(id))
+            let held = Held::wait(&file, want);
+            held.map_err(|failure| Error::from_errno(failure.errno()))?
         }
     };
 
-    let (offset, left) = place.at_byte(request.pos);
+    let (offset, left) = held.place().at_byte(request.pos);
     let mut length = request.length.min(left).min(size - request.pos);
     if fault {
         length = length.next_multiple_of(PAGE_SIZE as u64);
@@ -119,7 +119,7 @@ unsafe fn begin(
     iomap.length = length;
     // CAST: As above.
     iomap.type_ = bindings::IOMAP_MAPPED as u16;
-    iomap.private = to_private(place.id);
+    iomap.private = to_private(held.into_id());
     Ok(())
 }
 
@@ -172,7 +172,8 @@ pub(crate) unsafe extern "C" fn rdax_fuse_iomap_end(
     // SAFETY: The function's contract.
     let (private, file) = unsafe { ((*iomap).private, FileRef::of(inode)) };
     if let (Some(id), Some(file)) = (from_private(private), file) {
-        file.conn().release(id);
+        // SAFETY: The function's contract: `begin()` left this one use.
+        unsafe { Held::end(&file, id) };
     }
     // Writes past the end of the file do not come here, so that its size is what it was.
     0
