@@ -1,48 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rest of the C interface: what `fs/fuse/fuse_i.h` declares.
+//! The C interface, but for devices (`device.rs`): what `fs/fuse/fuse_i.h` and `dax_glue.h` declare,
+//! and the tables of functions that C calls.
 
 use super::{
-    conn::Conn,
-    device,
-    file::FileRef, //
+    device, fault,
+    file::FileRef,
+    fuse::{
+        says_dax,
+        Connection, //
+    },
+    iomap,
+    kiocb::{
+        Io,
+        READ,
+        WRITE, //
+    },
+    read,
+    vfs::{
+        self,
+        Extent,
+        Inode, //
+    },
+    vmf::{
+        Fault,
+        Outcome, //
+    },
+    write,
 };
-use core::ptr;
 use kernel::{
     bindings,
-    prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
-    },
-    types::ForeignOwnable, //
+    prelude::*, //
 };
 
-/// `enum fuse_dax_mode`.
-const MODE_ALWAYS: c_uint = 1;
-/// As above. What is left are the two ways of asking for each inode.
-const MODE_NEVER: c_uint = 2;
-
-/// The window of a connection, if it has one.
-///
-/// # Safety
-///
-/// `fc` must be a connection that has its window as long as the result is used.
-unsafe fn conn<'a>(fc: *mut bindings::fuse_conn) -> Option<ArcBorrow<'a, Conn>> {
-    // SAFETY: The function's contract.
-    let window = unsafe { bindings::rdax_fuse_conn_window(fc) };
-    if window.is_null() {
-        return None;
+/// What C calls a result.
+fn to_int(result: Result) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
     }
-    // SAFETY: This is what `rdax_fuse_conn_alloc()` set.
-    Some(unsafe { Arc::<Conn>::borrow(window) })
 }
+
+// -- Connections
 
 /// Gives a connection its window, if its device has one.
 ///
 /// # Safety
 ///
-/// FUSE calls this for a connection that nobody uses yet, with null or a device of
+/// FUSE calls this for a connection that nothing uses yet, with null or a device of
 /// [`device::fuse_dax_setup_window`] that is not going away meanwhile.
 #[export]
 pub(crate) unsafe extern "C" fn rdax_fuse_conn_alloc(
@@ -53,29 +58,26 @@ pub(crate) unsafe extern "C" fn rdax_fuse_conn_alloc(
         return 0;
     }
     // SAFETY: The function's contract.
-    match unsafe { device::connect(fc, dax_dev) } {
-        Ok(conn) => {
-            // SAFETY: The function's contract.
-            unsafe { bindings::rdax_fuse_set_conn_window(fc, conn.into_foreign()) };
-            0
-        }
-        Err(error) => error.to_errno(),
-    }
+    let conn = match unsafe { device::connect(fc, dax_dev) } {
+        Ok(conn) => conn,
+        Err(error) => return error.to_errno(),
+    };
+    // SAFETY: The function's contract.
+    let fc = unsafe { Connection::from_raw(fc) };
+    // SAFETY: The function's contract.
+    unsafe { fc.set_window(conn) };
+    0
 }
 
 /// # Safety
 ///
-/// FUSE calls this for a connection that nobody uses any more.
+/// FUSE calls this for a connection that nothing uses any more.
 #[export]
 pub(crate) unsafe extern "C" fn fuse_dax_conn_free(fc: *mut bindings::fuse_conn) {
     // SAFETY: The function's contract.
-    unsafe {
-        let window = bindings::rdax_fuse_conn_window(fc);
-        if window.is_null() {
-            return;
-        }
-        bindings::rdax_fuse_set_conn_window(fc, ptr::null_mut());
-        let conn = Arc::<Conn>::from_foreign(window);
+    let fc = unsafe { Connection::from_raw(fc) };
+    // SAFETY: The function's contract; `fc` is not used any more.
+    if let Some(conn) = unsafe { fc.take_window() } {
         conn.as_arc_borrow().shut_down();
         conn.link().disconnect();
     }
@@ -87,7 +89,8 @@ pub(crate) unsafe extern "C" fn fuse_dax_conn_free(fc: *mut bindings::fuse_conn)
 #[export]
 pub(crate) unsafe extern "C" fn fuse_dax_cancel_work(fc: *mut bindings::fuse_conn) {
     // SAFETY: The function's contract.
-    if let Some(conn) = unsafe { conn(fc) } {
+    let fc = unsafe { Connection::from_raw(fc) };
+    if let Some(conn) = fc.window() {
         conn.shut_down();
     }
 }
@@ -103,7 +106,8 @@ pub(crate) unsafe extern "C" fn fuse_dax_check_alignment(
     map_alignment: c_uint,
 ) -> bool {
     // SAFETY: The function's contract.
-    let Some(conn) = (unsafe { conn(fc) }) else {
+    let fc = unsafe { Connection::from_raw(fc) };
+    let Some(conn) = fc.window() else {
         return true;
     };
     let fits = conn.update(|window| window.set_alignment(map_alignment));
@@ -116,6 +120,8 @@ pub(crate) unsafe extern "C" fn fuse_dax_check_alignment(
     fits
 }
 
+// -- Inodes
+
 /// # Safety
 ///
 /// FUSE calls this for an inode that is being made.
@@ -124,44 +130,19 @@ pub(crate) unsafe extern "C" fn fuse_dax_inode_alloc(
     sb: *mut bindings::super_block,
     fi: *mut bindings::fuse_inode,
 ) -> bool {
+    // SAFETY: The function's contract: the superblock has its connection.
+    let fc = unsafe { Connection::of_super(sb) };
     // SAFETY: The function's contract. The connection outlives its inodes.
-    unsafe {
-        bindings::rdax_fuse_set_inode_data(fi, ptr::null_mut());
-        let window = bindings::rdax_fuse_conn_window(bindings::rdax_fuse_sb_conn(sb));
-        window.is_null() || FileRef::alloc(fi, window).is_ok()
-    }
+    unsafe { FileRef::alloc(fi, fc) }.is_ok()
 }
 
-/// Whether an inode for which the server says `flags` is to have DAX.
-///
-/// # Safety
-///
-/// `fc` must be a connection that the caller keeps.
-unsafe fn wants_dax(fc: *mut bindings::fuse_conn, flags: c_uint) -> bool {
-    // SAFETY: The function's contract.
-    let (window, mode, per_inode) = unsafe {
-        (
-            bindings::rdax_fuse_conn_window(fc),
-            bindings::rdax_fuse_conn_mode(fc),
-            bindings::rdax_fuse_conn_per_inode(fc),
-        )
-    };
-    match mode {
-        MODE_NEVER => false,
-        // A device without a window: who did not insist on DAX does without.
-        _ if window.is_null() => false,
-        MODE_ALWAYS => true,
-        _ => per_inode && flags & bindings::FUSE_ATTR_DAX != 0,
-    }
-}
-
-/// The functions of a mapping with DAX. Its pages are the host's, who writes them back.
-struct Operations(bindings::address_space_operations);
+/// The functions of a mapping with DAX. Its pages are the host's, which writes them back.
+struct AddressSpace(bindings::address_space_operations);
 
 // SAFETY: It is constant.
-unsafe impl Sync for Operations {}
+unsafe impl Sync for AddressSpace {}
 
-static OPERATIONS: Operations = Operations(bindings::address_space_operations {
+static ADDRESS_SPACE: AddressSpace = AddressSpace(bindings::address_space_operations {
     direct_IO: Some(bindings::noop_direct_IO),
     dirty_folio: Some(bindings::noop_dirty_folio),
     ..pin_init::zeroed()
@@ -172,13 +153,11 @@ static OPERATIONS: Operations = Operations(bindings::address_space_operations {
 /// FUSE calls this for the inode of a regular file that is being made.
 #[export]
 pub(crate) unsafe extern "C" fn fuse_dax_inode_init(inode: *mut bindings::inode, flags: c_uint) {
-    // SAFETY: The function's contract; the table is static.
-    unsafe {
-        if !wants_dax(bindings::rdax_fuse_inode_conn(inode), flags) {
-            return;
-        }
-        (*inode).i_flags |= bindings::S_DAX;
-        (*inode).i_data.a_ops = &raw const OPERATIONS.0;
+    // SAFETY: The function's contract.
+    let inode = unsafe { Inode::from_raw(inode) };
+    if Connection::of(inode).wants_dax(flags) {
+        // SAFETY: The function's contract.
+        unsafe { inode.set_dax(&ADDRESS_SPACE.0) };
     }
 }
 
@@ -190,13 +169,9 @@ pub(crate) unsafe extern "C" fn fuse_dax_inode_init(inode: *mut bindings::inode,
 #[export]
 pub(crate) unsafe extern "C" fn fuse_dax_dontcache(inode: *mut bindings::inode, flags: c_uint) {
     // SAFETY: The function's contract.
-    unsafe {
-        let mode = bindings::rdax_fuse_conn_mode(bindings::rdax_fuse_inode_conn(inode));
-        let has = (*inode).i_flags & bindings::S_DAX != 0;
-        let wants = flags & bindings::FUSE_ATTR_DAX != 0;
-        if !matches!(mode, MODE_ALWAYS | MODE_NEVER) && has != wants {
-            bindings::d_mark_dontcache(inode);
-        }
+    let inode = unsafe { Inode::from_raw(inode) };
+    if Connection::of(inode).leaves_to_inodes() && inode.has_dax() != says_dax(flags) {
+        inode.do_not_cache();
     }
 }
 
@@ -206,27 +181,14 @@ pub(crate) unsafe extern "C" fn fuse_dax_dontcache(inode: *mut bindings::inode, 
 #[export]
 pub(crate) unsafe extern "C" fn fuse_dax_inode_cleanup(inode: *mut bindings::inode) {
     // SAFETY: The function's contract.
-    if let Some(file) = unsafe { FileRef::of(inode) } {
-        file.conn().forget(&file);
+    let inode = unsafe { Inode::from_raw(inode) };
+    if let Some(file) = inode.file() {
+        file.conn().forget(file);
     }
 }
 
-/// Lets go of the lock while somebody has references to pages.
-///
-/// # Safety
-///
-/// `dax_break_layout()` calls this for the inode that [`fuse_dax_break_layouts`] was called for.
-unsafe extern "C" fn wait_unlocked(inode: *mut bindings::inode) {
-    // SAFETY: The function's contract.
-    unsafe {
-        bindings::filemap_invalidate_unlock((*inode).i_mapping);
-        bindings::schedule();
-        bindings::filemap_invalidate_lock((*inode).i_mapping);
-    }
-}
-
-/// Takes the pages of `start` up to and including `end` from all who have them; waits until those
-/// who have references gave them up.
+/// Takes the pages of `start` up to and including `end` from page tables and caches; waits until none
+/// has a reference.
 ///
 /// # Safety
 ///
@@ -238,8 +200,143 @@ pub(crate) unsafe extern "C" fn fuse_dax_break_layouts(
     end: u64,
 ) -> c_int {
     // SAFETY: The function's contract.
-    unsafe {
-        // CAST: C's callers say -1 for the end of the file.
-        bindings::dax_break_layout(inode, start as i64, end as i64, Some(wait_unlocked))
-    }
+    let inode = unsafe { Inode::from_raw(inode) };
+    // SAFETY: The function's contract.
+    unsafe { inode.break_layouts(start, end) }
+}
+
+// -- Read and write
+
+/// # Safety
+///
+/// FUSE calls this for a file with DAX.
+#[export]
+pub(crate) unsafe extern "C" fn fuse_dax_read_iter(
+    iocb: *mut bindings::kiocb,
+    to: *mut bindings::iov_iter,
+) -> isize {
+    // SAFETY: The function's contract.
+    read::read(unsafe { Io::<READ>::from_raw(iocb, to) })
+}
+
+/// # Safety
+///
+/// FUSE calls this for a file with DAX.
+#[export]
+pub(crate) unsafe extern "C" fn fuse_dax_write_iter(
+    iocb: *mut bindings::kiocb,
+    from: *mut bindings::iov_iter,
+) -> isize {
+    // SAFETY: The function's contract.
+    write::write(unsafe { Io::<WRITE>::from_raw(iocb, from) })
+}
+
+/// # Safety
+///
+/// `fs/dax.c` calls this, through `iomap_iter()`, for an inode with DAX that it keeps.
+#[export]
+pub(crate) unsafe extern "C" fn rdax_fuse_iomap_begin(
+    inode: *mut bindings::inode,
+    pos: bindings::loff_t,
+    length: bindings::loff_t,
+    flags: c_uint,
+    iomap: *mut bindings::iomap,
+    _srcmap: *mut bindings::iomap,
+) -> c_int {
+    // SAFETY: The function's contract.
+    let inode = unsafe { Inode::from_raw(inode) };
+    // SAFETY: The function's contract.
+    let Some(extent) = (unsafe { Extent::from_raw(iomap, pos, length, flags) }) else {
+        return EIO.to_errno();
+    };
+    to_int(iomap::begin(inode, extent))
+}
+
+/// # Safety
+///
+/// As for [`rdax_fuse_iomap_begin`], with what that filled in.
+#[export]
+pub(crate) unsafe extern "C" fn rdax_fuse_iomap_end(
+    inode: *mut bindings::inode,
+    _pos: bindings::loff_t,
+    _length: bindings::loff_t,
+    _written: isize,
+    _flags: c_uint,
+    iomap: *mut bindings::iomap,
+) -> c_int {
+    // SAFETY: The function's contract.
+    let inode = unsafe { Inode::from_raw(inode) };
+    // SAFETY: The function's contract.
+    unsafe { vfs::end(inode, iomap) };
+    // Writes past the end of the file do not come here, so that its size is what it was.
+    0
+}
+
+// -- Mappings
+
+/// Handles a fault for `1 << order` pages, if `write` for writing.
+///
+/// # Safety
+///
+/// The memory manager calls this for a mapping that [`fuse_dax_mmap`] made.
+unsafe fn handle(vmf: *mut bindings::vm_fault, order: c_uint, write: Option<bool>) -> Outcome {
+    // SAFETY: The function's contract.
+    let fault = unsafe { Fault::from_raw(vmf) };
+    let write = write.unwrap_or(fault.for_write());
+    fault::handle(fault, order, write)
+}
+
+/// # Safety
+///
+/// As for [`handle`].
+unsafe extern "C" fn small_fault(vmf: *mut bindings::vm_fault) -> Outcome {
+    // SAFETY: The function's contract.
+    unsafe { handle(vmf, 0, None) }
+}
+
+/// # Safety
+///
+/// As for [`handle`].
+unsafe extern "C" fn huge_fault(vmf: *mut bindings::vm_fault, order: c_uint) -> Outcome {
+    // SAFETY: The function's contract.
+    unsafe { handle(vmf, order, None) }
+}
+
+/// # Safety
+///
+/// As for [`handle`].
+unsafe extern "C" fn make_writable(vmf: *mut bindings::vm_fault) -> Outcome {
+    // SAFETY: The function's contract.
+    unsafe { handle(vmf, 0, Some(true)) }
+}
+
+/// The functions of a mapping into memory.
+struct VmOperations(bindings::vm_operations_struct);
+
+// SAFETY: It is constant.
+unsafe impl Sync for VmOperations {}
+
+static VM_OPERATIONS: VmOperations = VmOperations(bindings::vm_operations_struct {
+    fault: Some(small_fault),
+    huge_fault: Some(huge_fault),
+    page_mkwrite: Some(make_writable),
+    pfn_mkwrite: Some(make_writable),
+    ..pin_init::zeroed()
+});
+
+/// # Safety
+///
+/// FUSE calls this for a file with DAX and a mapping of it that is being made.
+#[export]
+pub(crate) unsafe extern "C" fn fuse_dax_mmap(
+    file: *mut bindings::file,
+    vma: *mut bindings::vm_area_struct,
+) -> c_int {
+    // SAFETY: The function's contract.
+    unsafe { bindings::file_accessed(file) };
+    // SAFETY: The function's contract; the table is static.
+    unsafe { (*vma).vm_ops = &raw const VM_OPERATIONS.0 };
+    // SAFETY: The function's contract.
+    unsafe { bindings::rdax_vma_set_dax(vma) };
+    0
 }

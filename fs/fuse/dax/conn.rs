@@ -5,6 +5,7 @@
 use super::{
     device::Slot,
     file::FileRef,
+    fuse::Connection,
     request,
     window::{
         acquire::{
@@ -369,18 +370,11 @@ impl Conn {
                 continue;
             };
             let within = u64::from(page.saturating_sub(victim.id.0));
-            // SAFETY: The inode stays until `unpin()`.
-            let killed = unsafe {
-                bindings::rdax_kill_procs(
-                    (*victim.file.inode()).i_mapping,
-                    // CAST: Offsets in pages fit on 64-bit machines.
-                    (victim.page.0.saturating_add(within)) as usize,
-                    1,
-                    flags,
-                )
-            };
-            if killed != 0 {
-                result = Err(Error::from_errno(killed));
+            // The inode stays until `unpin()`.
+            // CAST: Offsets in pages fit on 64-bit machines.
+            let index = victim.page.0.saturating_add(within) as usize;
+            if let Err(error) = victim.file.inode().kill_users(index, flags) {
+                result = Err(error);
             }
             if let Some(area) = self.update(|window| window.unpin(victim.id)) {
                 acquire::reclaim(&self, area);
@@ -427,18 +421,15 @@ impl Platform<FileRef> for ArcBorrow<'_, Conn> {
     }
 
     fn send_removes(&self) -> Result<(), i32> {
-        request::remove((*self).into(), self.fc).map_err(|error| error.to_errno())
+        // SAFETY: The callers use the connection, as `Conn` says.
+        let fc = unsafe { Connection::from_raw(self.fc) };
+        request::remove((*self).into(), fc).map_err(|error| error.to_errno())
     }
 
     fn drop_pages(&self, file: &FileRef, page: FilePage, order: u8) -> bool {
         let start = page.byte();
         let last = start.saturating_add(order_bytes(order) - 1);
-        // SAFETY: The inode stays while its range is being reclaimed. Without a callback the
-        // function does not wait for references.
-        let error = unsafe {
-            // CAST: Offsets in files are not negative.
-            bindings::dax_break_layout(file.inode(), start as i64, last as i64, None)
-        };
-        error == 0
+        // The inode stays while its range is being reclaimed.
+        file.inode().drop_pages(start, last)
     }
 }

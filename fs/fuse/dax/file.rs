@@ -4,6 +4,8 @@
 
 use super::{
     conn::Conn,
+    fuse::Connection,
+    vfs::Inode,
     window::{
         ahead::Run,
         table::List,
@@ -12,7 +14,10 @@ use super::{
 };
 use core::{
     cell::Cell,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     bindings,
@@ -35,9 +40,8 @@ static NEXT: Atomic<u64> = Atomic::new(1);
 ///
 /// C ends it by `kfree()`, after a grace period: it has nothing to drop.
 struct InodeData {
-    /// Never another inode's: the memory of this is used again for others.
-    number: u64,
-    inode: NonNull<bindings::inode>,
+    handle: FileRef,
+    inode: *mut bindings::inode,
     /// The connection, which outlives its inodes.
     conn: *mut c_void,
     /// Under the lock of the window.
@@ -50,14 +54,15 @@ const _: () = assert!(!core::mem::needs_drop::<InodeData>());
 
 /// An inode of a connection that has a window.
 ///
+/// It is borrowed from an [`Inode`]; copies are for the window alone.
+///
 /// # Invariants
 ///
 /// - `data` is what [`FileRef::alloc`] allocated for an inode that is not freed as long as this
-///   handle is used: because the caller keeps it, or because a range has it, which eviction waits
-///   for.
-/// - `number` is that of `data`. It is here, too, so that no comparison of files reads the data of
-///   either.
-#[derive(Clone, Copy)]
+///   handle is used: because of the [`Inode`], or because a range has it, which eviction waits for.
+/// - `number` is that of no other inode, the memory of which may be used again for others. It is in
+///   the handle so that no comparison of files reads the data of either.
+#[derive(Clone)]
 pub(crate) struct FileRef {
     data: NonNull<InodeData>,
     number: u64,
@@ -67,43 +72,47 @@ pub(crate) struct FileRef {
 unsafe impl Send for FileRef {}
 
 impl FileRef {
-    /// Has an inode that is being made get its data.
+    /// Has an inode that is being made get its data, if its connection has a window.
     ///
     /// # Safety
     ///
-    /// `fi` must be an inode of `conn`, which outlives it, that nobody else sees yet.
-    pub(crate) unsafe fn alloc(fi: *mut bindings::fuse_inode, conn: *mut c_void) -> Result {
+    /// `fi` must be an inode of `fc`, which outlives it, that nothing else sees yet.
+    pub(crate) unsafe fn alloc(fi: *mut bindings::fuse_inode, fc: Connection<'_>) -> Result {
         // SAFETY: The function's contract.
-        let inode = unsafe { bindings::rdax_fuse_vfs_inode(fi) };
-        let data = KBox::new(
+        unsafe { bindings::rdax_fuse_set_inode_data(fi, ptr::null_mut()) };
+        let conn = fc.raw_window();
+        if conn.is_null() {
+            return Ok(());
+        }
+        let mut data = KBox::<InodeData>::new_uninit(GFP_KERNEL_ACCOUNT)?;
+        let handle = Self {
+            data: NonNull::from(&mut *data).cast(),
+            number: NEXT.fetch_add(1_u64, Relaxed),
+        };
+        let data = KBox::write(
+            data,
             InodeData {
-                number: NEXT.fetch_add(1_u64, Relaxed),
-                inode: NonNull::new(inode).ok_or(EINVAL)?,
+                handle,
+                // SAFETY: The function's contract.
+                inode: unsafe { bindings::rdax_fuse_vfs_inode(fi) },
                 conn,
                 ranges: Cell::new(List::EMPTY),
                 run: Cell::new(Run::default()),
             },
-            GFP_KERNEL_ACCOUNT,
-        )?;
+        );
         // SAFETY: The function's contract. A `KBox` is memory of `kmalloc()`.
         unsafe { bindings::rdax_fuse_set_inode_data(fi, KBox::into_raw(data).cast()) };
         Ok(())
     }
 
     /// The data of an inode, if its connection has a window.
-    ///
-    /// # Safety
-    ///
-    /// `inode` must be an inode of FUSE that stays as long as the result is used.
     #[inline]
-    pub(crate) unsafe fn of(inode: *mut bindings::inode) -> Option<Self> {
-        // SAFETY: The function's contract.
-        let data = unsafe { bindings::rdax_fuse_inode_data(inode) };
+    pub(crate) fn of(inode: Inode<'_>) -> Option<&Self> {
+        // SAFETY: `Inode` keeps it.
+        let data = unsafe { bindings::rdax_fuse_inode_data(inode.as_raw()) };
         let data = NonNull::<InodeData>::new(data.cast())?;
         // SAFETY: This is what `alloc()` set, and stays as long as the inode.
-        let number = unsafe { data.as_ref() }.number;
-        // INVARIANT: As above.
-        Some(Self { data, number })
+        Some(unsafe { &data.as_ref().handle })
     }
 
     fn data(&self) -> &InodeData {
@@ -112,8 +121,9 @@ impl FileRef {
     }
 
     /// The inode.
-    pub(crate) fn inode(&self) -> *mut bindings::inode {
-        self.data().inode.as_ptr()
+    pub(crate) fn inode(&self) -> Inode<'_> {
+        // SAFETY: The data is gone before the inode is.
+        unsafe { Inode::from_raw(self.data().inode) }
     }
 
     /// The connection.

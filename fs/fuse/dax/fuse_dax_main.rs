@@ -7,12 +7,15 @@
 //! C version: [`fs/fuse/dax.c`](srctree/fs/fuse/dax.c)
 //!
 //! - `window.rs` and `window/` manage the window: what is where, and what goes when room is needed.
-//! - `conn.rs` is the window of one connection, `file.rs` what is kept of an inode.
-//! - `held.rs` is a range in use, which ends by itself.
-//! - `request.rs` is requests to the server, and those for mappings; `read.rs` asks for data.
-//! - `iomap.rs`, `io.rs` and `fault.rs` are how files use it: by read and write, and by page faults.
+//! - `conn.rs` is the window of one connection, `file.rs` what is kept of an inode, `held.rs` a
+//!   range in use.
+//! - `read.rs`, `write.rs`, `fault.rs` and `iomap.rs` are how files use it. `hit.rs` is copies that can
+//!   be made at once, `copy.rs` all others, `bypass.rs` reads past the window.
+//! - `request.rs` is what the server is asked for.
+//! - `vfs.rs`, `kiocb.rs`, `vmf.rs` and `fuse.rs` are C's inodes, calls, faults and connections as
+//!   types that safe code can use, and their locks.
 //! - `device.rs` finds the window of a virtio device, and hears when its memory fails or goes.
-//! - `abi.rs` is the rest of the C interface.
+//! - `abi.rs` is the C interface.
 //!
 //! # Lock order
 //!
@@ -39,19 +42,25 @@
 //!   sends no request, so that it may happen in a worker that completes requests (C: 42fbb31310b2).
 
 mod abi;
+mod bypass;
 mod conn;
+mod copy;
 mod device;
 mod fault;
 mod file;
+mod fuse;
 mod held;
 mod hit;
-mod io;
 mod iomap;
+mod kiocb;
 mod read;
 mod request;
 #[cfg(CONFIG_FUSE_DAX_RUST_KUNIT_TEST)]
 mod tests;
+mod vfs;
+mod vmf;
 mod window;
+mod write;
 
 /// The prefix of messages.
 const __LOG_PREFIX: &[u8] = b"fuse\0";

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests to the server.
-//!
-//! No task waits inside of a request: it waits for the window to change, or for its data, which a
-//! fatal signal ends and the request survives. C sends synchronous requests, which nothing but the
-//! answer ends.
-//!
-//! [`Request`] is what all of them are, with the only code that hands memory to FUSE and gets it
-//! back. What is asked for, and what follows from the answer, is an [`Ask`].
+//! What the server is asked for: to map, to remove mappings, and for data.
 
 use super::{
     conn::Conn,
     file::FileRef,
+    fuse::{
+        Args,
+        Ask,
+        Connection,
+        PageList,
+        Request,
+        Via, //
+    },
+    kiocb::{
+        Io,
+        READ, //
+    },
+    vfs::{
+        KeptFile,
+        OpenFile, //
+    },
     window::{
-        answer::result_of,
         units::{
             order_bytes,
             RangeId, //
@@ -21,120 +29,26 @@ use super::{
         Setup, //
     },
 };
+use core::slice::from_ref;
 use kernel::{
+    alloc::flags::__GFP_ZERO,
     bindings,
-    container_of,
-    error::to_result,
+    new_spinlock,
+    page::{
+        Page,
+        PAGE_SIZE, //
+    },
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        Completion,
+        SpinLock, //
+    }, //
 };
 use pin_init::init_zeroed;
 
 /// The most ranges that one request removes: what fits a page, as in C.
 const BATCH: usize = 256;
-
-/// What a request asks for, and what becomes of the answer.
-pub(super) trait Ask: Sized {
-    /// The operation.
-    const OPCODE: c_uint;
-
-    /// Describes what is sent, and where the answer goes.
-    ///
-    /// What `args` points to has to stay valid until `self` is dropped, which does not move.
-    fn describe(&mut self, args: &mut bindings::fuse_args_pages);
-
-    /// The server answered, or never will; the error is a negative error number.
-    ///
-    /// The last argument of the answer, if it may be short, has `len` bytes.
-    fn done(&mut self, result: Result<(), i32>, len: usize);
-}
-
-/// The form in which an argument of a request is described.
-pub(super) fn input<T>(value: &T) -> bindings::fuse_in_arg {
-    bindings::fuse_in_arg {
-        // CAST: None of them is larger than a page.
-        size: size_of::<T>() as c_uint,
-        value: core::ptr::from_ref(value).cast(),
-    }
-}
-
-/// By way of what a request goes to the server.
-#[derive(Clone, Copy)]
-pub(super) enum Via {
-    /// The mount of an inode, which it is about, with the task's credentials. Waits until the server
-    /// can be asked at all, which a fatal signal ends (`EINTR`).
-    Inode(*mut bindings::inode),
-    /// The connection, in the name of no task. Does not wait.
-    Conn(*mut bindings::fuse_conn),
-}
-
-/// A request, in one piece of memory that FUSE has from [`Request::send`] to [`Ask::done`].
-pub(super) struct Request<A: Ask> {
-    args: bindings::fuse_args_pages,
-    ask: A,
-}
-
-impl<A: Ask> Request<A> {
-    /// Allocates a request, and makes what it asks for in place: it may not fit a stack.
-    pub(super) fn new(ask: impl Init<A, Error>) -> Result<KBox<Self>> {
-        KBox::init(
-            try_init!(Self {
-                args <- init_zeroed(),
-                ask <- ask,
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// What it asks for.
-    pub(super) fn ask_mut(&mut self) -> &mut A {
-        &mut self.ask
-    }
-
-    /// Sends it; [`Ask::done`] follows, or has come already. Comes back with the reason if it was not
-    /// sent.
-    ///
-    /// # Safety
-    ///
-    /// The caller uses what `via` names. (A request keeps its connection until it was answered.)
-    pub(super) unsafe fn send(
-        mut request: KBox<Self>,
-        via: Via,
-    ) -> Result<(), (Error, KBox<Self>)> {
-        let this = &mut *request;
-        let args = &mut this.args;
-        args.args.opcode = A::OPCODE;
-        args.args.end = Some(Self::end);
-        args.args.nodeid = match via {
-            // SAFETY: The function's contract.
-            Via::Inode(inode) => unsafe { bindings::rdax_fuse_node_id(inode) },
-            Via::Conn(_) => bindings::FUSE_ROOT_ID.into(),
-        };
-        this.ask.describe(args);
-        let request = KBox::into_raw(request);
-        // SAFETY: The function's contract. The request stays until `end()`, or here if that will not
-        // be called.
-        unsafe {
-            let args = &raw mut (*request).args.args;
-            to_result(match via {
-                Via::Inode(inode) => bindings::rdax_fuse_send(inode, args),
-                Via::Conn(fc) => bindings::rdax_fuse_send_unbound(fc, args),
-            })
-            .map_err(|error| (error, KBox::from_raw(request)))
-        }
-    }
-
-    /// # Safety
-    ///
-    /// For FUSE, which calls this once for a request of [`Request::send`].
-    unsafe extern "C" fn end(args: *mut bindings::fuse_args, error: c_int) {
-        // SAFETY: The request was leaked by `send()`, and FUSE does not use it any more.
-        let mut request = unsafe { KBox::from_raw(container_of!(args, Self, args.args)) };
-        // CAST: A size in 32 bits.
-        let len = request.args.args.out_args[0].size as usize;
-        request.ask.done(result_of(error), len);
-    }
-}
 
 /// [`Window::setup_done`] is called when that was answered.
 ///
@@ -149,9 +63,8 @@ struct AskSetup {
 impl Ask for AskSetup {
     const OPCODE: c_uint = bindings::fuse_opcode_FUSE_SETUPMAPPING;
 
-    fn describe(&mut self, args: &mut bindings::fuse_args_pages) {
-        args.args.in_numargs = 1;
-        args.args.in_args[0] = input(&self.body);
+    fn describe<'r>(&'r mut self, args: &mut Args<'r>) {
+        args.input(from_ref(&self.body));
     }
 
     fn done(&mut self, result: Result<(), i32>, _len: usize) {
@@ -179,8 +92,7 @@ pub(crate) fn setup(conn: Arc<Conn>, file: &FileRef, setup: Setup) -> Result {
         id: setup.id,
         upgrade: setup.upgrade,
     }))?;
-    // SAFETY: The caller uses the file.
-    unsafe { Request::send(request, Via::Inode(file.inode())) }.map_err(|(error, _)| error)
+    Request::send(request, Via::Inode(file.inode())).map_err(|(error, _)| error)
 }
 
 /// [`Window::removed`] is called for each range when that was answered.
@@ -195,14 +107,11 @@ struct AskRemove {
 impl Ask for AskRemove {
     const OPCODE: c_uint = bindings::fuse_opcode_FUSE_REMOVEMAPPING;
 
-    fn describe(&mut self, args: &mut bindings::fuse_args_pages) {
-        args.args.in_numargs = 3;
-        args.args.in_args[1] = input(&self.head);
-        args.args.in_args[2] = bindings::fuse_in_arg {
-            // CAST: At most a page.
-            size: self.head.count * size_of::<bindings::fuse_removemapping_one>() as c_uint,
-            value: self.body.as_ptr().cast(),
-        };
+    fn describe<'r>(&'r mut self, args: &mut Args<'r>) {
+        args.nothing();
+        args.input(from_ref(&self.head));
+        // CAST: At most `BATCH`.
+        args.input(self.body.get(..self.head.count as usize).unwrap_or(&[]));
     }
 
     fn done(&mut self, result: Result<(), i32>, _len: usize) {
@@ -222,7 +131,7 @@ impl Ask for AskRemove {
 }
 
 /// Takes stale ranges, as many as fit a request, and asks for them to be removed.
-pub(crate) fn remove(conn: Arc<Conn>, fc: *mut bindings::fuse_conn) -> Result {
+pub(crate) fn remove(conn: Arc<Conn>, fc: Connection<'_>) -> Result {
     let mut request = Request::new(try_init!(AskRemove {
         head <- init_zeroed(),
         body <- init_zeroed(),
@@ -245,10 +154,147 @@ pub(crate) fn remove(conn: Arc<Conn>, fc: *mut bindings::fuse_conn) -> Result {
         return Ok(());
     }
     // Ranges of many files: the server goes by the window alone.
-    // SAFETY: The caller uses the connection, as `Conn` says.
-    if let Err((error, mut request)) = unsafe { Request::send(request, Via::Conn(fc)) } {
+    if let Err((error, mut request)) = Request::send(request, Via::Connection(fc)) {
         // What the server has there is replaced by what is mapped there next.
         request.ask_mut().done(Err(error.to_errno()), 0);
     }
     Ok(())
+}
+
+/// The most pages that a read past the window gets.
+const PAGES: usize = 4;
+
+/// The most bytes that may be left of a read, or of the file, for some to go past the window.
+pub(super) const MOST: usize = PAGES * PAGE_SIZE;
+
+/// What the server sent.
+#[derive(Default)]
+pub(super) struct Data {
+    pages: [Option<Page>; PAGES],
+    /// How many bytes of them.
+    len: usize,
+}
+
+impl Data {
+    /// Room for `len` bytes, at most [`MOST`].
+    ///
+    /// The pages are zeroed: how much of them was written is the server's and the device's word, and
+    /// goes to a process.
+    fn alloc(len: usize) -> Result<Self> {
+        let mut data = Self {
+            len,
+            ..Self::default()
+        };
+        for page in data.pages.iter_mut().take(len.div_ceil(PAGE_SIZE)) {
+            *page = Some(Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?);
+        }
+        Ok(data)
+    }
+
+    /// How many bytes there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies to the caller's memory, as far as that takes it; how many bytes.
+    pub(super) fn copy_to(&self, io: &mut Io<'_, READ>) -> usize {
+        let mut done: usize = 0;
+        for page in self.pages.iter().flatten() {
+            let bytes = self.len.saturating_sub(done).min(PAGE_SIZE);
+            let copied = io.copy_page(page, bytes);
+            done = done.saturating_add(copied);
+            if copied < bytes {
+                break;
+            }
+        }
+        done
+    }
+}
+
+/// What a task waits for that has asked for data.
+#[pin_data]
+pub(super) struct Answer {
+    #[pin]
+    data: SpinLock<Option<Result<Data>>>,
+    #[pin]
+    done: Completion,
+}
+
+impl Answer {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                data <- new_spinlock!(None, "fuse_dax_read::data"),
+                done <- Completion::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn give(&self, data: Result<Data>) {
+        let old = self.data.lock().replace(data);
+        drop(old);
+        self.done.complete_all();
+    }
+
+    /// Waits, for the server or a fatal signal.
+    pub(super) fn wait(&self) -> Result<Data> {
+        self.done
+            .wait_for_completion_killable()
+            .map_err(|_| EINTR)?;
+        self.data.lock().take().unwrap_or(Err(EIO))
+    }
+}
+
+struct AskRead {
+    body: bindings::fuse_read_in,
+    data: Data,
+    list: PageList<PAGES>,
+    answer: Arc<Answer>,
+    /// The server's handle is good as long as the file is open, which a task that was killed does
+    /// not keep it.
+    file: Option<KeptFile>,
+}
+
+impl Ask for AskRead {
+    const OPCODE: c_uint = bindings::fuse_opcode_FUSE_READ;
+
+    fn describe<'r>(&'r mut self, args: &mut Args<'r>) {
+        args.input(from_ref(&self.body));
+        args.output(&self.data.pages, self.data.len, &mut self.list);
+    }
+
+    fn done(&mut self, result: Result<(), i32>, len: usize) {
+        let mut data = core::mem::take(&mut self.data);
+        data.len = data.len.min(len);
+        // Before the reader gets on: it may close the file and unmount at once, and the last reference
+        // must not be this one, which would go some time later.
+        drop(self.file.take());
+        self.answer
+            .give(result.map(|()| data).map_err(Error::from_errno));
+    }
+}
+
+/// Asks for `bytes`, at most [`MOST`], from `pos` on; what has the answer, unless this fails.
+pub(super) fn read(file: OpenFile<'_>, pos: u64, bytes: usize) -> Result<Arc<Answer>> {
+    let answer = Answer::new()?;
+    let given = answer.clone();
+    let request = Request::new(try_init!(AskRead {
+        body: bindings::fuse_read_in {
+            fh: file.handle(),
+            offset: pos,
+            // CAST: At most `MOST`.
+            size: bytes as u32,
+            read_flags: 0,
+            lock_owner: 0,
+            flags: file.flags(),
+            padding: 0,
+        },
+        data: Data::alloc(bytes)?,
+        list <- init_zeroed(),
+        answer: given,
+        file: Some(file.keep()),
+    }))?;
+    Request::send(request, Via::Inode(file.inode())).map_err(|(error, _)| error)?;
+    Ok(answer)
 }

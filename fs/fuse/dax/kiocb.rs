@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reads and writes as the VFS asks for them.
+//!
+//! What needs the inode's lock is a method of [`LockedIo`], which has it.
+
+use super::vfs::{
+    iomap_ops,
+    Inode,
+    OpenFile, //
+};
+use core::{
+    marker::PhantomData,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
+};
+use kernel::{
+    bindings,
+    dax,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    page::{
+        Page,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    }, //
+};
+
+/// The direction of an [`Io`] that reads from the file.
+pub(crate) const READ: bool = false;
+/// The direction of an [`Io`] that writes to the file.
+pub(crate) const WRITE: bool = true;
+
+/// A call of read or, if `W`, of write, with the memory it is about.
+///
+/// # Invariants
+///
+/// Both pointers are what the VFS gave to that call, which lasts longer than `'a`. The iterator goes
+/// in the direction that `W` says, and nothing else uses either. The file is one of FUSE.
+pub(crate) struct Io<'a, const W: bool> {
+    iocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+    _call: PhantomData<&'a mut bindings::iov_iter>,
+}
+
+impl<'a, const W: bool> Io<'a, W> {
+    /// # Safety
+    ///
+    /// The VFS gave both arguments to a call of FUSE's read or, if `W`, of write, that lasts longer
+    /// than `'a`. Nothing else uses either during `'a`, and what the [`Io`] is given to has no other
+    /// one, so that what is locked cannot be exchanged for it.
+    #[inline]
+    pub(crate) unsafe fn from_raw(
+        iocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> Self {
+        // INVARIANT: The function's contract.
+        Self {
+            iocb,
+            iter,
+            _call: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn iocb(&self) -> &bindings::kiocb {
+        // SAFETY: The type invariant.
+        unsafe { &*self.iocb }
+    }
+
+    #[inline]
+    fn iocb_mut(&mut self) -> &mut bindings::kiocb {
+        // SAFETY: The type invariant.
+        unsafe { &mut *self.iocb }
+    }
+
+    /// The file.
+    #[inline]
+    pub(crate) fn file(&self) -> OpenFile<'a> {
+        // SAFETY: By the type invariant, and a call has its file open.
+        unsafe { OpenFile::from_raw(self.iocb().ki_filp) }
+    }
+
+    /// The inode of the file.
+    #[inline]
+    pub(crate) fn inode(&self) -> Inode<'a> {
+        self.file().inode()
+    }
+
+    /// Where in the file it goes on, in bytes.
+    #[inline]
+    pub(crate) fn pos(&self) -> Option<u64> {
+        u64::try_from(self.iocb().ki_pos).ok()
+    }
+
+    /// Moves [`Io::pos`] on.
+    #[inline]
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        let pos = &mut self.iocb_mut().ki_pos;
+        // CAST: A call is about less than 2 GiB.
+        *pos = pos.saturating_add(bytes as i64);
+    }
+
+    /// How many bytes are left to copy.
+    #[inline]
+    pub(crate) fn left(&self) -> usize {
+        // SAFETY: The type invariant.
+        unsafe { bindings::iov_iter_count(self.iter) }
+    }
+
+    /// Whether the caller does not want to wait.
+    #[inline]
+    pub(crate) fn nowait(&self) -> bool {
+        self.iocb().ki_flags & bindings::IOCB_NOWAIT != 0
+    }
+
+    /// Whether the file was opened with O_DIRECT, or is as if.
+    pub(crate) fn direct(&self) -> bool {
+        // CAST: One bit of the flags.
+        self.iocb().ki_flags & bindings::IOCB_DIRECT as c_int != 0
+    }
+
+    /// Whether the caller's memory may be missing.
+    pub(crate) fn user_backed(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::user_backed_iter(self.iter) }
+    }
+
+    /// Brings in the next `bytes` of the caller's memory; how many are missing still.
+    ///
+    /// No range may be used meanwhile: the memory may be of the same window.
+    pub(crate) fn fault_in(&mut self, bytes: usize) -> usize {
+        if W {
+            // SAFETY: The type invariant.
+            unsafe { bindings::fault_in_iov_iter_readable(self.iter, bytes) }
+        } else {
+            // SAFETY: The type invariant.
+            unsafe { bindings::fault_in_iov_iter_writeable(self.iter, bytes) }
+        }
+    }
+
+    /// Copies up to `bytes` bytes between the caller's memory and a device, from `offset` on.
+    #[inline]
+    pub(crate) fn copy_device(
+        &mut self,
+        device: &dax::Device,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<usize> {
+        if W {
+            // SAFETY: The type invariant.
+            let from = unsafe { IovIterSource::from_raw(self.iter) };
+            device.copy_from_iter(offset, bytes, from)
+        } else {
+            // SAFETY: The type invariant.
+            let to = unsafe { IovIterDest::from_raw(self.iter) };
+            device.copy_to_iter(offset, bytes, to)
+        }
+    }
+
+    /// Locks the inode: for read shared, for write exclusively. `EAGAIN` if that had to wait, and must
+    /// not.
+    #[inline]
+    pub(crate) fn lock(&mut self) -> Result<LockedIo<'_, 'a, W>> {
+        let inode = self.inode().as_raw();
+        let nowait = self.nowait();
+        let locked = match (W, nowait) {
+            // SAFETY: `Inode` keeps it.
+            (READ, true) => unsafe { bindings::inode_trylock_shared(inode) },
+            // SAFETY: As above.
+            (WRITE, true) => unsafe { bindings::inode_trylock(inode) },
+            (READ, false) => {
+                // SAFETY: As above.
+                unsafe { bindings::inode_lock_shared(inode) };
+                1
+            }
+            (WRITE, false) => {
+                // SAFETY: As above.
+                unsafe { bindings::inode_lock(inode) };
+                1
+            }
+        };
+        if locked == 0 {
+            return Err(EAGAIN);
+        }
+        // INVARIANT: It was locked above.
+        Ok(LockedIo {
+            io: self,
+            _task: NotThreadSafe,
+        })
+    }
+}
+
+impl Io<'_, READ> {
+    /// Copies the first `bytes` bytes of `page` to the caller's memory; how many.
+    pub(crate) fn copy_page(&mut self, page: &Page, bytes: usize) -> usize {
+        let bytes = bytes.min(PAGE_SIZE);
+        // SAFETY: The page has as many bytes; by the type invariant the iterator is a destination.
+        unsafe { bindings::copy_page_to_iter(page.as_ptr(), 0, bytes, self.iter) }
+    }
+}
+
+impl Io<'_, WRITE> {
+    /// What a synchronous write waits for after it has written `written` bytes; what it comes to.
+    pub(crate) fn sync(&mut self, written: isize) -> isize {
+        // SAFETY: The type invariant.
+        unsafe { bindings::generic_write_sync(self.iocb, written) }
+    }
+}
+
+/// An [`Io`] with the lock of the inode, which `dax_iomap_rw()` asks for: for read shared, for write
+/// exclusive.
+///
+/// # Invariants
+///
+/// The task has locked the inode for this.
+pub(crate) struct LockedIo<'io, 'a, const W: bool> {
+    io: &'io mut Io<'a, W>,
+    _task: NotThreadSafe,
+}
+
+impl<'a, const W: bool> Deref for LockedIo<'_, 'a, W> {
+    type Target = Io<'a, W>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        self.io
+    }
+}
+
+impl<const W: bool> DerefMut for LockedIo<'_, '_, W> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.io
+    }
+}
+
+impl<const W: bool> Drop for LockedIo<'_, '_, W> {
+    #[inline]
+    fn drop(&mut self) {
+        let inode = self.io.inode().as_raw();
+        if W {
+            // SAFETY: By the type invariant it is locked, and `Inode` keeps it.
+            unsafe { bindings::inode_unlock(inode) };
+        } else {
+            // SAFETY: As above.
+            unsafe { bindings::inode_unlock_shared(inode) };
+        }
+    }
+}
+
+impl<const W: bool> LockedIo<'_, '_, W> {
+    /// Copies between the caller's memory and the window; how many bytes, or an error number.
+    pub(crate) fn copy_window(&mut self) -> isize {
+        // SAFETY: The type invariants; the table is static.
+        unsafe { bindings::dax_iomap_rw(self.io.iocb, self.io.iter, iomap_ops()) }
+    }
+
+    /// Copies as much by way of `buffer`, which is always there; how many bytes, or an error number.
+    /// No range is used while the caller's memory is.
+    pub(crate) fn copy_by(&mut self, buffer: &mut [u8]) -> Result<isize> {
+        let iter = self.io.iter;
+        let mut bytes = self.left().min(buffer.len());
+        if W {
+            // SAFETY: The buffer has as many bytes; by the invariant the iterator is a source.
+            bytes = unsafe { bindings::_copy_from_iter(buffer.as_mut_ptr().cast(), bytes, iter) };
+            if bytes == 0 {
+                return Err(EFAULT);
+            }
+        }
+        let vec = bindings::kvec {
+            iov_base: buffer.as_mut_ptr().cast(),
+            iov_len: bytes,
+        };
+        let inner = Opaque::<bindings::iov_iter>::uninit();
+        // SAFETY: The function initialises all of the iterator; what it describes outlives it.
+        unsafe {
+            bindings::iov_iter_kvec(inner.get(), W.into(), &raw const vec, 1, bytes);
+        }
+        // SAFETY: As for `copy_window()`; the iterator was made above, in the same direction.
+        let copied = unsafe { bindings::dax_iomap_rw(self.io.iocb, inner.get(), iomap_ops()) };
+        let done = usize::try_from(copied).unwrap_or(0).min(bytes);
+        if W {
+            // SAFETY: No more than was taken above.
+            unsafe { bindings::iov_iter_revert(iter, bytes - done) };
+            return Ok(copied);
+        }
+        // SAFETY: The buffer has as many bytes; by the invariant the iterator is a destination.
+        let arrived = unsafe { bindings::_copy_to_iter(buffer.as_ptr().cast(), done, iter) };
+        let pos = &mut self.io.iocb_mut().ki_pos;
+        // CAST: No more than a buffer has.
+        *pos = pos.saturating_sub((done - arrived.min(done)) as i64);
+        if done > 0 && arrived == 0 {
+            return Err(EFAULT);
+        }
+        // CAST: As above.
+        Ok(if done > 0 { arrived as isize } else { copied })
+    }
+}
+
+impl LockedIo<'_, '_, WRITE> {
+    /// Checks a write, and cuts it to what is allowed; how many bytes that is, or an error number.
+    pub(crate) fn check(&mut self) -> isize {
+        // SAFETY: The type invariants.
+        unsafe { bindings::generic_write_checks(self.io.iocb, self.io.iter) }
+    }
+
+    /// Takes from the file what it may not have once it was written to.
+    pub(crate) fn remove_privs(&mut self) -> Result {
+        // SAFETY: The type invariants.
+        let error = unsafe { bindings::file_remove_privs(self.io.iocb().ki_filp) };
+        kernel::error::to_result(error)
+    }
+
+    /// Has the server write; how many bytes, or an error number.
+    pub(crate) fn write_through(&mut self) -> isize {
+        // SAFETY: The type invariants.
+        unsafe { bindings::rdax_fuse_direct_write(self.io.iocb, self.io.iter) }
+    }
+}

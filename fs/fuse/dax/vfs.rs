@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes, open files and their locks; what `fs/dax.c` asks about files.
+//!
+//! What C hands to one call is a type with the lifetime of that call here, in `kiocb.rs` and in
+//! `vmf.rs`, so that safe code cannot use it later.
+
+use super::{
+    file::FileRef,
+    held::Held,
+    window::units::{
+        RangeId,
+        PAGE_SHIFT, //
+    },
+};
+use core::marker::PhantomData;
+use kernel::{
+    bindings,
+    dax,
+    fs::File,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::ARef,
+    types::NotThreadSafe, //
+};
+
+const _: () = assert!(PAGE_SIZE == 1 << PAGE_SHIFT);
+
+/// An inode of FUSE.
+///
+/// # Invariants
+///
+/// `raw` is an inode of FUSE that is not freed during `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Inode<'a> {
+    raw: *mut bindings::inode,
+    _stays: PhantomData<&'a bindings::inode>,
+}
+
+impl<'a> Inode<'a> {
+    /// # Safety
+    ///
+    /// `raw` must be an inode of FUSE that is not freed during `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_raw(raw: *mut bindings::inode) -> Self {
+        // INVARIANT: The function's contract.
+        Self {
+            raw,
+            _stays: PhantomData,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_raw(self) -> *mut bindings::inode {
+        self.raw
+    }
+
+    /// What is kept of it, if its connection has a window.
+    #[inline]
+    pub(crate) fn file(self) -> Option<&'a FileRef> {
+        FileRef::of(self)
+    }
+
+    /// The size of the file in bytes, as it is now.
+    #[inline]
+    pub(crate) fn size(self) -> u64 {
+        // SAFETY: The type invariant.
+        let size = unsafe { bindings::i_size_read(self.raw) };
+        u64::try_from(size).unwrap_or(0)
+    }
+
+    /// The size of the file in pages, the last one perhaps in part.
+    #[inline]
+    pub(crate) fn pages(self) -> u64 {
+        self.size().div_ceil(PAGE_SIZE as u64)
+    }
+
+    fn mapping(self) -> *mut bindings::address_space {
+        // SAFETY: The type invariant. An inode keeps its mapping.
+        unsafe { (*self.raw).i_mapping }
+    }
+
+    fn super_block(self) -> *mut bindings::super_block {
+        // SAFETY: The type invariant. An inode keeps its superblock.
+        unsafe { (*self.raw).i_sb }
+    }
+
+    /// The time of the last access is the server's, and has just changed there.
+    pub(crate) fn invalidate_atime(self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::fuse_invalidate_atime(self.raw) };
+    }
+
+    /// Whether it has DAX.
+    pub(crate) fn has_dax(self) -> bool {
+        // SAFETY: The type invariant. One bit, which is set before others see the inode.
+        unsafe { (*self.raw).i_flags & bindings::S_DAX != 0 }
+    }
+
+    /// Gives it DAX, and its mapping these functions.
+    ///
+    /// # Safety
+    ///
+    /// Nothing else must see the inode yet.
+    pub(crate) unsafe fn set_dax(self, ops: &'static bindings::address_space_operations) {
+        // SAFETY: The type invariant and the function's contract.
+        let inode = unsafe { &mut *self.raw };
+        inode.i_flags |= bindings::S_DAX;
+        inode.i_data.a_ops = ops;
+    }
+
+    /// Has it go as soon as it is not in use.
+    pub(crate) fn do_not_cache(self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::d_mark_dontcache(self.raw) };
+    }
+
+    /// Takes the bytes of `start` up to and including `last` from page tables and caches; false if
+    /// some pages have references. Does not wait for these.
+    pub(crate) fn drop_pages(self, start: u64, last: u64) -> bool {
+        // SAFETY: The type invariant. Without a callback the function does not wait for references,
+        // and needs no lock.
+        // CAST: Offsets in files are not negative.
+        let error =
+            unsafe { bindings::dax_break_layout(self.raw, start as i64, last as i64, None) };
+        error == 0
+    }
+
+    /// Kills the tasks that have page `index` mapped, as `memory_failure()` with `flags`.
+    pub(crate) fn kill_users(self, index: usize, flags: c_int) -> Result {
+        // SAFETY: The type invariant.
+        let killed = unsafe { bindings::rdax_kill_procs(self.mapping(), index, 1, flags) };
+        kernel::error::to_result(killed)
+    }
+
+    /// Takes the pages of `start` up to and including `end` from page tables and caches, and waits
+    /// until none has a reference; an error number.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the inode's lock and `invalidate_lock`, the latter exclusively.
+    pub(crate) unsafe fn break_layouts(self, start: u64, end: u64) -> c_int {
+        // SAFETY: The type invariant and the function's contract.
+        // CAST: C's callers say -1 for the end of the file.
+        unsafe {
+            bindings::dax_break_layout(self.raw, start as i64, end as i64, Some(wait_unlocked))
+        }
+    }
+}
+
+/// Gives up `invalidate_lock` while pages have references.
+///
+/// # Safety
+///
+/// `dax_break_layout()` calls this for [`Inode::break_layouts`].
+unsafe extern "C" fn wait_unlocked(inode: *mut bindings::inode) {
+    // SAFETY: The function's contract.
+    let inode = unsafe { Inode::from_raw(inode) };
+    // SAFETY: The caller of `break_layouts()` holds the lock exclusively.
+    unsafe { bindings::filemap_invalidate_unlock(inode.mapping()) };
+    // SAFETY: What is locked still may be held by a task that sleeps.
+    unsafe { bindings::schedule() };
+    // SAFETY: It was unlocked above.
+    unsafe { bindings::filemap_invalidate_lock(inode.mapping()) };
+}
+
+/// The mapping of a file cannot be truncated: its `invalidate_lock`, shared.
+///
+/// # Invariants
+///
+/// The task holds the lock for this.
+pub(crate) struct InvalidateShared<'a> {
+    inode: Inode<'a>,
+    _task: NotThreadSafe,
+}
+
+impl<'a> InvalidateShared<'a> {
+    pub(crate) fn lock(inode: Inode<'a>) -> Self {
+        // SAFETY: `Inode` keeps the mapping.
+        unsafe { bindings::filemap_invalidate_lock_shared(inode.mapping()) };
+        // INVARIANT: It was locked above.
+        Self {
+            inode,
+            _task: NotThreadSafe,
+        }
+    }
+}
+
+impl Drop for InvalidateShared<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the task holds it, and `Inode` keeps the mapping.
+        unsafe { bindings::filemap_invalidate_unlock_shared(self.inode.mapping()) };
+    }
+}
+
+/// The file system cannot be frozen: a write fault is under way.
+///
+/// # Invariants
+///
+/// `sb_start_pagefault()` was called for this.
+pub(crate) struct WriteFault<'a> {
+    inode: Inode<'a>,
+    _task: NotThreadSafe,
+}
+
+impl<'a> WriteFault<'a> {
+    pub(crate) fn start(inode: Inode<'a>) -> Self {
+        // SAFETY: `Inode` keeps the superblock.
+        unsafe { bindings::sb_start_pagefault(inode.super_block()) };
+        // INVARIANT: It was called above.
+        Self {
+            inode,
+            _task: NotThreadSafe,
+        }
+    }
+}
+
+impl Drop for WriteFault<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariant, and `Inode` keeps the superblock.
+        unsafe { bindings::sb_end_pagefault(self.inode.super_block()) };
+    }
+}
+
+/// A copy does not wait for the caller's memory, but stops where that is missing.
+///
+/// # Invariants
+///
+/// `pagefault_disable()` was called for this, by the task.
+pub(crate) struct PagefaultsOff(NotThreadSafe);
+
+impl PagefaultsOff {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        // SAFETY: It counts, and `drop()` is the other half.
+        unsafe { bindings::pagefault_disable() };
+        // INVARIANT: It was called above.
+        Self(NotThreadSafe)
+    }
+}
+
+impl Drop for PagefaultsOff {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::pagefault_enable() };
+    }
+}
+
+/// An open file of FUSE.
+///
+/// # Invariants
+///
+/// It is a file of FUSE.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenFile<'a>(&'a File);
+
+impl<'a> OpenFile<'a> {
+    /// # Safety
+    ///
+    /// `file` must be a file of FUSE that stays open during `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_raw(file: *mut bindings::file) -> Self {
+        // INVARIANT: The function's contract.
+        // SAFETY: The function's contract. Nothing here uses the file's own position.
+        Self(unsafe { File::from_raw_file(file) })
+    }
+
+    /// Its inode, which it keeps.
+    #[inline]
+    pub(crate) fn inode(self) -> Inode<'a> {
+        // SAFETY: An open file has its inode, which is one of FUSE by the type invariant.
+        unsafe { Inode::from_raw((*self.0.as_ptr()).f_inode) }
+    }
+
+    /// What the server calls it.
+    pub(crate) fn handle(self) -> u64 {
+        // SAFETY: The type invariant.
+        unsafe { bindings::rdax_fuse_file_handle(self.0.as_ptr()) }
+    }
+
+    /// The flags of open(), as they are now.
+    pub(crate) fn flags(self) -> u32 {
+        self.0.flags()
+    }
+
+    /// A reference, which keeps it open.
+    pub(crate) fn keep(self) -> KeptFile {
+        // INVARIANT: The type invariant.
+        KeptFile(self.0.into())
+    }
+}
+
+/// A file of FUSE that is kept open.
+///
+/// # Invariants
+///
+/// It is a file of FUSE.
+pub(crate) struct KeptFile(ARef<File>);
+
+impl KeptFile {
+    pub(crate) fn open(&self) -> OpenFile<'_> {
+        // INVARIANT: The type invariant.
+        OpenFile(&self.0)
+    }
+}
+
+/// What `fs/dax.c` asks where a file is.
+#[inline]
+pub(crate) fn iomap_ops() -> *const bindings::iomap_ops {
+    &raw const bindings::rdax_fuse_iomap_ops
+}
+
+/// `IOMAP_NULL_ADDR`: nowhere in the window.
+const NULL_ADDR: u64 = u64::MAX;
+
+/// What `fs/dax.c` asks of a part of a file, and the answer.
+pub(crate) struct Extent<'a> {
+    iomap: &'a mut bindings::iomap,
+    /// Of the file, in bytes.
+    pub(crate) pos: u64,
+    pub(crate) length: u64,
+    flags: c_uint,
+}
+
+impl<'a> Extent<'a> {
+    /// A question for `length` bytes from `pos` on; [`None`] if that is none that has an answer.
+    ///
+    /// # Safety
+    ///
+    /// `iomap` must be for the caller alone during `'a`.
+    pub(crate) unsafe fn from_raw(
+        iomap: *mut bindings::iomap,
+        pos: bindings::loff_t,
+        length: bindings::loff_t,
+        flags: c_uint,
+    ) -> Option<Self> {
+        // There is no FIEMAP for what is in the window: it comes and goes.
+        if flags & bindings::IOMAP_REPORT != 0 {
+            return None;
+        }
+        let (start, len) = (u64::try_from(pos).ok()?, u64::try_from(length).ok()?);
+        // SAFETY: The function's contract.
+        let iomap = unsafe { &mut *iomap };
+        iomap.offset = pos;
+        iomap.flags = 0;
+        iomap.bdev = core::ptr::null_mut();
+        Some(Self {
+            iomap,
+            pos: start,
+            length: len,
+            flags,
+        })
+    }
+
+    pub(crate) fn for_write(&self) -> bool {
+        self.flags & bindings::IOMAP_WRITE != 0
+    }
+
+    /// Whether a page fault asks.
+    pub(crate) fn in_fault(&self) -> bool {
+        self.flags & bindings::IOMAP_FAULT != 0
+    }
+
+    pub(crate) fn nowait(&self) -> bool {
+        self.flags & bindings::IOMAP_NOWAIT != 0
+    }
+
+    /// Of which device the answer is.
+    pub(crate) fn set_device(&mut self, device: &dax::Device) {
+        self.iomap.dax_dev = device.as_raw();
+    }
+
+    /// Answers that there is nothing.
+    pub(crate) fn set_hole(&mut self) {
+        self.iomap.addr = NULL_ADDR;
+        self.iomap.length = self.length;
+        // CAST: The types of mappings are small numbers.
+        self.iomap.type_ = bindings::IOMAP_HOLE as u16;
+    }
+
+    /// Answers that `length` bytes are from `offset` of the device on, in `held`, whose use lasts until
+    /// [`end`].
+    pub(crate) fn set_mapped(&mut self, held: Held<'_>, offset: u64, length: u64) {
+        self.iomap.addr = offset;
+        self.iomap.length = length;
+        // CAST: As above.
+        self.iomap.type_ = bindings::IOMAP_MAPPED as u16;
+        self.iomap.private = to_private(held.into_id());
+    }
+}
+
+/// Ends the use of the range that [`Extent::set_mapped`] said.
+///
+/// # Safety
+///
+/// `iomap` must be what an [`Extent`] of `inode` filled in, and is not used any more.
+pub(crate) unsafe fn end(inode: Inode<'_>, iomap: *mut bindings::iomap) {
+    // SAFETY: The function's contract.
+    let private = unsafe { (*iomap).private };
+    if let (Some(id), Some(file)) = (from_private(private), inode.file()) {
+        // SAFETY: By the function's contract this is the end of what was begun there.
+        unsafe { Held::end(file, id) };
+    }
+}
+
+/// What `iomap.private` says of a range.
+fn to_private(id: RangeId) -> *mut c_void {
+    core::ptr::without_provenance_mut(id.0 as usize + 1)
+}
+
+fn from_private(private: *mut c_void) -> Option<RangeId> {
+    let id = private.addr().checked_sub(1)?;
+    u32::try_from(id).ok().map(RangeId)
+}
