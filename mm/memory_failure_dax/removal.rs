@@ -149,7 +149,9 @@ pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr) -> Result {
 
 /// Says in the log what is true of a page, and of which file it is.
 fn say(page: &Page<'_>, name: &CStr, what: &str) {
-    match page.lock() {
+    // The entry stays locked meanwhile, and with it the inode.
+    let locked = page.lock();
+    match locked {
         Some(locked) => {
             let (number, fs) = locked.inode();
             pr_warn!(

@@ -98,10 +98,11 @@ impl Slot {
 #[cfg(MODULE)]
 static MODULE: ThisModule = {
     extern "C" {
-        static __this_module: kernel::types::Opaque<bindings::module>;
+        // Only its address is of use.
+        static __this_module: kernel::types::Opaque<u8>;
     }
     // SAFETY: Each module has one.
-    unsafe { ThisModule::from_ptr(__this_module.get()) }
+    unsafe { ThisModule::from_ptr(__this_module.get().cast()) }
 };
 #[cfg(not(MODULE))]
 // SAFETY: Null is the kernel.

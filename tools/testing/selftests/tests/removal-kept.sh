@@ -88,7 +88,7 @@ give_back() {
 		exec 6>&-
 	else
 		dmsetup resume slow
-		kill $resumer
+		kill "$resumer"
 	fi
 	wait_for 30 ended "$keeper"
 	wait "$keeper"
