@@ -142,7 +142,7 @@ int mf_anyone_early(int force_early);
 bool dax_forget_idle(struct address_space *mapping, unsigned long *pfn,
 		bool force);
 
-/* Was there ever memory in use of which the last entry went? */
+/* Was there ever memory in use of which the last entry went, or the inode? */
 bool dax_left_in_use(void);
 
 /* Of mm/memory-failure.c. */
