@@ -150,7 +150,7 @@ static ADDRESS_SPACE: AddressSpace = AddressSpace(bindings::address_space_operat
 
 /// # Safety
 ///
-/// FUSE calls this for the inode of a regular file that is being made.
+/// FUSE calls this for the inode of a regular file that is new (`I_NEW`).
 #[export]
 pub(crate) unsafe extern "C" fn fuse_dax_inode_init(inode: *mut bindings::inode, flags: c_uint) {
     // SAFETY: The function's contract.

@@ -31,7 +31,8 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
-    types::ForeignOwnable, //
+    types::ForeignOwnable,
+    warn_on, //
 };
 use pin_init::init_zeroed;
 
@@ -171,13 +172,14 @@ pub(super) struct Args<'r> {
 impl<'r> Args<'r> {
     /// Sends an argument without bytes next.
     pub(super) fn nothing(&mut self) {
-        self.args.args.in_numargs += 1;
+        self.input::<u8>(&[]);
     }
 
     /// Sends `value` next.
     pub(super) fn input<T: Copy>(&mut self, value: &'r [T]) {
         let args = &mut self.args.args;
         let Some(arg) = args.in_args.get_mut(usize::from(args.in_numargs)) else {
+            warn_on!(true);
             return;
         };
         *arg = bindings::fuse_in_arg {
@@ -196,6 +198,7 @@ impl<'r> Args<'r> {
         list: &'r mut PageList<N>,
     ) {
         let mut left = len;
+        let mut folios = 0;
         let slots = list.folios.iter_mut().zip(&mut list.parts);
         for (page, (folio, part)) in pages.iter().flatten().zip(slots) {
             // A page of its own is a folio.
@@ -203,8 +206,9 @@ impl<'r> Args<'r> {
             // CAST: At most a page.
             part.length = left.min(PAGE_SIZE) as c_uint;
             left = left.saturating_sub(PAGE_SIZE);
-            self.args.num_folios += 1;
+            folios += 1;
         }
+        self.args.num_folios = folios;
         self.args.folios = list.folios.as_mut_ptr();
         self.args.descs = list.parts.as_mut_ptr();
         let args = &mut self.args.args;
@@ -270,6 +274,8 @@ impl<A: Ask> Request<A> {
     pub(super) fn send(mut request: KBox<Self>, via: Via<'_>) -> Result<(), (Error, KBox<Self>)> {
         let this = &mut *request;
         let args = &mut this.args;
+        // It may have been described before.
+        *args = Zeroable::zeroed();
         args.args.opcode = A::OPCODE;
         args.args.end = Some(Self::end);
         args.args.nodeid = match via {

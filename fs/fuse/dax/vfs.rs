@@ -93,7 +93,7 @@ impl<'a> Inode<'a> {
 
     /// Whether it has DAX.
     pub(crate) fn has_dax(self) -> bool {
-        // SAFETY: The type invariant. One bit, which is set before others see the inode.
+        // SAFETY: The type invariant. One bit, which is set while the inode is new.
         unsafe { (*self.raw).i_flags & bindings::S_DAX != 0 }
     }
 
@@ -101,12 +101,12 @@ impl<'a> Inode<'a> {
     ///
     /// # Safety
     ///
-    /// Nothing else must see the inode yet.
+    /// The inode must be new (`I_NEW`): tasks that find it wait until it is not.
     pub(crate) unsafe fn set_dax(self, ops: &'static bindings::address_space_operations) {
-        // SAFETY: The type invariant and the function's contract.
-        let inode = unsafe { &mut *self.raw };
-        inode.i_flags |= bindings::S_DAX;
-        inode.i_data.a_ops = ops;
+        // SAFETY: The type invariant. By the function's contract no task reads the flags yet.
+        unsafe { (*self.raw).i_flags |= bindings::S_DAX };
+        // SAFETY: As above.
+        unsafe { (*self.raw).i_data.a_ops = ops };
     }
 
     /// Has it go as soon as it is not in use.
@@ -372,7 +372,7 @@ impl<'a> Extent<'a> {
     }
 
     /// Answers that there is nothing.
-    pub(crate) fn set_hole(&mut self) {
+    pub(crate) fn set_hole(self) {
         self.iomap.addr = NULL_ADDR;
         self.iomap.length = self.length;
         // CAST: The types of mappings are small numbers.
@@ -380,8 +380,8 @@ impl<'a> Extent<'a> {
     }
 
     /// Answers that `length` bytes are from `offset` of the device on, in `held`, whose use lasts until
-    /// [`end`].
-    pub(crate) fn set_mapped(&mut self, held: Held<'_>, offset: u64, length: u64) {
+    /// [`end`]. It has to be one of the inode that was asked about.
+    pub(crate) fn set_mapped(self, held: Held<'_>, offset: u64, length: u64) {
         self.iomap.addr = offset;
         self.iomap.length = length;
         // CAST: As above.
