@@ -4,7 +4,7 @@
 //!
 //! The page structs are freed in the end. So no page table, no file and nothing else may refer to
 //! one of them any more, and a reference that user space keeps, by a pipe for one, is waited for
-//! without a limit. Only the task that waits can be killed.
+//! without a limit. The wait ends before only as [`RemovalWait::is_over`] says; then the pages stay.
 
 use super::{
     folio::{
@@ -24,23 +24,11 @@ use super::{
 };
 use kernel::{
     bindings,
+    dax::removal::RemovalWait,
     prelude::*,
     str::CStr,
-    task::cond_resched,
-    time::{
-        delay::fsleep,
-        Delta,
-        Instant,
-        Monotonic, //
-    },
+    task::cond_resched, //
 };
-
-/// How often a page that is in use is looked at.
-const POLL: Delta = Delta::from_millis(20);
-/// After how long the log says for the first time what a removal waits for.
-const FIRST_WORDS: Delta = Delta::from_secs(1);
-/// How often it says so after that.
-const MORE_WORDS: Delta = Delta::from_secs(10);
 
 /// Takes `pages`, which go away, from the processes and files that use them. The device has to be
 /// dead: no task gets one of them from now on. Sleeps.
@@ -104,12 +92,10 @@ fn revoke_page(page: Page<'_>, force: bool) -> Looked {
 /// Revokes `pages` of the device `name`, as [`revoke_pages`] does, until none is in use: no
 /// reference to a `struct page` is left then.
 ///
-/// `EINTR` if the task is killed while some are in use. The files forget these then: whatever gives up
+/// `EINTR` if the wait is over ([`RemovalWait::is_over`]) while some are in use. The files forget these then: whatever gives up
 /// an inode would wait for them, and cannot be killed. Sleeps for as long as it takes.
 pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr) -> Result {
-    let since: Instant<Monotonic> = Instant::now();
-    let mut words_at = FIRST_WORDS;
-    let mut has_waited = false;
+    let mut wait = RemovalWait::new();
     let mut next = 0;
     while let Some(page) = pages.get(next) {
         let looked = revoke_page(page, false);
@@ -119,7 +105,7 @@ pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr) -> Result {
             next += looked.count;
             continue;
         }
-        if kernel::current!().fatal_signal_pending() {
+        if wait.is_over() {
             say(
                 &page,
                 name,
@@ -131,19 +117,16 @@ pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr) -> Result {
             }
             return Err(EINTR);
         }
-        if since.elapsed() >= words_at {
+        if wait.has_words() {
             say(&page, name, "is in use: the removal waits for it");
-            words_at = since.elapsed() + MORE_WORDS;
         }
-        has_waited = true;
-        fsleep(POLL);
+        wait.pause();
     }
-    if has_waited {
-        // The task that gave up the last reference may not be done with the page yet.
-        //
-        // SAFETY: May sleep here.
-        unsafe { bindings::mf_wait_for_puts() };
-    }
+    // The task that gave up the last reference, maybe before the first look here, may not be done with
+    // the page yet.
+    //
+    // SAFETY: May sleep here.
+    unsafe { bindings::mf_wait_for_puts() };
     Ok(())
 }
 

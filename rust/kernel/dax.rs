@@ -71,6 +71,9 @@
 #[path = "dax/copy.rs"]
 mod copy;
 
+#[path = "dax/removal.rs"]
+pub mod removal;
+
 #[path = "dax/units.rs"]
 pub mod units;
 

@@ -19,6 +19,10 @@ use crate::{
     prelude::*,
     str::CStr,
     sync::aref::ARef,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
     types::Opaque,
     ThisModule, //
 };
@@ -31,6 +35,9 @@ use core::{
 #[path = "memremap/tests.rs"]
 mod tests;
 
+/// How often pages are looked at whose module is being unloaded.
+const GOING_POLL: Delta = Delta::from_secs(5);
+
 /// What the owner of fs-dax memory does when some of it fails.
 pub trait Operations: Send + Sync + 'static {
     /// `pages` pages from `pfn` on have failed; `mf_flags` are those of `memory_failure()`.
@@ -39,12 +46,10 @@ pub trait Operations: Send + Sync + 'static {
     /// sleep. `EOPNOTSUPP` makes the caller deal with the processes that use the pages.
     fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result;
 
-    /// The device is unbound, and the pages are about to go: waits until nothing uses them.
-    ///
-    /// An error names the module of this function, where pages are in use and are not waited for. The
-    /// pages, their pagemap and the owner stay for ever then, and so does the module. May sleep.
-    fn wait_until_idle(&self) -> Result<(), &'static ThisModule> {
-        Ok(())
+    /// The device is unbound, and the pages are about to go: whether they stay for ever, with their
+    /// pagemap and the owner, because [`MappedPages::wait_until_idle`] failed.
+    fn stays(&self) -> bool {
+        false
     }
 }
 
@@ -99,7 +104,7 @@ impl Drop for Reservation {
 ///
 /// Mapping it ([`PageMap::map`]) hands it to the device, which unmaps and frees it when it is
 /// unbound, after everything that was handed to it later. The owner may wait for users of the pages
-/// then, or have all of it stay ([`Operations::wait_until_idle`]).
+/// then, or have all of it stay ([`Operations::stays`]).
 ///
 /// # Examples
 ///
@@ -244,9 +249,7 @@ impl<T: Operations> PageMap<T> {
         // SAFETY: The function's contract.
         if unsafe { (*this).mapped } {
             // SAFETY: As above.
-            if let Err(module) = unsafe { (*this).ops.wait_until_idle() } {
-                // SAFETY: That module's code runs, so it has a reference; or it is null.
-                unsafe { bindings::__module_get(module.as_ptr()) };
+            if unsafe { (*this).ops.stays() } {
                 return;
             }
             // SAFETY: It was mapped, and nothing uses the pages.
@@ -414,13 +417,35 @@ impl MappedPages {
     }
 
     /// As [`MappedPages::revoke`], and waits until nothing uses any of the pages, for ever if need be;
-    /// `name` is the device's, for the log. `EINTR` if the task is killed before.
-    pub fn wait_until_idle(&self, first: Pfn, count: usize, name: &CStr) -> Result {
+    /// `name` is the device's, for the log.
+    ///
+    /// `EINTR` if the wait ends before, as [`RemovalWait::is_over`] says. Then `module`, the one of the
+    /// pagemap's [`Operations`], is not unloaded any more. While it is being unloaded nothing ends the
+    /// wait.
+    ///
+    /// [`RemovalWait::is_over`]: crate::dax::removal::RemovalWait::is_over
+    pub fn wait_until_idle(
+        &self,
+        first: Pfn,
+        count: usize,
+        name: &CStr,
+        module: &'static ThisModule,
+    ) -> Result {
         let Some(_pinned) = self.pin_all(first, count) else {
             return Ok(());
         };
-        // SAFETY: As in `revoke()`; the name ends.
-        to_result(unsafe { bindings::mf_dax_revoke_pfns_wait(first.0, count, name.as_char_ptr()) })
+        loop {
+            // SAFETY: As in `revoke()`; the name ends.
+            let result = to_result(unsafe {
+                bindings::mf_dax_revoke_pfns_wait(first.0, count, name.as_char_ptr())
+            });
+            // SAFETY: That module's code runs; or it is null.
+            if result.is_ok() || unsafe { bindings::try_module_get(module.as_ptr()) } {
+                return result;
+            }
+            // Its code would be gone when memory fails.
+            fsleep(GOING_POLL);
+        }
     }
 
     /// Whether memory of any device may be in use without being a file's: then files do not say what

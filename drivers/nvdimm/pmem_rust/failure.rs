@@ -29,8 +29,7 @@ use kernel::{
         atomic::Relaxed,
         Arc,
         SetOnce, //
-    },
-    ThisModule, //
+    }, //
 };
 
 /// How many pages' users are looked for before there is another look at whether to go on: 128 MiB, as
@@ -56,12 +55,9 @@ impl memremap::Operations for FailureHandler {
             .fail(pfn, pages, mf_flags)
     }
 
-    fn wait_until_idle(&self) -> Result<(), &'static ThisModule> {
+    fn stays(&self) -> bool {
         // Without a listener there was no disk. `Pmem::revoke()` has waited.
-        match SetOnce::as_ref(&self.0) {
-            Some(listener) if listener.pmem.left.load(Relaxed) => Err(this_module::<LocalModule>()),
-            _ => Ok(()),
-        }
+        SetOnce::as_ref(&self.0).is_some_and(|listener| listener.pmem.left.load(Relaxed))
     }
 }
 
@@ -257,7 +253,9 @@ impl Pmem {
         let idle = match (&self.pages, self.data_pages()) {
             (Some(pages), Some((first, count))) => {
                 pages.revoke(first, count)
-                    || pages.wait_until_idle(first, count, &self.name).is_ok()
+                    || pages
+                        .wait_until_idle(first, count, &self.name, this_module::<LocalModule>())
+                        .is_ok()
             }
             _ => true,
         };

@@ -28,7 +28,8 @@ use kernel::{
     memremap::{
         self,
         MappedPages,
-        PageMap, //
+        PageMap,
+        Reservation, //
     },
     mm::pfn::Pfn,
     new_mutex,
@@ -119,13 +120,9 @@ impl memremap::Operations for FailureHandler {
             .fail(first.try_into()?, pages.try_into()?, mf_flags)
     }
 
-    fn wait_until_idle(&self) -> Result<(), &'static ThisModule> {
+    fn stays(&self) -> bool {
         // `Slot::end()` has waited.
-        if self.0.left.load(Relaxed) {
-            Err(&MODULE)
-        } else {
-            Ok(())
-        }
+        self.0.left.load(Relaxed)
     }
 }
 
@@ -198,7 +195,7 @@ struct Access {
 
 impl Access {
     /// Takes the memory, which begins at `first`, from all who have it, and waits until nothing uses
-    /// it. `EINTR` if the task is killed before.
+    /// it. `EINTR` if the wait ends before ([`MappedPages::wait_until_idle`]).
     fn end(self, first: Pfn) -> Result {
         drop(self.registration);
         // No task gets memory any more. What has references to pages, for direct I/O or in a pipe, would
@@ -207,7 +204,7 @@ impl Access {
             return Ok(());
         }
         self.mapped
-            .wait_until_idle(first, self.pages, c"DAX window")
+            .wait_until_idle(first, self.pages, c"DAX window", &MODULE)
     }
 }
 
@@ -314,12 +311,7 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
     };
     let last = window.start + (window.len - 1);
 
-    // SAFETY: A device has its name until it is unbound.
-    let reserved = unsafe {
-        let name = bindings::dev_name(&raw const (*vdev).dev);
-        memremap::request_region(dev, window.start, window.len, name)
-    };
-    if !reserved {
+    let Some(reservation) = Reservation::new(dev, window.start, window.len) else {
         dev_warn!(
             dev,
             "could not reserve region [mem {:#x}-{:#x}]\n",
@@ -327,7 +319,7 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
             last
         );
         return Err(EBUSY);
-    }
+    };
 
     let slot = Arc::pin_init(
         pin_init!(Slot {
@@ -341,7 +333,7 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
     )?;
     let mut pgmap = PageMap::new(FailureHandler(slot.clone()))?;
     pgmap.as_mut().set_range(window.start, last);
-    let mapped = pgmap.map(dev)?;
+    let mapped = pgmap.map_reserved(dev, Some(reservation))?;
     // CAST: As above.
     let pages = (window.len >> PAGE_SHIFT) as usize;
     let memory = Arc::new(

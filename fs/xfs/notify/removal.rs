@@ -27,30 +27,18 @@ use super::{
 };
 use kernel::{
     dax::{
+        removal::RemovalWait,
         units::ByteRange,
         victims::Victims, //
     },
     mm::pfn::Pfn,
     prelude::*,
-    task::cond_resched,
-    time::{
-        delay::fsleep,
-        Delta,
-        Instant,
-        Monotonic, //
-    },
+    task::cond_resched, //
 };
 
 /// How long a file system may take to be frozen, in seconds: the device still works, so this is
 /// for writing what is dirty. A task that writes may wait for user space, but not its removal.
 const FREEZE_SECONDS: u32 = 30;
-
-/// How often a page that is in use is looked at.
-const POLL: Delta = Delta::from_millis(20);
-/// After how long the log says for the first time what the removal waits for.
-const FIRST_WORDS: Delta = Delta::from_secs(1);
-/// How often it says so after that.
-const MORE_WORDS: Delta = Delta::from_secs(10);
 
 /// Shuts down the file system and takes the memory of `device` from everyone. Sleeps.
 ///
@@ -144,22 +132,20 @@ fn revoke_again(file: &Inode<'_>) -> Result<(), Pfn> {
 
 /// Waits until no file has memory that is in use. Sleeps.
 ///
-/// `EINTR` if the task is killed before, `EBUSY` if a file was left out.
+/// `EINTR` if the wait is over before ([`RemovalWait::is_over`]), `EBUSY` if a file was left out.
 fn wait_until_idle(device: &Device<'_>) -> Result {
-    let since: Instant<Monotonic> = Instant::now();
-    let mut words_at = FIRST_WORDS;
+    let mut wait = RemovalWait::new();
     let mut files = device.files();
     while let Some(file) = files.next() {
         while let Err(page) = revoke_again(file) {
-            if kernel::current!().fatal_signal_pending() {
+            if wait.is_over() {
                 give_up(device);
                 return Err(EINTR);
             }
-            if since.elapsed() >= words_at {
+            if wait.has_words() {
                 device.say_in_use(file, page);
-                words_at = since.elapsed() + MORE_WORDS;
             }
-            fsleep(POLL);
+            wait.pause();
         }
     }
     device.wait_for_puts();
@@ -185,6 +171,7 @@ fn give_up(device: &Device<'_>) {
 /// Calls `f` with each range of the file that has blocks, however many extents these are.
 fn each_run(file: &Inode<'_>, block: BlockSize, mut f: impl FnMut(ByteRange)) -> Result {
     let mut joined = Joined::default();
+    let wait = RemovalWait::new();
     let mut from = 0;
     loop {
         let extent = match file.extent(from) {
@@ -193,8 +180,8 @@ fn each_run(file: &Inode<'_>, block: BlockSize, mut f: impl FnMut(ByteRange)) ->
             // A file that is mapped has them in memory.
             Err(e) if e == ENODATA => break,
             // What keeps them locked ends with an error: the file system is shut down.
-            Err(_) if !kernel::current!().fatal_signal_pending() => {
-                fsleep(POLL);
+            Err(_) if !wait.is_over() => {
+                wait.pause();
                 continue;
             }
             Err(_) => return Err(EINTR),

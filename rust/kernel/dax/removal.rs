@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How long a removal waits for pages that are in use.
+
+use crate::{
+    bindings,
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+};
+
+/// How often a page that is in use is looked at.
+const POLL: Delta = Delta::from_millis(20);
+/// After how long the log says for the first time what a removal waits for.
+const FIRST_WORDS: Delta = Delta::from_secs(1);
+/// How often it says so after that.
+const MORE_WORDS: Delta = Delta::from_secs(10);
+/// How long a kernel thread waits, which removes a device that is unplugged. No signal ends its wait.
+const THREAD_PATIENCE: Delta = Delta::from_secs(20);
+
+/// The wait of a removal for pages that user space keeps, for as long as it takes.
+pub struct RemovalWait {
+    since: Instant<Monotonic>,
+    words_at: Delta,
+}
+
+impl RemovalWait {
+    /// Begins now.
+    #[expect(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            words_at: FIRST_WORDS,
+        }
+    }
+
+    /// Whether the wait has to end although pages are in use: the task is killed, the machine goes
+    /// down, which needs the lock of the device, or a kernel thread has waited for 20 s. The pages
+    /// have to stay then.
+    pub fn is_over(&self) -> bool {
+        let task = crate::current!();
+        // SAFETY: The task is the current one, and no other changes its flags.
+        let flags = unsafe { (*task.as_ptr()).flags };
+        let is_thread = flags & bindings::PF_KTHREAD != 0;
+        // SAFETY: An aligned number, which is written as a whole.
+        let state = unsafe { (&raw const bindings::system_state).read_volatile() };
+        task.fatal_signal_pending()
+            || state > bindings::system_states_SYSTEM_RUNNING
+            || (is_thread && self.since.elapsed() >= THREAD_PATIENCE)
+    }
+
+    /// Whether the log should say now what is waited for.
+    pub fn has_words(&mut self) -> bool {
+        let waited = self.since.elapsed();
+        if waited < self.words_at {
+            return false;
+        }
+        self.words_at = waited + MORE_WORDS;
+        true
+    }
+
+    /// Lets some time pass. Sleeps.
+    pub fn pause(&self) {
+        fsleep(POLL);
+    }
+}
