@@ -81,8 +81,11 @@ impl Reservation {
                 0,
             )
         };
+        if reserved.is_null() {
+            return None;
+        }
         // INVARIANT: Just reserved.
-        (!reserved.is_null()).then_some(Self {
+        Some(Self {
             start,
             len,
             _dev: dev,

@@ -167,6 +167,34 @@ mod suite {
         Ok(())
     }
 
+    /// A reservation that fails gives back nothing, which would be that of another.
+    #[test]
+    fn addresses_are_reserved_once() -> Result {
+        // Not every machine has some.
+        let Some(hole) = Hole::new() else {
+            return Ok(());
+        };
+        let faux = faux::Registration::new(c"rdax_kunit_reserve", None)?;
+        let reserve = || Reservation::new(bound(&faux), hole.start, Hole::LEN);
+        assert!(reserve().is_none());
+        assert!(reserve().is_none());
+
+        // SAFETY: Reserved by `Hole::new()`, and reserved again before `hole` is dropped.
+        unsafe {
+            bindings::__release_region(&raw mut bindings::iomem_resource, hole.start, Hole::LEN)
+        };
+        let held = reserve();
+        let twice = reserve().is_some();
+        let has_held = held.is_some();
+        drop(held);
+        let again = reserve();
+        let has_again = again.is_some();
+        // `hole` gives it back.
+        core::mem::forget(again);
+        assert!(has_held && !twice && has_again);
+        Ok(())
+    }
+
     #[test]
     fn pages_as_long_as_the_device_is_bound() -> Result {
         // Not every machine has one.
