@@ -34,23 +34,25 @@ int mf_dax_kill_pfns(unsigned long pfn, unsigned long count, int mf_flags);
  * @pfn: first page
  * @count: how many pages, all of one pagemap that stays
  *
- * The device has to be dead, so that nobody gets one of the pages again.  Unmaps
- * the pages, tells who had them mapped, and has the files forget them.  Pages that
- * are in use in another way, for I/O or in a pipe, are left as they are; returns
- * whether there are none such.  Sleeps.
+ * The device has to be dead, so that no task gets one of the pages again.  Unmaps
+ * the pages, notifies the processes that had them mapped, and has the files forget
+ * them.  Pages that are in use in another way, for I/O or in a pipe, are left as they
+ * are; returns whether there are none such.  Sleeps.
  */
 bool mf_dax_revoke_pfns(unsigned long pfn, unsigned long count);
 
 /*
  * mf_dax_revoke_pfns_wait - mf_dax_revoke_pfns() until no page is in use
  * @name: the device, for the log, which says which page is waited for
+ * @may_stay: whether the page structs can stay
  *
- * Returns 0 when no file, process or I/O has any of the pages, nor will have, and
- * -EINTR when the caller was killed before: then files have none, but their page
- * structs must stay.
+ * Returns 0 when no file, process or I/O has any of the pages, nor will have.  With
+ * @may_stay the wait ends with -EINTR when the caller is killed, when the machine goes
+ * down, and in a kernel thread after 20 s: then files have none, but the page structs
+ * must stay.
  */
 int mf_dax_revoke_pfns_wait(unsigned long pfn, unsigned long count,
-			    const char *name);
+			    const char *name, bool may_stay);
 
 /* Those who lost memory and are yet to be told.  All zeroes but for @mf_flags: nobody. */
 struct mf_dax_victims {

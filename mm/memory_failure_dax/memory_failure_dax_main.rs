@@ -254,10 +254,13 @@ unsafe extern "C" fn mf_dax_revoke_pfns_wait(
     pfn: usize,
     count: usize,
     name: *const c_char,
+    may_stay: bool,
 ) -> c_int {
     // SAFETY: The function's contract.
-    let (pages, name) = unsafe { (Pages::new(Pfn(pfn), count), CStr::from_char_ptr(name)) };
-    match removal::wait_until_idle(pages, name) {
+    let pages = unsafe { Pages::new(Pfn(pfn), count) };
+    // SAFETY: As above.
+    let name = unsafe { CStr::from_char_ptr(name) };
+    match removal::wait_until_idle(pages, name, may_stay) {
         Ok(()) => 0,
         Err(e) => e.to_errno(),
     }

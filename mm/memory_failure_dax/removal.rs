@@ -23,8 +23,10 @@ use super::{
     Flags, //
 };
 use kernel::{
-    bindings,
-    dax::removal::RemovalWait,
+    dax::removal::{
+        wait_for_puts,
+        RemovalWait, //
+    },
     prelude::*,
     str::CStr,
     task::cond_resched, //
@@ -92,9 +94,10 @@ fn revoke_page(page: Page<'_>, force: bool) -> Looked {
 /// Revokes `pages` of the device `name`, as [`revoke_pages`] does, until none is in use: no
 /// reference to a `struct page` is left then.
 ///
-/// `EINTR` if the wait is over ([`RemovalWait::is_over`]) while some are in use. The files forget these then: whatever gives up
-/// an inode would wait for them, and cannot be killed. Sleeps for as long as it takes.
-pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr) -> Result {
+/// `EINTR` if the pages may stay and the wait is over ([`RemovalWait::is_over`]) while some are in use.
+/// The files forget these then: whatever gives up an inode would wait for them, and cannot be killed.
+/// Sleeps for as long as it takes.
+pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr, may_stay: bool) -> Result {
     let mut wait = RemovalWait::new();
     let mut next = 0;
     while let Some(page) = pages.get(next) {
@@ -105,7 +108,7 @@ pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr) -> Result {
             next += looked.count;
             continue;
         }
-        if wait.is_over() {
+        if may_stay && wait.is_over() {
             say(
                 &page,
                 name,
@@ -124,9 +127,7 @@ pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr) -> Result {
     }
     // The task that gave up the last reference, maybe before the first look here, may not be done with
     // the page yet.
-    //
-    // SAFETY: May sleep here.
-    unsafe { bindings::mf_wait_for_puts() };
+    wait_for_puts();
     Ok(())
 }
 

@@ -44,10 +44,15 @@ __rust_helper void rust_helper_memcpy_flushcache(void *dst, const void *src,
 	memcpy_flushcache(dst, src, size);
 }
 
-/* Inline without unloading of modules. */
-__rust_helper void rust_helper___module_get(struct module *module)
+/* These are inline without unloading of modules. */
+__rust_helper bool rust_helper_try_module_get(struct module *module)
 {
-	__module_get(module);
+	return try_module_get(module);
+}
+
+__rust_helper void rust_helper_module_put(struct module *module)
+{
+	module_put(module);
 }
 
 __rust_helper bool rust_helper_kernel_page_present(struct page *page)

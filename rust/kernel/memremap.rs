@@ -19,10 +19,6 @@ use crate::{
     prelude::*,
     str::CStr,
     sync::aref::ARef,
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
     types::Opaque,
     ThisModule, //
 };
@@ -34,9 +30,6 @@ use core::{
 #[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
 #[path = "memremap/tests.rs"]
 mod tests;
-
-/// How often pages are looked at whose module is being unloaded.
-const GOING_POLL: Delta = Delta::from_secs(5);
 
 /// What the owner of fs-dax memory does when some of it fails.
 pub trait Operations: Send + Sync + 'static {
@@ -423,8 +416,8 @@ impl MappedPages {
     /// `name` is the device's, for the log.
     ///
     /// `EINTR` if the wait ends before, as [`RemovalWait::is_over`] says. Then `module`, the one of the
-    /// pagemap's [`Operations`], is not unloaded any more. While it is being unloaded nothing ends the
-    /// wait.
+    /// pagemap's [`Operations`], is not unloaded any more: its code is needed when the pages fail. If
+    /// it is being unloaded already, nothing ends the wait before. Sleeps.
     ///
     /// [`RemovalWait::is_over`]: crate::dax::removal::RemovalWait::is_over
     pub fn wait_until_idle(
@@ -437,18 +430,17 @@ impl MappedPages {
         let Some(_pinned) = self.pin_all(first, count) else {
             return Ok(());
         };
-        loop {
-            // SAFETY: As in `revoke()`; the name ends.
-            let result = to_result(unsafe {
-                bindings::mf_dax_revoke_pfns_wait(first.0, count, name.as_char_ptr())
-            });
-            // SAFETY: That module's code runs; or it is null.
-            if result.is_ok() || unsafe { bindings::try_module_get(module.as_ptr()) } {
-                return result;
-            }
-            // Its code would be gone when memory fails.
-            fsleep(GOING_POLL);
+        // SAFETY: That module's code runs; or it is null.
+        let kept = unsafe { bindings::try_module_get(module.as_ptr()) };
+        // SAFETY: As in `revoke()`; the name ends.
+        let result = to_result(unsafe {
+            bindings::mf_dax_revoke_pfns_wait(first.0, count, name.as_char_ptr(), kept)
+        });
+        if kept && result.is_ok() {
+            // SAFETY: The reference was taken above. No page stays that needs it.
+            unsafe { bindings::module_put(module.as_ptr()) };
         }
+        result
     }
 
     /// Whether memory of any device may be in use without being a file's: then files do not say what

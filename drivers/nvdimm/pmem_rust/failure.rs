@@ -248,7 +248,7 @@ impl Pmem {
     }
 
     /// Takes the memory of a device that is dead from the tasks and files that still have it, and
-    /// waits until nothing uses it. The pages have to stay if the task is killed before.
+    /// waits until nothing uses it. If the wait ends before, the pages have to stay.
     pub(crate) fn revoke(&self) {
         let idle = match (&self.pages, self.data_pages()) {
             (Some(pages), Some((first, count))) => {

@@ -12,6 +12,12 @@ use crate::{
     },
 };
 
+/// Waits until tasks that gave up the last references to pages are done with the page structs. Sleeps.
+pub fn wait_for_puts() {
+    // SAFETY: Has no preconditions but that the task may sleep.
+    unsafe { bindings::mf_wait_for_puts() };
+}
+
 /// How often a page that is in use is looked at.
 const POLL: Delta = Delta::from_millis(20);
 /// After how long the log says for the first time what a removal waits for.
