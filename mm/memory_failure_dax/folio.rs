@@ -205,13 +205,14 @@ impl LockedPage<'_> {
 
     /// The number of the file's inode, and the name of its file system.
     pub(crate) fn inode(&self) -> (u64, &CStr) {
-        // SAFETY: A file whose entry is locked stays, and with it its inode and its super block, of
-        // which the name does not change and ends.
-        unsafe {
-            let inode = (*self.mapping).host;
-            let name = CStr::from_char_ptr((*(*inode).i_sb).s_id.as_ptr());
-            ((*inode).i_ino, name)
-        }
+        // SAFETY: A file whose entry is locked stays, and with it its inode.
+        let inode = unsafe { (*self.mapping).host };
+        // SAFETY: As above.
+        let number = unsafe { (*inode).i_ino };
+        // SAFETY: As above, and an inode keeps its super block.
+        let id = unsafe { &raw const (*(*inode).i_sb).s_id };
+        // SAFETY: The name of a super block ends, and does not change once it has inodes.
+        (number, unsafe { CStr::from_char_ptr(id.cast()) })
     }
 
     /// The page and the entry that it is part of, as pages of the file.
