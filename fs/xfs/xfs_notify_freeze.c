@@ -29,15 +29,15 @@ xfs_dax_nofs_restore(
 }
 
 /*
- * Freezing waits for everyone who writes, in a sleep that nothing ends, and a writer may
- * wait for user space.  So a worker does it, and is left alone when it takes too long.
+ * freeze_super() waits for all writers, in a sleep that nothing ends, and a writer may
+ * wait for user space.  So a worker calls it, and is left alone when it takes too long.
  */
 struct xfs_dax_freezer {
 	struct work_struct	work;
 	struct super_block	*sb;
 	struct completion	done;
 	refcount_t		refs;
-	/* Who comes second: the worker that is done, or the waiter that gives up. */
+	/* The worker sets it when it is done, the waiter when it gives up: the first wins. */
 	atomic_t		decided;
 	int			error;
 };
@@ -90,7 +90,7 @@ xfs_dax_freeze(
 
 	if (!wait_for_completion_timeout(&freezer->done, seconds * HZ) &&
 	    !atomic_xchg(&freezer->decided, 1)) {
-		xfs_warn(mp, "cannot be frozen, somebody writes on and on");
+		xfs_warn(mp, "cannot be frozen, a task writes on and on");
 	} else {
 		wait_for_completion(&freezer->done);
 		frozen = freezer->error == 0;
@@ -115,6 +115,6 @@ xfs_dax_thaw(
 			xfs_emerg(mp, "still frozen after notify failure, err=%d",
 				error);
 	}
-	/* Who froze it from user space could not, with a device that is gone. */
+	/* With its device gone, user space cannot thaw what it froze. */
 	thaw_super(sb, FREEZE_HOLDER_USERSPACE, NULL);
 }

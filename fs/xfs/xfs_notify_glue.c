@@ -29,7 +29,6 @@
 #include <linux/fs.h>
 #include <linux/fserror.h>
 #include <linux/mm.h>
-#include <linux/rcupdate.h>
 #include <linux/workqueue.h>
 
 #include "../../mm/memory_failure_dax.h"
@@ -483,16 +482,6 @@ xfs_dax_say_in_use(
 			"removal of %pg waits: page %#lx of inode %llu in use",
 			btp->bt_bdev, pfn, VFS_I(ip)->i_ino);
 	dput(dentry);
-}
-
-/*
- * Pages that were in use are not any more, but a task that gave up the last reference
- * may be preempted before it is done with the page struct.
- */
-void
-xfs_dax_wait_for_puts(void)
-{
-	synchronize_rcu_tasks();
 }
 
 /* The frame that has the byte of the dax device, good or bad, if that is known. */

@@ -93,7 +93,6 @@ void xfs_dax_unmap(struct xfs_inode *ip);
 bool xfs_dax_forget(struct xfs_inode *ip, unsigned long *pfn, bool force);
 void xfs_dax_say_in_use(struct xfs_buftarg *btp, struct xfs_inode *ip,
 		unsigned long pfn);
-void xfs_dax_wait_for_puts(void);
 bool xfs_dax_frame(struct xfs_buftarg *btp, u64 byte, unsigned long *pfn);
 
 void xfs_dax_report_media(struct xfs_mount *mp, enum xfs_dax_role role,

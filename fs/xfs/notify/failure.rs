@@ -304,8 +304,8 @@ impl Teller<'_> {
         }
     }
 
-    /// Reports `lost` bytes of a file, which are in `extent` of a group, and takes them away from
-    /// everyone who maps them.
+    /// Reports `lost` bytes of a file, which are in `extent` of a group, and unmaps them from all
+    /// processes.
     fn lose(
         &mut self,
         file: &Inode<'_>,

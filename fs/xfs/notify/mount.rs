@@ -232,12 +232,6 @@ impl<'a> Device<'a> {
         unsafe { bindings::xfs_dax_say_in_use(self.btp.as_ptr(), file.ip.as_ptr(), page.0) };
     }
 
-    /// Waits until the tasks that gave up the last references to pages are done with them. Sleeps.
-    pub(crate) fn wait_for_puts(&self) {
-        // SAFETY: May be called where a task may sleep.
-        unsafe { bindings::xfs_dax_wait_for_puts() };
-    }
-
     /// Puts words into the log, behind the file system's name.
     pub(crate) fn say(&self, words: &CStr) {
         // SAFETY: The type invariant, and a string that ends.

@@ -10,7 +10,7 @@
 //!
 //! Direct I/O and pipes may have pages that are not mapped any more. They are waited for afterwards,
 //! for as long as it takes, with no file locked meanwhile: I/O that has some of its pages gets the
-//! others by page faults, which take that lock, and fail. The task that waits can be killed.
+//! others by page faults, which take that lock, and fail. [`RemovalWait`] says what ends the wait.
 
 use super::{
     failure::PAGES_AT_ONCE,
@@ -27,7 +27,10 @@ use super::{
 };
 use kernel::{
     dax::{
-        removal::RemovalWait,
+        removal::{
+            wait_for_puts,
+            RemovalWait, //
+        },
         units::ByteRange,
         victims::Victims, //
     },
@@ -40,7 +43,7 @@ use kernel::{
 /// for writing what is dirty. A task that writes may wait for user space, but not its removal.
 const FREEZE_SECONDS: u32 = 30;
 
-/// Shuts down the file system and takes the memory of `device` from everyone. Sleeps.
+/// Shuts down the file system and takes the memory of `device` from all processes and files. Sleeps.
 ///
 /// Ok if no file has any of it in the end. `EBUSY` if one may have: then the driver looks at each
 /// page.
@@ -69,9 +72,10 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     let mut answer = Ok(());
     let mut all_idle = true;
     let mut victims = Victims::new(mf_flags);
+    let mut wait = RemovalWait::new();
     let mut files = device.files();
     while let Some(file) = files.next() {
-        match revoke(file, block, &mut victims) {
+        match revoke(file, block, &mut victims, &wait) {
             Ok(idle) => all_idle &= idle,
             Err(e) => {
                 answer = Err(e);
@@ -86,16 +90,21 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     victims.tell();
     drop(frozen);
     if !all_idle {
-        answer = answer.and(wait_until_idle(device));
+        answer = answer.and(wait_until_idle(device, &mut wait));
     }
     answer
 }
 
-/// Takes the file from everyone who maps it, and has it forget its memory; `victims` gets the users.
-/// Sleeps.
+/// Unmaps the file from all processes, and has it forget its memory; `victims` gets the processes that
+/// are to be notified. Sleeps.
 ///
 /// Whether nothing uses the memory any more.
-fn revoke(file: &Inode<'_>, block: BlockSize, victims: &mut Victims) -> Result<bool> {
+fn revoke(
+    file: &Inode<'_>,
+    block: BlockSize,
+    victims: &mut Victims,
+    wait: &RemovalWait,
+) -> Result<bool> {
     if let Some(bytes) = file.bytes() {
         file.report_lost(bytes);
     }
@@ -106,7 +115,7 @@ fn revoke(file: &Inode<'_>, block: BlockSize, victims: &mut Victims) -> Result<b
     let mut result = Ok(());
     if file.has_users() {
         if file.has_dax() {
-            let all = each_run(file, block, |run| {
+            let all = each_run(file, block, wait, |run| {
                 for (page, count) in page_runs(run, PAGES_AT_ONCE) {
                     result = result.and(file.take(page, count, None, victims));
                     cond_resched();
@@ -133,8 +142,7 @@ fn revoke_again(file: &Inode<'_>) -> Result<(), Pfn> {
 /// Waits until no file has memory that is in use. Sleeps.
 ///
 /// `EINTR` if the wait is over before ([`RemovalWait::is_over`]), `EBUSY` if a file was left out.
-fn wait_until_idle(device: &Device<'_>) -> Result {
-    let mut wait = RemovalWait::new();
+fn wait_until_idle(device: &Device<'_>, wait: &mut RemovalWait) -> Result {
     let mut files = device.files();
     while let Some(file) = files.next() {
         while let Err(page) = revoke_again(file) {
@@ -148,7 +156,7 @@ fn wait_until_idle(device: &Device<'_>) -> Result {
             wait.pause();
         }
     }
-    device.wait_for_puts();
+    wait_for_puts();
     if files.missed() {
         Err(EBUSY)
     } else {
@@ -169,9 +177,13 @@ fn give_up(device: &Device<'_>) {
 }
 
 /// Calls `f` with each range of the file that has blocks, however many extents these are.
-fn each_run(file: &Inode<'_>, block: BlockSize, mut f: impl FnMut(ByteRange)) -> Result {
+fn each_run(
+    file: &Inode<'_>,
+    block: BlockSize,
+    wait: &RemovalWait,
+    mut f: impl FnMut(ByteRange),
+) -> Result {
     let mut joined = Joined::default();
-    let wait = RemovalWait::new();
     let mut from = 0;
     loop {
         let extent = match file.extent(from) {
