@@ -62,7 +62,7 @@ pub(crate) struct Slot {
     access: Mutex<Option<Access>>,
     /// The frame of the window's first page.
     first: Pfn,
-    /// The window's pages stay, because they are in use and the task that waited was killed.
+    /// The window's pages stay, because they are in use and the wait for them ended before.
     left: Atomic<bool>,
 }
 
@@ -194,8 +194,8 @@ struct Access {
 }
 
 impl Access {
-    /// Takes the memory, which begins at `first`, from all who have it, and waits until nothing uses
-    /// it. `EINTR` if the wait ends before ([`MappedPages::wait_until_idle`]).
+    /// Takes the memory, which begins at `first`, from all processes and files, and waits until nothing
+    /// uses it. `EINTR` if the wait ends before ([`MappedPages::wait_until_idle`]).
     fn end(self, first: Pfn) -> Result {
         drop(self.registration);
         // No task gets memory any more. What has references to pages, for direct I/O or in a pipe, would
