@@ -8,6 +8,7 @@ use super::{
     file::FileRef,
     kiocb::{
         Io,
+        LockedIo,
         READ, //
     },
     request::{
@@ -59,7 +60,7 @@ impl Small {
 ///
 /// Less than was asked for, or nothing, is the end of the file, or that of a range. Sleeps; a fatal
 /// signal ends it (`EINTR`).
-pub(super) fn read(io: &mut Io<'_, READ>) -> Option<Result<usize>> {
+pub(super) fn read(io: &mut LockedIo<'_, '_, READ>) -> Option<Result<usize>> {
     let small = Small::of(io)?;
     let inode = io.inode();
     let bytes = small.bytes_past(inode.file()?)?;

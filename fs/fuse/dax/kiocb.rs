@@ -2,7 +2,8 @@
 
 //! Reads and writes as the VFS asks for them.
 //!
-//! What needs the inode's lock is a method of [`LockedIo`], which has it.
+//! What needs the inode's lock is a method of [`LockedIo`], which has it. It lends no `&mut` of what
+//! is locked, which could be exchanged for another.
 
 use super::vfs::{
     iomap_ops,
@@ -11,10 +12,7 @@ use super::vfs::{
 };
 use core::{
     marker::PhantomData,
-    ops::{
-        Deref,
-        DerefMut, //
-    },
+    ops::Deref, //
 };
 use kernel::{
     bindings,
@@ -55,8 +53,7 @@ impl<'a, const W: bool> Io<'a, W> {
     /// # Safety
     ///
     /// The VFS gave both arguments to a call of FUSE's read or, if `W`, of write, that lasts longer
-    /// than `'a`. Nothing else uses either during `'a`, and what the [`Io`] is given to has no other
-    /// one, so that what is locked cannot be exchanged for it.
+    /// than `'a`. Nothing else uses either during `'a`.
     #[inline]
     pub(crate) unsafe fn from_raw(
         iocb: *mut bindings::kiocb,
@@ -101,14 +98,6 @@ impl<'a, const W: bool> Io<'a, W> {
         u64::try_from(self.iocb().ki_pos).ok()
     }
 
-    /// Moves [`Io::pos`] on.
-    #[inline]
-    pub(crate) fn skip(&mut self, bytes: usize) {
-        let pos = &mut self.iocb_mut().ki_pos;
-        // CAST: A call is about less than 2 GiB.
-        *pos = pos.saturating_add(bytes as i64);
-    }
-
     /// How many bytes are left to copy.
     #[inline]
     pub(crate) fn left(&self) -> usize {
@@ -132,38 +121,6 @@ impl<'a, const W: bool> Io<'a, W> {
     pub(crate) fn user_backed(&self) -> bool {
         // SAFETY: The type invariant.
         unsafe { bindings::user_backed_iter(self.iter) }
-    }
-
-    /// Brings in the next `bytes` of the caller's memory; how many are missing still.
-    ///
-    /// No range may be used meanwhile: the memory may be of the same window.
-    pub(crate) fn fault_in(&mut self, bytes: usize) -> usize {
-        if W {
-            // SAFETY: The type invariant.
-            unsafe { bindings::fault_in_iov_iter_readable(self.iter, bytes) }
-        } else {
-            // SAFETY: The type invariant.
-            unsafe { bindings::fault_in_iov_iter_writeable(self.iter, bytes) }
-        }
-    }
-
-    /// Copies up to `bytes` bytes between the caller's memory and a device, from `offset` on.
-    #[inline]
-    pub(crate) fn copy_device(
-        &mut self,
-        device: &dax::Device,
-        offset: u64,
-        bytes: usize,
-    ) -> Result<usize> {
-        if W {
-            // SAFETY: The type invariant.
-            let from = unsafe { IovIterSource::from_raw(self.iter) };
-            device.copy_from_iter(offset, bytes, from)
-        } else {
-            // SAFETY: The type invariant.
-            let to = unsafe { IovIterDest::from_raw(self.iter) };
-            device.copy_to_iter(offset, bytes, to)
-        }
     }
 
     /// Locks the inode: for read shared, for write exclusively. `EAGAIN` if that had to wait, and must
@@ -199,15 +156,6 @@ impl<'a, const W: bool> Io<'a, W> {
     }
 }
 
-impl Io<'_, READ> {
-    /// Copies the first `bytes` bytes of `page` to the caller's memory; how many.
-    pub(crate) fn copy_page(&mut self, page: &Page, bytes: usize) -> usize {
-        let bytes = bytes.min(PAGE_SIZE);
-        // SAFETY: The page has as many bytes; by the type invariant the iterator is a destination.
-        unsafe { bindings::copy_page_to_iter(page.as_ptr(), 0, bytes, self.iter) }
-    }
-}
-
 impl Io<'_, WRITE> {
     /// What a synchronous write waits for after it has written `written` bytes; what it comes to.
     pub(crate) fn sync(&mut self, written: isize) -> isize {
@@ -236,13 +184,6 @@ impl<'a, const W: bool> Deref for LockedIo<'_, 'a, W> {
     }
 }
 
-impl<const W: bool> DerefMut for LockedIo<'_, '_, W> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        self.io
-    }
-}
-
 impl<const W: bool> Drop for LockedIo<'_, '_, W> {
     #[inline]
     fn drop(&mut self) {
@@ -258,6 +199,46 @@ impl<const W: bool> Drop for LockedIo<'_, '_, W> {
 }
 
 impl<const W: bool> LockedIo<'_, '_, W> {
+    /// Moves [`Io::pos`] on.
+    #[inline]
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        let pos = &mut self.io.iocb_mut().ki_pos;
+        // CAST: A call is about less than 2 GiB.
+        *pos = pos.saturating_add(bytes as i64);
+    }
+
+    /// Brings in the next `bytes` of the caller's memory; how many are missing still.
+    ///
+    /// No range may be used meanwhile: the memory may be of the same window.
+    pub(crate) fn fault_in(&mut self, bytes: usize) -> usize {
+        if W {
+            // SAFETY: The type invariant of `Io`.
+            unsafe { bindings::fault_in_iov_iter_readable(self.io.iter, bytes) }
+        } else {
+            // SAFETY: The type invariant of `Io`.
+            unsafe { bindings::fault_in_iov_iter_writeable(self.io.iter, bytes) }
+        }
+    }
+
+    /// Copies up to `bytes` bytes between the caller's memory and a device, from `offset` on.
+    #[inline]
+    pub(crate) fn copy_device(
+        &mut self,
+        device: &dax::Device,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<usize> {
+        if W {
+            // SAFETY: The type invariant of `Io`.
+            let from = unsafe { IovIterSource::from_raw(self.io.iter) };
+            device.copy_from_iter(offset, bytes, from)
+        } else {
+            // SAFETY: The type invariant of `Io`.
+            let to = unsafe { IovIterDest::from_raw(self.io.iter) };
+            device.copy_to_iter(offset, bytes, to)
+        }
+    }
+
     /// Copies between the caller's memory and the window; how many bytes, or an error number.
     pub(crate) fn copy_window(&mut self) -> isize {
         // SAFETY: The type invariants; the table is static.
@@ -303,6 +284,15 @@ impl<const W: bool> LockedIo<'_, '_, W> {
         }
         // CAST: As above.
         Ok(if done > 0 { arrived as isize } else { copied })
+    }
+}
+
+impl LockedIo<'_, '_, READ> {
+    /// Copies the first `bytes` bytes of `page` to the caller's memory; how many.
+    pub(crate) fn copy_page(&mut self, page: &Page, bytes: usize) -> usize {
+        let bytes = bytes.min(PAGE_SIZE);
+        // SAFETY: The page has as many bytes; by the type invariant the iterator is a destination.
+        unsafe { bindings::copy_page_to_iter(page.as_ptr(), 0, bytes, self.io.iter) }
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
         READ, //
     }, //
 };
+
 /// Reads what could not be read at once, past the window perhaps, after `done` bytes; how many it is
 /// with these.
 #[cold]

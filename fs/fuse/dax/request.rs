@@ -14,7 +14,7 @@ use super::{
         Via, //
     },
     kiocb::{
-        Io,
+        LockedIo,
         READ, //
     },
     vfs::{
@@ -197,7 +197,7 @@ impl Data {
     }
 
     /// Copies to the caller's memory, as far as that takes it; how many bytes.
-    pub(super) fn copy_to(&self, io: &mut Io<'_, READ>) -> usize {
+    pub(super) fn copy_to(&self, io: &mut LockedIo<'_, '_, READ>) -> usize {
         let mut done: usize = 0;
         for page in self.pages.iter().flatten() {
             let bytes = self.len.saturating_sub(done).min(PAGE_SIZE);
