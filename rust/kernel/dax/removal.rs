@@ -27,6 +27,18 @@ const MORE_WORDS: Delta = Delta::from_secs(10);
 /// How long a kernel thread waits, which removes a device that is unplugged. No signal ends its wait.
 const THREAD_PATIENCE: Delta = Delta::from_secs(20);
 
+/// Whether the machine is being halted or restarted, and not suspended.
+fn is_going_down() -> bool {
+    // SAFETY: An aligned number, which is written as a whole.
+    let state = unsafe { (&raw const bindings::system_state).read_volatile() };
+    matches!(
+        state,
+        bindings::system_states_SYSTEM_HALT
+            | bindings::system_states_SYSTEM_POWER_OFF
+            | bindings::system_states_SYSTEM_RESTART
+    )
+}
+
 /// The wait of a removal for pages that user space keeps, for as long as it takes.
 pub struct RemovalWait {
     since: Instant<Monotonic>,
@@ -51,10 +63,8 @@ impl RemovalWait {
         // SAFETY: The task is the current one, and no other changes its flags.
         let flags = unsafe { (*task.as_ptr()).flags };
         let is_thread = flags & bindings::PF_KTHREAD != 0;
-        // SAFETY: An aligned number, which is written as a whole.
-        let state = unsafe { (&raw const bindings::system_state).read_volatile() };
         task.fatal_signal_pending()
-            || state > bindings::system_states_SYSTEM_RUNNING
+            || is_going_down()
             || (is_thread && self.since.elapsed() >= THREAD_PATIENCE)
     }
 
