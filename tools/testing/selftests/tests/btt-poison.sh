@@ -12,7 +12,7 @@
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
-plan 39
+plan $((38 + nfit_checks))
 
 nfit_bus
 json=$(ndctl create-namespace -b $bus -t pmem -m sector -l 4096 2>/tmp/err) || bail "create-namespace: $(tail -n 1 /tmp/err)"
@@ -181,7 +181,5 @@ check "with a good one there is, with its data" same 0 64
 check "and what was written over bad blocks" has 500 x
 
 check "the namespace is destroyed" ndctl destroy-namespace -f "$ns"
-ndctl disable-region -b $bus all >/dev/null 2>&1
-ndctl disable-region -b nfit_test.1 all >/dev/null 2>&1
-check "the bus can go" modprobe -r nfit_test
+nfit_gone
 finish

@@ -12,7 +12,7 @@
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
-plan 10
+plan $((9 + nfit_checks))
 
 # write_whole DISK OFFSET LENGTH: one write() from memory that is contiguous, so that the block layer
 # makes one segment of it.
@@ -50,7 +50,5 @@ equal "the pages hold what was written" "w 65536" \
 rmmod dax_delay
 
 check "the namespace is destroyed" ndctl destroy-namespace -f "$ns"
-ndctl disable-region -b $bus all >/dev/null 2>&1
-ndctl disable-region -b nfit_test.1 all >/dev/null 2>&1
-check "the bus can go" modprobe -r nfit_test
+nfit_gone
 finish
