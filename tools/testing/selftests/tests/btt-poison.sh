@@ -12,7 +12,7 @@
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
-plan $((38 + nfit_checks))
+plan 39
 
 nfit_bus
 json=$(ndctl create-namespace -b $bus -t pmem -m sector -l 4096 2>/tmp/err) || bail "create-namespace: $(tail -n 1 /tmp/err)"

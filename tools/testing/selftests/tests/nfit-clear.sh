@@ -12,7 +12,7 @@
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
-plan $((9 + nfit_checks))
+plan 10
 
 # write_whole DISK OFFSET LENGTH: one write() from memory that is contiguous, so that the block layer
 # makes one segment of it.

@@ -11,7 +11,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 
-plan $((18 + nfit_checks))
+plan 19
 nfit_bus
 json=$(ndctl create-namespace -b $bus -t pmem -m fsdax -M mem 2>/tmp/err || ndctl create-namespace -b $bus -t pmem -m raw 2>/tmp/err) ||
 	bail "create-namespace: $(tail -n 1 /tmp/err)"
