@@ -22,6 +22,18 @@ int dax_core_start(void);
 /* @dev is dead, and its holders, who said so, were all who could have memory of it. */
 bool dax_is_given_up(struct dax_device *dev);
 
+/* Pages of @dev may be in use by others than its holders: its removal has to look. */
+void dax_set_unheld(struct dax_device *dev);
+
+/*
+ * dax_retire - end the holders of a device on top of one that goes away
+ *
+ * Each holder is notified of a removal.  Nothing gets the device any more, until
+ * run_dax().  What has got it without being a holder goes on using it, until kill_dax().
+ * No lock may be held that a holder takes.  Sleeps.
+ */
+void dax_retire(struct dax_device *dev);
+
 /*
  * arch_invalidate_pmem() of x86 for memory that may not be mapped: writes back and drops
  * what the caches have of it.  False when some of it is not mapped, or when the access is a

@@ -357,6 +357,24 @@ pub(crate) unsafe extern "C" fn dax_is_given_up(dev: *mut bindings::dax_device) 
     unsafe { DaxDevice::from_raw(dev) }.is_some_and(DaxDevice::is_given_up)
 }
 
+/// See `dax_core.h`.
+#[export]
+pub(crate) unsafe extern "C" fn dax_set_unheld(dev: *mut bindings::dax_device) {
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
+    if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
+        dev.set(Flag::Unheld, true);
+    }
+}
+
+/// See `dax_core.h`.
+#[export]
+pub(crate) unsafe extern "C" fn dax_retire(dev: *mut bindings::dax_device) {
+    // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
+    if let Some(dev) = unsafe { DaxDevice::from_raw(dev) } {
+        dev.retire();
+    }
+}
+
 #[export]
 pub(crate) unsafe extern "C" fn run_dax(dev: *mut bindings::dax_device) {
     // SAFETY: By the C contract `dev` is null or a device that the caller keeps.

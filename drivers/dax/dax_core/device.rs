@@ -425,13 +425,30 @@ impl DaxDevice {
 
     /// Removes the device; see [`Holders::kill`]. Sleeps, until everybody has left who uses it.
     pub(crate) fn kill(&self) {
+        self.end_holders(|| self.close());
+        // One that was retired is still used.
+        if self.has(Flag::Alive) && self.look(|table| table.phase() == Phase::Dead) {
+            self.close();
+        }
+    }
+
+    /// Notifies the holders of the removal of what is below the device, and has nobody get it any more.
+    ///
+    /// What has got it without being a holder goes on using it: a part of the device may stay. Sleeps.
+    pub(crate) fn retire(&self) {
+        self.end_holders(|| {});
+    }
+
+    fn end_holders(&self, close: impl FnOnce()) {
         trace::kill(self.minor());
         // CAST: The flag is a small bit.
         let flags = bindings::mf_flags_MF_MEM_PRE_REMOVE as i32;
-        self.core.holders.kill(this_task(), flags, || {
-            self.set(Flag::Alive, false);
-            self.wait_for_readers();
-        });
+        self.core.holders.kill(this_task(), flags, close);
+    }
+
+    fn close(&self) {
+        self.set(Flag::Alive, false);
+        self.wait_for_readers();
     }
 
     /// Whether nobody has any of its memory, for it is dead, and all who ever had it were told.

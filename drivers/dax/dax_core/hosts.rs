@@ -18,6 +18,7 @@ use kernel::{
     bindings,
     dax::units::ByteRange,
     fmt,
+    mm::without_io,
     page::PAGE_SIZE,
     prelude::*,
     str::CStrExt, //
@@ -69,7 +70,8 @@ pub(crate) unsafe extern "C" fn dax_add_host(
         return EBUSY.to_errno();
     }
     // INVARIANT: By the function's contract both are valid until `dax_remove_host()` takes this out.
-    if hosts.push(Host { disk, device }, GFP_KERNEL).is_err() {
+    // Without I/O: device mapper waits for the lock while volumes are suspended.
+    if without_io(|| hosts.push(Host { disk, device }, GFP_KERNEL)).is_err() {
         return ENOMEM.to_errno();
     }
     0
