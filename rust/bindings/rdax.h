@@ -65,6 +65,13 @@ const gfp_t RUST_CONST_HELPER_GFP_USER = GFP_USER;
 const slab_flags_t RUST_CONST_HELPER_RDAX_SLAB_FLAGS =
 	SLAB_HWCACHE_ALIGN | SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT;
 
+/* Of device mapper no more than its public header, and the functions for its part in Rust. */
+#if IS_ENABLED(CONFIG_BLK_DEV_DM)
+#include <linux/device-mapper.h>
+#include <linux/file.h>
+#include "../../rdax/drivers/md/dm_dax.h"
+#endif
+
 /* Of XFS no more than the functions for notify_failure. */
 #if IS_ENABLED(CONFIG_XFS_DAX_NOTIFY_RUST)
 #include <linux/mm.h>

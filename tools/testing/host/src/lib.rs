@@ -17,6 +17,9 @@
 #[path = "../../../../drivers/nvdimm/pmem_rust/agent.rs"]
 mod agent;
 #[cfg_attr(not(test), allow(dead_code))]
+#[path = "../../../../drivers/md/dm_dax/ranges.rs"]
+mod dm_ranges;
+#[cfg_attr(not(test), allow(dead_code))]
 #[path = "../../../../drivers/dax/dax_core/failure.rs"]
 mod failure;
 #[cfg_attr(not(test), allow(dead_code))]
@@ -51,6 +54,8 @@ mod xfs_ranges;
 mod agent_tests;
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod dm_ranges_tests;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
