@@ -34,6 +34,7 @@ EXPORT_SYMBOL_GPL(dax_dev_read_unlock);
 EXPORT_SYMBOL_GPL(dax_direct_access);
 EXPORT_SYMBOL_GPL(dax_flush);
 EXPORT_SYMBOL_GPL(dax_get_private);
+EXPORT_SYMBOL_GPL(dax_good_bytes);
 EXPORT_SYMBOL_GPL(dax_holder);
 EXPORT_SYMBOL_GPL(dax_holder_notify_failure);
 EXPORT_SYMBOL_GPL(dax_inode);

@@ -186,6 +186,17 @@ pub(crate) unsafe extern "C" fn dax_recovery_read(
 }
 
 #[export]
+pub(crate) unsafe extern "C" fn dax_good_bytes(
+    dev: *mut bindings::dax_device,
+    pgoff: usize,
+    offset: usize,
+    bytes: usize,
+) -> usize {
+    // SAFETY: The C contract.
+    unsafe { DaxDevice::from_raw(dev).map_or(0, |dev| dev.good_bytes(pgoff, offset, bytes)) }
+}
+
+#[export]
 pub(crate) unsafe extern "C" fn dax_flush(
     dev: *mut bindings::dax_device,
     addr: *mut c_void,

@@ -210,19 +210,30 @@ impl DaxDevice {
         bytes: usize,
         iter: *mut bindings::iov_iter,
     ) -> usize {
+        let offset = addr.addr() & (kernel::page::PAGE_SIZE - 1);
+        // SAFETY: The function's contract.
+        let good = unsafe { self.good_bytes(pgoff, offset, bytes) };
+        // Whatever the device's flag says: there is poison nearby.
+        //
+        // SAFETY: By the function's contract `addr` has so many bytes, and `iter` is a destination.
+        without_page_faults(|| unsafe { bindings::_copy_mc_to_iter(addr, good.min(bytes), iter) })
+    }
+
+    /// How many of `bytes` bytes from `offset` of page `pgoff` on come before the first that is known
+    /// to be bad; 0 where the driver cannot tell.
+    ///
+    /// # Safety
+    ///
+    /// The caller is in a read section.
+    pub(crate) unsafe fn good_bytes(&self, pgoff: usize, offset: usize, bytes: usize) -> usize {
         if !self.alive() {
             return 0;
         }
         let Some(good_bytes) = self.ops().and_then(|ops| ops.good_bytes) else {
             return 0;
         };
-        let offset = addr.addr() & (kernel::page::PAGE_SIZE - 1);
         // SAFETY: The device is alive, and stays so for as long as the section lasts.
-        let good = unsafe { good_bytes(self.as_raw(), pgoff, offset, bytes) };
-        // Whatever the device's flag says: there is poison nearby.
-        //
-        // SAFETY: By the function's contract `addr` has so many bytes, and `iter` is a destination.
-        without_page_faults(|| unsafe { bindings::_copy_mc_to_iter(addr, good.min(bytes), iter) })
+        unsafe { good_bytes(self.as_raw(), pgoff, offset, bytes) }
     }
 
     /// Writes back the caches of `addr`, if they hold what has to be on the media.
