@@ -22,8 +22,8 @@ use kernel::{
 struct Answer(Option<Result>);
 
 impl Answer {
-    /// Bytes that nobody dealt with are the stronger news: the driver then looks for their users by
-    /// itself. Of other errors the first one counts.
+    /// `EOPNOTSUPP` counts before all others: some bytes may have users that were not notified, and the
+    /// driver then looks for these by their pages. Of other errors the first one counts.
     fn and(self, other: Result) -> Self {
         Self(Some(match (self.0, other) {
             (Some(Err(e)), _) if e == EOPNOTSUPP => Err(e),

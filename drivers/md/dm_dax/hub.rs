@@ -227,7 +227,7 @@ struct Member {
     used: Use,
 }
 
-/// A hub and who uses it.
+/// A hub and its members.
 struct Entry {
     hub: Arc<Hub>,
     /// There is one as soon as the hub is registered.

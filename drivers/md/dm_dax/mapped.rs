@@ -44,7 +44,7 @@ impl Mapped {
     pub(crate) fn find(&self, bdev: NonNull<bindings::block_device>, found: &mut Found) -> u64 {
         /// # Safety
         ///
-        /// `part` is valid, and `found` a [`Found`] that nobody else uses.
+        /// `part` is valid, and `found` a [`Found`] that has no other user.
         unsafe extern "C" fn each(part: *const bindings::dm_dax_part, found: *mut c_void) {
             // SAFETY: The function's contract.
             let (raw, found) = unsafe { (&*part, &mut *found.cast::<Found>()) };
