@@ -21,13 +21,13 @@ for i in {1..60}; do
 done
 virtiofs_mount
 
-# fill FROM: the window is full of mappings of as many files.  A write of a mapping to /dev/null
-# does not touch it.
+# fill FROM: the window is full of mappings of as many files, which one task makes.
 fill() {
-	local i
+	local i files=()
 	for ((i = $1; i < $1 + RANGES; i++)); do
-		window cat mmap "$here/$i" | cat >/dev/null
+		files+=("$here/$i")
 	done
+	is "mapped $RANGES" bounded 60 window peak "${files[@]}" </dev/null || bail "the window is not filled"
 }
 
 # elsewhere: the window is full of what nobody asks for below, and the rest is long forgotten.
