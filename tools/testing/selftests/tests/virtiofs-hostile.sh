@@ -15,7 +15,7 @@
 plan 46
 
 MIB=1048576
-noise "$there/file" $((16 * MIB))
+noise "$there/file" $((8 * MIB))
 want=$(sum "$there/file")
 virtiofs_mount
 
