@@ -6,13 +6,16 @@
 # alignment.  Each call comes to an end, with the right data or with an error; nobody is harmed;
 # and when the server is well again, so is all else.
 #
+# A round is a seed, and the last one is fresh.  RDAX_ROUNDS=4 has the three seeds that were fixed
+# first, and the fresh one.
+#
 # expect: rust pass, c pass
 # debug: always
 # regions: 0
 # alone: yes
 # boot: --virtiofs @SCRATCH@,window=8,cache=always --share @SCRATCH@
 # timeout: 600
-# rounds: 4
+# rounds: 2
 # debug-rounds: 1
 
 . "$(dirname "$0")/../lib.sh"
@@ -20,20 +23,23 @@
 rounds=$(asked_for rounds)
 fresh=$(fresh_seed)
 echo "# seed $fresh; again: --append rdax.seed=$fresh"
-seeds=$(seq -s' ' $((${rounds:-4} - 1)))" $fresh"
+seeds=$(seq -s' ' $((${rounds:-2} - 1)))" $fresh"
 plan $((14 * $(wc -w <<<"$seeds") + 1))
 
-poison fill "$there/file" 0 8192 5
+# Page by page 9p takes long.
+poison fill /tmp/file 0 8192 5
+cp /tmp/file "$there/file"
 mkdir "$there/small"
-for i in {1..40}; do
-	noise "$there/small/$i" $((i * 700))
+SMALL=20
+for ((i = 1; i <= SMALL; i++)); do
+	noise "$there/small/$i" $((i * 1400))
 done
 cp /bin/true "$there/program"
 
 # small_files HOW: says which of them is another, or is not read to an end.
 small_files() {
 	local i read=0 failed=0
-	for i in {1..40}; do
+	for ((i = 1; i <= SMALL; i++)); do
 		if bounded 30 window cat "$1" "$here/small/$i" >/tmp/small 2>/dev/null; then
 			cmp -s /tmp/small "$there/small/$i" || echo "small file $i is another by $1"
 			read=$((read + 1))
@@ -103,10 +109,10 @@ for seed in $seeds; do
 	sleep 1
 	equal "seed $seed: then the file is as it was" same "$(bounded 60 poison verify "$here/file" 0 8192 5)"
 	equal "seed $seed: and through mappings" same "$(bounded 60 mapped verify "$here/file" 0 $((8192 * 4096)) 5)"
-	equal "seed $seed: and so are small files" "" "$(small_files mmap 2>&1 | grep -v '^# 0 of 40 ')"
+	equal "seed $seed: and so are small files" "" "$(small_files mmap 2>&1 | grep -v "^# 0 of $SMALL ")"
 	check "seed $seed: a program runs" bounded 30 "$here/program"
 	check "seed $seed: it is unmounted" bounded 60 umount "$mnt"
 	equal "seed $seed: nobody was harmed" "" "$(complaints)"
 done
-equal "what the host has is as it was" same "$(poison verify "$there/file" 0 8192 5)"
+check "what the host has is as it was" cmp /tmp/file "$there/file"
 finish
