@@ -9,9 +9,15 @@
 # debug: always
 # regions: 2
 # timeout: 300
+# rounds: 100
+# debug-rounds: 20
 
 . "$(dirname "$0")/../lib.sh"
 plan 119
+
+# Rounds are processes here, where there are many.
+many=$(asked_for rounds)
+many=${many:-100}
 
 namespace
 xfs
@@ -67,22 +73,22 @@ lost() {
 for how in hw offline pfn; do
 	lost "$how, one mapper" $how 1 shared 0
 done
-lost "100 processes" offline 100 shared 0
+lost "$many processes" offline "$many" shared 0
 lost "10 files that share it" offline 10 shared 0 10
-lost "100 processes of 10 files" offline 100 shared 0 10
+lost "$many processes of 10 files" offline "$many" shared 0 10
 lost "10 files that share it, a machine check" hw 10 shared 0 10
 lost "read-only mappings" offline 3 readonly 0
 lost "private mappings" offline 3 private 0
-lost "100 processes, asked to be told" offline 100 shared,early 100
+lost "$many processes, asked to be told" offline "$many" shared,early "$many"
 # One has lost its entry in the page table to a reader of the same file.
 lost "10 files, asked to be told" offline 10 shared,early 10 10 defect
-lost "100 processes of 10 files, asked to be told" offline 100 shared,early 100 10 defect
+lost "$many processes of 10 files, asked to be told" offline "$many" shared,early "$many" 10 defect
 lost "private, asked to be told" offline 3 private,early 3
 lost "without their first threads, asked to be told" offline 3 shared,early,headless 3 1 defect defect
 
 knob=/proc/sys/vm/memory_failure_early_kill
 echo 1 >$knob || bail "$knob"
-lost "by default" offline 100 shared 100
+lost "by default" offline "$many" shared "$many"
 lost "by default, 10 files" offline 10 shared 10 10 defect
 lost "by default, private" offline 3 private 3
 lost "by default, but not these" offline 3 shared,late 0
