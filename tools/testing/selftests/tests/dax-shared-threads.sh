@@ -5,12 +5,17 @@
 # truncated and cloned again: what they share of a folio is counted by all of them at once.
 # By how races fall, C hangs, oopses or warns.
 #
+# Rounds are seconds; RDAX_ROUNDS=40 finds more.
+#
 # expect: rust pass, fixed pass
 # timeout: 200
+# rounds: 20
+# debug-rounds: 40
 
 . "$(dirname "$0")/../lib.sh"
 plan 6
 
+seconds=$(asked_for rounds)
 # For xfs.
 # shellcheck disable=SC2034
 mkfs_options="-d su=2m,sw=1,agcount=2 -l size=65m"
@@ -20,7 +25,7 @@ xfs_io -f -c "extsize 2m" -c "falloc 0 8m" "$mnt/file" || bail "xfs_io"
 poison fill "$mnt/file" 0 2048 1
 for n in 1 2 3; do cp --reflink=always "$mnt/file" "$mnt/$n"; done
 sync
-sharers store 40 12 "$mnt/1" "$mnt/2" "$mnt/3" >/tmp/storm &
+sharers store "${seconds:-20}" 12 "$mnt/1" "$mnt/2" "$mnt/3" >/tmp/storm &
 storm=$!
 turns=0
 while ! ended $storm; do
