@@ -9,6 +9,7 @@
 # expect: rust pass
 # regions: 0
 # alone: yes
+# sleeps: yes
 # boot: --virtio-pmem 512M
 # timeout: 200
 

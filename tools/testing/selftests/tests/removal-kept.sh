@@ -8,6 +8,7 @@
 #
 # expect: rust pass, c crash:free_pipe_info|anon_pipe_buf_release|generic_pipe_buf_release|zap_vma_range|dax_layout_busy_page_range|bio_release_pages|dio_bio_complete|bio_set_pages_dirty|bio_check_pages_dirty
 # regions: 4
+# sleeps: yes
 # timeout: 400
 
 . "$(dirname "$0")/../lib.sh"
