@@ -17,11 +17,13 @@
 . "$(dirname "$0")/../virtiofs.sh"
 plan 3
 
-poison fill "$there/file" 0 4096 5
+# Page by page 9p takes long.
+poison fill /tmp/file 0 4096 5
+cp /tmp/file "$there/file"
 virtiofs_mount
 virtiofs zero >/dev/null
 equal "100 tasks at once" same "$(bounded 800 window crowd "$here/file" 100 12 5 load 2>&1 | sort -u | paste -sd,)"
-equal "the file is as it was" same "$(poison verify "$there/file" 0 4096 5)"
+check "the file is as it was" cmp /tmp/file "$there/file"
 echo "# $(virtiofs count SETUPMAPPING) SETUPMAPPING, $(virtiofs count REMOVEMAPPING) REMOVEMAPPING for 1200 accesses"
 equal "no FUSE READ" 0 "$(virtiofs count READ)"
 umount "$mnt"

@@ -44,7 +44,9 @@ truncate -s 16M "$here/mapped"
 check "16 MiB are written through a mapping" mapped fill "$here/mapped" 0 $((16 * MIB)) 3
 equal "and read through another" same "$(mapped verify "$here/mapped" 0 $((16 * MIB)) 3)"
 equal "and by read()" same "$(poison verify "$here/mapped" 0 4096 3)"
-equal "and by the host" same "$(poison verify "$there/mapped" 0 4096 3)"
+# Page by page 9p takes long.
+poison fill /tmp/filled 0 4096 3
+check "and by the host" cmp /tmp/filled "$there/mapped"
 check "O_DIRECT writes" dd if="$there/$((8 * MIB))" of="$here/direct" bs=1M oflag=direct status=none
 equal "O_DIRECT writes: what they wrote" "$(sum "$there/$((8 * MIB))")" "$(sum "$there/direct")"
 again always
@@ -123,9 +125,9 @@ holder_ends
 
 # -- what copies from file to file
 check "sendfile to another file" xfs_io -f -c "sendfile -i $here/mapped 0 16m" "$here/sent"
-equal "sendfile: what came" same "$(poison verify "$there/sent" 0 4096 3)"
+check "sendfile: what came" cmp /tmp/filled "$there/sent"
 check "copy_file_range" xfs_io -f -c "copy_range -l 16m $here/mapped" "$here/copied"
-equal "copy_file_range: what came" same "$(poison verify "$there/copied" 0 4096 3)"
+check "copy_file_range: what came" cmp /tmp/filled "$there/copied"
 
 # -- what the host changes, the guest sees
 printf HOSTED | dd of="$there/mapped" bs=1 seek=$((3 * MIB)) conv=notrunc status=none
