@@ -17,12 +17,14 @@
 rounds=4
 plan $((2 * rounds + 1))
 
-poison fill "$there/file" 0 4096 5
+# Page by page 9p takes long.
+poison fill /tmp/file 0 4096 5
+cp /tmp/file "$there/file"
 virtiofs_mount
 for ((round = 1; round <= rounds; round++)); do
 	virtiofs zero >/dev/null
 	equal "round $round: 100 tasks at once" same "$(bounded 200 window crowd "$here/file" 100 20 5 mixed 2>&1 | sort -u | paste -sd,)"
-	equal "round $round: the file is as it was" same "$(poison verify "$there/file" 0 4096 5)"
+	check "round $round: the file is as it was" cmp /tmp/file "$there/file"
 	echo "# $(virtiofs count SETUPMAPPING) SETUPMAPPING, $(virtiofs count REMOVEMAPPING) REMOVEMAPPING for 2000 accesses"
 done
 # One access in four is a pread, some of which go past a window that is full.
