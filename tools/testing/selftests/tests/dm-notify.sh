@@ -3,9 +3,9 @@
 #
 # XFS on device mapper over NVDIMMs: memory of an NVDIMM that fails is memory of the volume, and
 # XFS is told of it with the volume's own bytes.  A page of a file and of its clone is told to
-# the processes that map them, a group's header shuts the file system down.  On linear and striped targets,
-# volumes of more than one target, volumes on volumes, two volumes of one NVDIMM, and after a
-# volume was moved.  C notifies no holder: users of shared pages read on, and so does XFS.
+# the processes that map them, a group's header shuts the file system down.  On linear and
+# striped targets, volumes of more than one target, volumes on volumes, two volumes of one
+# NVDIMM, and after a volume was moved.  C notifies no holder: users of shared pages read on, and so does XFS.
 #
 # expect: rust pass, c fail
 # regions: 2
