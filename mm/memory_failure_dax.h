@@ -86,12 +86,14 @@ int mf_dax_collect_pfns(unsigned long pfn, unsigned long count,
 /*
  * mf_dax_collect_frames - mf_dax_collect_procs() for frames that the file may have lost
  * @pfn: the frame that page @index has to have, and so on
+ * @certain: whether the file had these frames after they failed
  *
  * Where the file has other memory by now, nothing is marked and no user of it is
- * told.  So the caller need not keep the file from changing.
+ * told.  So the caller need not keep the file from changing.  Where the file has no
+ * entry, users that map the page are told if @certain.
  */
 int mf_dax_collect_frames(struct address_space *mapping, unsigned long index,
-			unsigned long count, unsigned long pfn,
+			unsigned long count, unsigned long pfn, bool certain,
 			struct mf_dax_victims *victims);
 
 /* Has to come last: signals them, and frees what @victims has.  Sleeps. */

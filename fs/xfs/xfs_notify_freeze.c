@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How XFS's notify_failure in Rust freezes a file system whose device goes away.
+ * What workers do for XFS's notify_failure in Rust: one freezes a file system whose
+ * device goes away, and one waits for extents that are locked.
  */
 #include "xfs_platform.h"
 #include "xfs_shared.h"
@@ -8,6 +9,7 @@
 #include "xfs_log_format.h"
 #include "xfs_trans_resv.h"
 #include "xfs_mount.h"
+#include "xfs_inode.h"
 
 #include <linux/completion.h>
 #include <linux/fs.h>
@@ -117,4 +119,50 @@ xfs_dax_thaw(
 	}
 	/* With its device gone, user space cannot thaw what it froze. */
 	thaw_super(sb, FREEZE_HOLDER_USERSPACE, NULL);
+}
+
+struct xfs_dax_again {
+	struct work_struct	work;
+	struct xfs_buftarg	*btp;
+	struct xfs_inode	*ip;
+	struct xfs_dax_failed	failed;
+};
+
+static void
+xfs_dax_again_work(
+	struct work_struct	*work)
+{
+	struct xfs_dax_again	*again =
+		container_of(work, struct xfs_dax_again, work);
+	struct super_block	*sb = again->btp->bt_mount->m_super;
+
+	/* The task that has it locked changes the reverse map, too, before it unlocks. */
+	xfs_ilock(again->ip, XFS_ILOCK_SHARED);
+	xfs_iunlock(again->ip, XFS_ILOCK_SHARED);
+	iput(VFS_I(again->ip));
+	xfs_dax_report_again(again->btp, &again->failed);
+	deactivate_super(sb);
+	kfree(again);
+}
+
+/*
+ * A worker calls xfs_dax_report_again() when the extents of ip are not locked any
+ * more.  The caller's reference to ip becomes the worker's.
+ */
+void
+xfs_dax_report_later(
+	struct xfs_buftarg	*btp,
+	struct xfs_inode	*ip,
+	const struct xfs_dax_failed *failed)
+{
+	struct xfs_dax_again	*again;
+
+	again = kmalloc_obj(*again, GFP_NOFS | __GFP_NOFAIL);
+	INIT_WORK(&again->work, xfs_dax_again_work);
+	again->btp = btp;
+	again->ip = ip;
+	again->failed = *failed;
+	/* Not the first: the mount is pinned. */
+	atomic_inc(&btp->bt_mount->m_super->s_active);
+	queue_work(system_dfl_long_wq, &again->work);
 }

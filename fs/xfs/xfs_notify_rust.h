@@ -61,12 +61,22 @@ struct xfs_dax_extent {
 	u64			count;
 };
 
+/* Bytes of a group that failed. */
+struct xfs_dax_failed {
+	enum xfs_dax_role	role;
+	u32			group;
+	u64			start;
+	u64			len;
+};
+
 /* Not 0: no more. */
 typedef int (*xfs_dax_rmap_fn)(const struct xfs_dax_rmap *extent, void *priv);
 
 /* What Rust's table of operations has; the holder is btp. */
 int xfs_dax_notify_failure(struct dax_device *dax_dev, u64 offset, u64 len,
 		int mf_flags);
+void xfs_dax_report_again(struct xfs_buftarg *btp,
+		const struct xfs_dax_failed *failed);
 bool xfs_dax_pin(void *holder);
 void xfs_dax_unpin(void *holder);
 
@@ -98,6 +108,8 @@ bool xfs_dax_frame(struct xfs_buftarg *btp, u64 byte, unsigned long *pfn);
 void xfs_dax_report_media(struct xfs_mount *mp, enum xfs_dax_role role,
 		u64 sector, u64 sectors);
 void xfs_dax_report_lost(struct xfs_inode *ip, u64 pos, u64 len);
+void xfs_dax_report_later(struct xfs_buftarg *btp, struct xfs_inode *ip,
+		const struct xfs_dax_failed *failed);
 void xfs_dax_say(struct xfs_mount *mp, const char *words);
 
 bool xfs_dax_is_shutdown(struct xfs_mount *mp);

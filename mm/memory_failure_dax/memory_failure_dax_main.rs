@@ -165,6 +165,7 @@ unsafe extern "C" fn mf_dax_collect_frames(
     index: usize,
     count: usize,
     pfn: usize,
+    certain: bool,
     victims: *mut bindings::mf_dax_victims,
 ) -> c_int {
     // SAFETY: The function's contract.
@@ -175,7 +176,7 @@ unsafe extern "C" fn mf_dax_collect_frames(
         // SAFETY: The function's contract.
         unsafe {
             Victims::with_raw(victims, |victims| {
-                users::end_use_of_frames(&mapping, pages, Pfn(pfn), victims)
+                users::end_use_of_frames(&mapping, pages, Pfn(pfn), certain, victims)
             })
         };
     }

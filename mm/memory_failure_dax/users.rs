@@ -103,11 +103,13 @@ pub(crate) fn end_use_of_file(mapping: &Mapping<'_>, pages: FileRange, victims: 
 }
 
 /// As [`end_use_of_file`], of a file that may have changed: page `pages.start()` had frame `frame`, the
-/// next one the next. Pages that have other memory by now are left alone.
+/// next one the next. Pages that have other memory by now are left alone. Unless it is `certain` that
+/// the file had these frames after they failed, so are pages that have no memory.
 pub(crate) fn end_use_of_frames(
     mapping: &Mapping<'_>,
     pages: FileRange,
     frame: Pfn,
+    certain: bool,
     victims: &mut Victims,
 ) {
     let flags = victims.flags();
@@ -142,7 +144,7 @@ pub(crate) fn end_use_of_frames(
         };
         // Empty where the first entry has moved.
         if let Some(done) = FileRange::from_bounds(asked.start(), end) {
-            end_use(mapping, Some(done), &found, victims);
+            end_use(mapping, certain.then_some(done), &found, victims);
         }
         rest = FileRange::from_bounds(next, asked.end());
         cond_resched();

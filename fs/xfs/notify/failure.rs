@@ -55,7 +55,7 @@ const LOOKUP_MILLIS: u32 = 1000;
 /// Tells of bytes of `device` that failed; `failed` are those of the `dax_device`.
 ///
 /// `ENXIO` if none of them are the file system's, `EFSCORRUPTED` if what was lost shuts it down,
-/// `EOPNOTSUPP` if it cannot know whose they are. Sleeps.
+/// `EOPNOTSUPP` if it cannot know whose they are, or which pages they are. Sleeps.
 pub(crate) fn notify(device: &Device<'_>, failed: ByteRange, mf_flags: i32) -> Result {
     let mut answer = Err(ENXIO);
     let (origin, parts) = device.layout();
@@ -95,6 +95,9 @@ fn tell(device: &Device<'_>, part: &Part, origin: u64, hit: ByteRange, mf_flags:
         frames: Frames::new(device, part, origin, hit),
         victims: Victims::new(mf_flags),
         patience: LOOKUP_MILLIS,
+        reports_only: false,
+        unsure: None,
+        by_pages: false,
         metadata: false,
         error: Ok(()),
     };
@@ -103,14 +106,51 @@ fn tell(device: &Device<'_>, part: &Part, origin: u64, hit: ByteRange, mf_flags:
         // What is wrong with one group is no reason not to tell those in the next.
         let told = teller.group(&here, &mut batch);
         teller.note(told);
+        teller.report_later(&here);
         cond_resched();
     }
     teller.victims.tell();
-    if teller.metadata || teller.error.is_err() {
+    let lost = teller.metadata || teller.error.is_err();
+    if lost {
         device.shut_down_corrupt();
+    }
+    if teller.by_pages {
+        // The caller looks for the users by the pages.
+        return Err(EOPNOTSUPP);
+    }
+    if lost {
         return teller.error.and(Err(EFSCORRUPTED));
     }
     Ok(())
+}
+
+/// Reports the files that have `bytes` of a group, which failed; nothing else is done.
+///
+/// Some of them may have been reported before. Sleeps.
+pub(crate) fn report_again(device: &Device<'_>, role: Role, group: u32, bytes: ByteRange) {
+    let (_, mut parts) = device.layout();
+    let Some(part) = parts.find(|part| part.role == role) else {
+        return;
+    };
+    let Some(here) = InGroup::new(group, bytes, part.area.block) else {
+        return;
+    };
+    let mut teller = Teller {
+        device,
+        role,
+        area: &part.area,
+        frames: None,
+        victims: Victims::new(0),
+        patience: LOOKUP_MILLIS,
+        reports_only: true,
+        unsure: None,
+        by_pages: false,
+        metadata: false,
+        error: Ok(()),
+    };
+    // The failure itself has been dealt with. After a shutdown there is nothing to report.
+    let _ = teller.group(&here, &mut Batch::new());
+    teller.report_later(&here);
 }
 
 /// Extents of files that are put down.
@@ -195,6 +235,13 @@ impl Frames {
     }
 }
 
+/// The bytes of both, and those between.
+fn hull(a: ByteRange, b: ByteRange) -> ByteRange {
+    let all = ByteRange::from_bounds(a.start().min(b.start()), a.end().max(b.end()));
+    // Neither is empty.
+    all.unwrap_or(a)
+}
+
 /// How far telling about an area has come.
 struct Teller<'a> {
     device: &'a Device<'a>,
@@ -204,6 +251,12 @@ struct Teller<'a> {
     victims: Victims,
     /// How many milliseconds there are left to wait for locked extents.
     patience: u32,
+    /// Whether processes have been told before.
+    reports_only: bool,
+    /// A file whose extents were locked, and the bytes of the group that such files may have.
+    unsure: Option<(Inode<'a>, ByteRange)>,
+    /// Whether a file is mapped, and it is not known which of its pages failed.
+    by_pages: bool,
     /// Whether any of it was the file system's own.
     metadata: bool,
     /// The first error.
@@ -248,6 +301,7 @@ impl Teller<'_> {
             match more {
                 Ok(true) => batch.grow_more(),
                 Ok(false) => return Ok(()),
+                Err(e) if self.reports_only => return Err(e),
                 // It is broken, or the file system was shut down before. C tells nobody then.
                 Err(e) => return self.in_core(here).and(Err(e)),
             }
@@ -283,7 +337,7 @@ impl Teller<'_> {
                         Some((extent.lost(&here.bytes, self.area.block)?, extent))
                     });
                 if let Some((lost, extent)) = lost {
-                    result = result.and(self.lose(file, lost, &extent, here));
+                    result = result.and(self.lose(file, lost, &extent, here, true));
                 }
                 cond_resched();
             }
@@ -306,28 +360,47 @@ impl Teller<'_> {
 
     /// Reports `lost` bytes of a file, which are in `extent` of a group, and unmaps them from all
     /// processes.
+    ///
+    /// Unless it is `certain` that the file had the extent after the failure, nothing is reported, and
+    /// only what the file has of the frames that failed is unmapped.
     fn lose(
         &mut self,
         file: &Inode<'_>,
         lost: ByteRange,
         extent: &Extent,
         here: &InGroup,
+        certain: bool,
     ) -> Result {
-        file.report_lost(lost);
+        if certain {
+            file.report_lost(lost);
+        }
         // A page fault that had begun before this has the file mapped.
-        if !file.is_mapped() {
+        if self.reports_only || !file.is_mapped() {
             return Ok(());
         }
+        let Some(frames) = &self.frames else {
+            // The file may have other memory there by now, which must not be marked.
+            self.by_pages |= file.has_dax();
+            return Ok(());
+        };
         let mut result = Ok(());
         for (page, count) in page_runs(lost, PAGES_AT_ONCE) {
-            let frame = self
-                .frames
-                .as_ref()
-                .and_then(|frames| frames.of(page, extent, here.group, self.area));
-            result = result.and(file.take(page, count, frame, &mut self.victims));
+            if let Some(frame) = frames.of(page, extent, here.group, self.area) {
+                result = result.and(file.take(page, count, frame, certain, &mut self.victims));
+            }
             cond_resched();
         }
         result
+    }
+
+    /// Has the files of a group whose extents were locked reported when these are unlocked.
+    ///
+    /// Where what failed was at the time, nobody can say: the extents are on their way to another file.
+    fn report_later(&mut self, here: &InGroup) {
+        if let Some((inode, bytes)) = self.unsure.take() {
+            self.device
+                .report_later(inode, self.role, here.group, bytes);
+        }
     }
 
     /// Deals with lost bytes of a file, as far as it still has them.
@@ -345,20 +418,31 @@ impl Teller<'_> {
         }
         let mut result = Ok(());
         let mut from = was.offset;
+        let mut certain = true;
         while from < was.end() {
             let is = match self.extent(&inode, from) {
                 Ok(Some(is)) => is,
                 Ok(None) => break,
-                // The reverse map had it a moment ago, and nothing else can be known in time.
-                Err(_) => was,
+                Err(e) => {
+                    // Those that are not in memory have not changed since they were written.
+                    certain = e != EAGAIN;
+                    was.from(from)
+                }
             };
             let common = is
                 .agreed(&was, self.area.block)
                 .and_then(|same| same.intersection(&lost));
             if let Some(lost) = common {
-                result = result.and(self.lose(&inode, lost, extent, here));
+                result = result.and(self.lose(&inode, lost, extent, here, certain));
             }
             from = is.end();
+        }
+        let failed = extent.failed(&here.bytes, self.area.block);
+        if let (false, Some(failed)) = (certain, failed) {
+            self.unsure = match self.unsure.take() {
+                Some((first, bytes)) => Some((first, hull(bytes, failed))),
+                None => Some((inode, failed)),
+            };
         }
         result
     }

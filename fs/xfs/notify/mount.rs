@@ -40,7 +40,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn from_raw(raw: bindings::xfs_dax_role) -> Self {
+    pub(crate) fn from_raw(raw: bindings::xfs_dax_role) -> Self {
         match raw {
             bindings::xfs_dax_role_XFS_DAX_DATA => Role::Data,
             bindings::xfs_dax_role_XFS_DAX_RT => Role::Realtime,
@@ -194,6 +194,21 @@ impl<'a> Device<'a> {
             Err(e) if e == ENODATA || e == EAGAIN || e == ENOENT => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Has [`failure::report_again`](super::failure::report_again) called by a worker, when the extents
+    /// of `inode` are not locked any more. The mount stays until then.
+    pub(crate) fn report_later(&self, inode: Inode<'_>, role: Role, group: u32, bytes: ByteRange) {
+        let failed = bindings::xfs_dax_failed {
+            role: role.to_raw(),
+            group,
+            start: bytes.start(),
+            len: bytes.len(),
+        };
+        // The function takes the reference over.
+        let ip = core::mem::ManuallyDrop::new(inode).ip;
+        // SAFETY: The type invariants. The function copies what `failed` says.
+        unsafe { bindings::xfs_dax_report_later(self.btp.as_ptr(), ip.as_ptr(), &failed) };
     }
 
     /// Every file in core whose data is on this device.
@@ -397,16 +412,32 @@ impl Inode<'_> {
         }))
     }
 
+    /// Takes these pages of the file, whatever memory it has there, away from every process; Ok if the
+    /// file has no DAX.
+    ///
+    /// For a removal: of a failure, memory that is good would be marked. Sleeps.
+    pub(crate) fn take_all(&self, page: u64, count: u64, victims: &mut Victims) -> Result {
+        // SAFETY: The type invariant.
+        let mapping = unsafe { bindings::xfs_dax_mapping(self.ip.as_ptr()) };
+        if mapping.is_null() {
+            return Ok(());
+        }
+        let (page, count) = (usize::try_from(page)?, usize::try_from(count)?);
+        // SAFETY: The mapping is the inode's, of which we have a reference.
+        unsafe { victims.add(mapping, page, count) }
+    }
+
     /// Takes these pages of the file away from every process; Ok if the file has no DAX.
     ///
-    /// With a `frame`, which page `page` had, and the next one the next: where the file has other
-    /// memory by now, that is left alone. The users that are to be signalled are put into `victims`.
-    /// Sleeps.
+    /// Page `page` had frame `frame`, the next one the next: where the file has other memory by now,
+    /// that is left alone. It is `certain` if the file had them after they failed. The users that are
+    /// to be signalled are put into `victims`. Sleeps.
     pub(crate) fn take(
         &self,
         page: u64,
         count: u64,
-        frame: Option<Pfn>,
+        frame: Pfn,
+        certain: bool,
         victims: &mut Victims,
     ) -> Result {
         // SAFETY: The type invariant.
@@ -415,12 +446,8 @@ impl Inode<'_> {
             return Ok(());
         }
         let (page, count) = (usize::try_from(page)?, usize::try_from(count)?);
-        match frame {
-            // SAFETY: The mapping is the inode's, of which we have a reference.
-            Some(frame) => unsafe { victims.add_frames(mapping, page, count, frame) },
-            // SAFETY: As above.
-            None => unsafe { victims.add(mapping, page, count) },
-        }
+        // SAFETY: The mapping is the inode's, of which we have a reference.
+        unsafe { victims.add_frames(mapping, page, count, frame, certain) }
     }
 
     /// Waits for page faults in the file, and lets none in, nor anything that cuts the file.

@@ -73,6 +73,18 @@ pub(crate) struct InGroup {
     pub(crate) last: u32,
 }
 
+impl InGroup {
+    /// `bytes` of a group; [`None`] if that cannot be a group.
+    pub(crate) fn new(group: u32, bytes: ByteRange, block: BlockSize) -> Option<Self> {
+        Some(Self {
+            group,
+            bytes,
+            first: block.of(bytes.start()).try_into().ok()?,
+            last: block.of(bytes.end() - 1).try_into().ok()?,
+        })
+    }
+}
+
 impl Area {
     /// Which bytes of this area failed, from its start.
     ///
@@ -140,12 +152,7 @@ impl Groups<'_> {
         };
         let bytes =
             ByteRange::from_bounds(left.start(), left.end().min(end))?.relative_to(start)?;
-        Some(InGroup {
-            group: group.try_into().ok()?,
-            bytes,
-            first: block.of(bytes.start()).try_into().ok()?,
-            last: block.of(bytes.end() - 1).try_into().ok()?,
-        })
+        InGroup::new(group.try_into().ok()?, bytes, block)
     }
 }
 
@@ -240,13 +247,21 @@ impl Extent {
         start.checked_add(into)
     }
 
+    /// Which of `failed`, bytes of the group, it has.
+    pub(crate) fn failed(&self, failed: &ByteRange, block: BlockSize) -> Option<ByteRange> {
+        block
+            .bytes(self.start.into(), self.count.into())?
+            .intersection(failed)
+    }
+
     /// Which bytes of its file are among `failed`, bytes of the group.
     ///
     /// [`None`] if there are none, or if such a file cannot be.
     pub(crate) fn lost(&self, failed: &ByteRange, block: BlockSize) -> Option<ByteRange> {
-        let mine = block.bytes(self.start.into(), self.count.into())?;
-        let common = mine.intersection(failed)?;
-        let into = common.start() - mine.start();
+        let common = self.failed(failed, block)?;
+        let into = common
+            .start()
+            .checked_sub(block.to_bytes(self.start.into())?)?;
         let start = block.to_bytes(self.offset)?.checked_add(into)?;
         // A file has at most 2^63 - 1 bytes.
         ByteRange::new(start, common.len()).filter(|lost| lost.end() <= 1 << 63)
@@ -284,6 +299,16 @@ impl Mapping {
         block
             .bytes(self.offset, self.count)?
             .intersection(&block.bytes(other.offset, other.count)?)
+    }
+
+    /// What of it is from block `from` of the file on, which is one of its blocks.
+    pub(crate) fn from(&self, from: u64) -> Mapping {
+        let into = from.saturating_sub(self.offset).min(self.count);
+        Mapping {
+            offset: self.offset.saturating_add(into),
+            at: self.at.saturating_add(into),
+            count: self.count - into,
+        }
     }
 
     /// As the reverse map of `area` would have it: the group, and the extent without its owner.

@@ -117,7 +117,7 @@ fn revoke(
         if file.has_dax() {
             let all = each_run(file, block, wait, |run| {
                 for (page, count) in page_runs(run, PAGES_AT_ONCE) {
-                    result = result.and(file.take(page, count, None, victims));
+                    result = result.and(file.take_all(page, count, victims));
                     cond_resched();
                 }
             });

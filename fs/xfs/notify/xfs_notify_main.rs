@@ -19,7 +19,10 @@ use kernel::{
     dax::units::ByteRange,
     prelude::*, //
 };
-use mount::Device;
+use mount::{
+    Device,
+    Role, //
+};
 
 /// What XFS registers with the DAX core, together with one of its devices as the holder.
 ///
@@ -67,6 +70,25 @@ unsafe extern "C" fn xfs_dax_notify_failure(
     match result {
         Ok(()) => 0,
         Err(e) => e.to_errno(),
+    }
+}
+
+/// Reports files that have bytes of a group that failed, see [`failure::report_again`]. Sleeps.
+///
+/// # Safety
+///
+/// For `xfs_dax_report_later()` alone: `btp` is a device of a mount that is born and stays pinned,
+/// and `failed` is valid.
+#[export]
+unsafe extern "C" fn xfs_dax_report_again(
+    btp: *mut bindings::xfs_buftarg,
+    failed: *const bindings::xfs_dax_failed,
+) {
+    // SAFETY: The function's contract.
+    let (device, failed) = unsafe { (Device::from_raw(btp), &*failed) };
+    let bytes = ByteRange::new(failed.start, failed.len);
+    if let (Some(device), Some(bytes)) = (device, bytes) {
+        failure::report_again(&device, Role::from_raw(failed.role), failed.group, bytes);
     }
 }
 

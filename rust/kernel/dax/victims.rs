@@ -75,7 +75,8 @@ impl Victims {
     }
 
     /// As [`Victims::add`], of a file that may have other memory by now than frame `frame` for page
-    /// `page`, and so on: that memory is left alone.
+    /// `page`, and so on: that memory is left alone. Processes that have not touched a page are only
+    /// signalled if it is `certain` that the file had these frames after they failed.
     ///
     /// # Safety
     ///
@@ -87,10 +88,11 @@ impl Victims {
         page: usize,
         count: usize,
         frame: Pfn,
+        certain: bool,
     ) -> Result {
         // SAFETY: As in `add()`.
         to_result(unsafe {
-            bindings::mf_dax_collect_frames(mapping, page, count, frame.0, &mut self.0)
+            bindings::mf_dax_collect_frames(mapping, page, count, frame.0, certain, &mut self.0)
         })
     }
 
