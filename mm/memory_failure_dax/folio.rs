@@ -81,9 +81,14 @@ impl<'a> Pages<'a> {
 
 /// One of [`Pages`].
 #[derive(Clone, Copy)]
-pub(crate) struct Page<'a>(pub(crate) Pfn, PhantomData<&'a ()>);
+pub(crate) struct Page<'a>(Pfn, PhantomData<&'a ()>);
 
 impl<'a> Page<'a> {
+    /// Its frame.
+    pub(crate) fn frame(&self) -> Pfn {
+        self.0
+    }
+
     fn as_raw(&self) -> *mut bindings::page {
         // SAFETY: There is a page by the type invariant.
         unsafe { bindings::pfn_to_page(self.0 .0) }
@@ -335,7 +340,8 @@ fn end_use_of_run(
         }
     }
     let part = run(in_entry).unwrap_or(one);
-    victims.flags().mark(&part);
+    // SAFETY: These are some of `pages`.
+    unsafe { victims.flags().mark(&part) };
     end_use(&mapping, None, &Found::single(part, entry), victims);
     (part.pages().count(), Users::Gone)
 }

@@ -75,12 +75,16 @@ impl Flags {
     }
 
     /// Marks what failed; what goes away is good, and may be put to use again.
-    fn mark(self, stretch: &Stretch) {
+    ///
+    /// # Safety
+    ///
+    /// The frames have pages, which stay until this returns: they are those of an entry that stays.
+    unsafe fn mark(self, stretch: &Stretch) {
         if self.is_removal() {
             return;
         }
         for frame in stretch.frames() {
-            // SAFETY: An entry of a file has frames with pages, which stay as long as it does.
+            // SAFETY: The function's contract.
             unsafe { bindings::SetPageHWPoison(bindings::pfn_to_page(frame.0)) };
         }
     }

@@ -79,7 +79,7 @@ fn revoke_page(page: Page<'_>, force: bool) -> Looked {
     let rest = FileRange::from_bounds(stretch.pages().start(), entry.end());
     let count = rest.map_or(1, |rest| rest.count());
     let whole = rest
-        .and_then(|rest| Stretch::new(rest, page.0))
+        .and_then(|rest| Stretch::new(rest, page.frame()))
         .unwrap_or(stretch);
     let mut victims = Victims::new(Flags::removal());
     end_use(&mapping, None, &Found::single(whole, entry), &mut victims);
@@ -141,7 +141,7 @@ fn say(page: &Page<'_>, name: &CStr, what: &str) {
             pr_warn!(
                 "{}: page {:#x} of inode {} of {} {}\n",
                 name,
-                page.0 .0,
+                page.frame().0,
                 number,
                 fs,
                 what
@@ -151,10 +151,10 @@ fn say(page: &Page<'_>, name: &CStr, what: &str) {
             pr_warn!(
                 "{}: page {:#x} of several files {}\n",
                 name,
-                page.0 .0,
+                page.frame().0,
                 what
             )
         }
-        None => pr_warn!("{}: page {:#x} of no file {}\n", name, page.0 .0, what),
+        None => pr_warn!("{}: page {:#x} of no file {}\n", name, page.frame().0, what),
     }
 }

@@ -90,7 +90,8 @@ pub(crate) fn end_use_of_file(mapping: &Mapping<'_>, pages: FileRange, victims: 
         // Under a spinlock, and while the entry cannot go: what is marked is the file's page.
         rest = mapping.walk(asked, |entry| {
             let part = entry.stretch.within(&asked);
-            found.add(&entry, part, |stretch| flags.mark(stretch))
+            // SAFETY: It is of the entry.
+            found.add(&entry, part, |stretch| unsafe { flags.mark(stretch) })
         });
         let end = rest.map_or(asked.end(), |rest| rest.start());
         // There is room for the first entry, so this is not empty.
@@ -131,7 +132,8 @@ pub(crate) fn end_use_of_frames(
                 moved = Some(entry.pages);
                 return false;
             }
-            found.add(&entry, entry.stretch.within(&asked), |stretch| {
+            // SAFETY: It is of the entry, which the walk keeps.
+            found.add(&entry, entry.stretch.within(&asked), |stretch| unsafe {
                 flags.mark(stretch)
             })
         });
@@ -165,9 +167,10 @@ pub(crate) fn end_use_of_memory(
     while let Some(asked) = rest {
         let mut found = Found::new();
         rest = mapping.walk(asked, |entry| {
-            found.add(&entry, failed(&entry.stretch), |stretch| {
-                flags.mark(stretch)
-            })
+            let of_entry = |part: &Stretch| entry.stretch.within(&part.pages()) == Some(*part);
+            let part = failed(&entry.stretch).filter(of_entry);
+            // SAFETY: It is of the entry, which the walk keeps.
+            found.add(&entry, part, |stretch| unsafe { flags.mark(stretch) })
         });
         if found.entries.is_none() {
             break;
