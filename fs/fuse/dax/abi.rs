@@ -246,10 +246,10 @@ pub(crate) unsafe extern "C" fn rdax_fuse_iomap_begin(
     // SAFETY: The function's contract.
     let inode = unsafe { Inode::from_raw(inode) };
     // SAFETY: The function's contract.
-    let Some(extent) = (unsafe { Extent::from_raw(iomap, pos, length, flags) }) else {
+    let Some(extent) = (unsafe { Extent::from_raw(inode, iomap, pos, length, flags) }) else {
         return EIO.to_errno();
     };
-    to_int(iomap::begin(inode, extent))
+    to_int(iomap::begin(extent))
 }
 
 /// # Safety

@@ -6,10 +6,7 @@
 
 use super::{
     held::Held,
-    vfs::{
-        Extent,
-        Inode, //
-    },
+    vfs::Extent,
     window::{
         acquire::Want,
         units::FilePage, //
@@ -23,7 +20,8 @@ use kernel::{
 /// Says where `extent` begins in the window, and has the range stay until the end.
 ///
 /// The answer may be for less than was asked for; what is past the end of the file is a hole.
-pub(super) fn begin(inode: Inode<'_>, mut extent: Extent<'_>) -> Result {
+pub(super) fn begin(mut extent: Extent<'_>) -> Result {
+    let inode = extent.inode;
     let file = inode.file().ok_or(EIO)?;
     extent.set_device(file.conn().device());
 
@@ -62,6 +60,7 @@ pub(super) fn begin(inode: Inode<'_>, mut extent: Extent<'_>) -> Result {
     if fault {
         length = length.next_multiple_of(PAGE_SIZE as u64);
     }
-    extent.set_mapped(held, offset, length);
+    // SAFETY: It is of `file`, which is that of the extent's inode.
+    unsafe { extent.set_mapped(held, offset, length) };
     Ok(())
 }

@@ -316,6 +316,8 @@ const NULL_ADDR: u64 = u64::MAX;
 
 /// What `fs/dax.c` asks of a part of a file, and the answer.
 pub(crate) struct Extent<'a> {
+    /// Of which it is asked.
+    pub(crate) inode: Inode<'a>,
     iomap: &'a mut bindings::iomap,
     /// Of the file, in bytes.
     pub(crate) pos: u64,
@@ -324,12 +326,13 @@ pub(crate) struct Extent<'a> {
 }
 
 impl<'a> Extent<'a> {
-    /// A question for `length` bytes from `pos` on; [`None`] if that is none that has an answer.
+    /// A question for `length` bytes of `inode` from `pos` on; [`None`] if that is none that has an answer.
     ///
     /// # Safety
     ///
     /// `iomap` must be for the caller alone during `'a`.
     pub(crate) unsafe fn from_raw(
+        inode: Inode<'a>,
         iomap: *mut bindings::iomap,
         pos: bindings::loff_t,
         length: bindings::loff_t,
@@ -346,6 +349,7 @@ impl<'a> Extent<'a> {
         iomap.flags = 0;
         iomap.bdev = core::ptr::null_mut();
         Some(Self {
+            inode,
             iomap,
             pos: start,
             length: len,
@@ -380,8 +384,12 @@ impl<'a> Extent<'a> {
     }
 
     /// Answers that `length` bytes are from `offset` of the device on, in `held`, whose use lasts until
-    /// [`end`]. It has to be one of the inode that was asked about.
-    pub(crate) fn set_mapped(self, held: Held<'_>, offset: u64, length: u64) {
+    /// [`end`].
+    ///
+    /// # Safety
+    ///
+    /// `held` is of the inode that was asked about.
+    pub(crate) unsafe fn set_mapped(self, held: Held<'_>, offset: u64, length: u64) {
         self.iomap.addr = offset;
         self.iomap.length = length;
         // CAST: As above.
