@@ -370,10 +370,11 @@ impl Conn {
                 continue;
             };
             let within = u64::from(page.saturating_sub(victim.id.0));
-            // The inode stays until `unpin()`.
             // CAST: Offsets in pages fit on 64-bit machines.
             let index = victim.page.0.saturating_add(within) as usize;
-            if let Err(error) = victim.file.inode().kill_users(index, flags) {
+            // SAFETY: `unpin()` comes below.
+            let inode = unsafe { victim.file() }.inode();
+            if let Err(error) = inode.kill_users(index, flags) {
                 result = Err(error);
             }
             if let Some(area) = self.update(|window| window.unpin(victim.id)) {

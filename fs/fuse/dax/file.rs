@@ -54,7 +54,8 @@ const _: () = assert!(!core::mem::needs_drop::<InodeData>());
 
 /// An inode of a connection that has a window.
 ///
-/// It is borrowed from an [`Inode`]; copies are for the window alone.
+/// It is borrowed from an [`Inode`]. No safe function makes another one: those of [`File::handle`] are
+/// for the window, whose ranges have them.
 ///
 /// # Invariants
 ///
@@ -62,7 +63,6 @@ const _: () = assert!(!core::mem::needs_drop::<InodeData>());
 ///   handle is used: because of the [`Inode`], or because a range has it, which eviction waits for.
 /// - `number` is that of no other inode, the memory of which may be used again for others. It is in
 ///   the handle so that no comparison of files reads the data of either.
-#[derive(Clone)]
 pub(crate) struct FileRef {
     data: NonNull<InodeData>,
     number: u64,
@@ -140,19 +140,27 @@ impl File for FileRef {
         self.number
     }
 
-    fn ranges(&self) -> List {
+    unsafe fn handle(&self) -> Self {
+        // INVARIANT: The function's contract.
+        Self {
+            data: self.data,
+            number: self.number,
+        }
+    }
+
+    unsafe fn ranges(&self) -> List {
         self.data().ranges.get()
     }
 
-    fn set_ranges(&self, ranges: List) {
+    unsafe fn set_ranges(&self, ranges: List) {
         self.data().ranges.set(ranges);
     }
 
-    fn run(&self) -> Run {
+    unsafe fn run(&self) -> Run {
         self.data().run.get()
     }
 
-    fn set_run(&self, run: Run) {
+    unsafe fn set_run(&self, run: Run) {
         self.data().run.set(run);
     }
 }

@@ -65,19 +65,23 @@ impl File for TestFile {
         self.0.number
     }
 
-    fn ranges(&self) -> List {
+    unsafe fn handle(&self) -> Self {
+        self.clone()
+    }
+
+    unsafe fn ranges(&self) -> List {
         self.0.ranges.get()
     }
 
-    fn set_ranges(&self, ranges: List) {
+    unsafe fn set_ranges(&self, ranges: List) {
         self.0.ranges.set(ranges);
     }
 
-    fn run(&self) -> Run {
+    unsafe fn run(&self) -> Run {
         self.0.run.get()
     }
 
-    fn set_run(&self, run: Run) {
+    unsafe fn set_run(&self, run: Run) {
         self.0.run.set(run);
     }
 }

@@ -71,23 +71,45 @@ use units::{
 
 /// A file of which parts may be in the window.
 ///
-/// Values are handles: copies mean the same file. What they give access to is only used inside
-/// [`Window`]'s methods, that is under its lock, and is valid while a range has the file.
-pub(crate) trait File: Clone {
+/// Values are handles. A file is one of a single window, and its inode stays as long as a range has
+/// the file: before the inode goes, [`Window::forget`] returns [`Forgot::All`](evict::Forgot::All).
+pub(crate) trait File: Sized {
     /// A number that no other file has or ever had.
     fn id(&self) -> u64;
     /// Whether both are the same file.
     fn is(&self, other: &Self) -> bool {
         self.id() == other.id()
     }
+    /// Another handle of the same file, which does not keep the inode.
+    ///
+    /// # Safety
+    ///
+    /// Of what comes back only [`File::id`] may be used when no range has the file any more.
+    unsafe fn handle(&self) -> Self;
     /// The ranges of the file.
-    fn ranges(&self) -> List;
+    ///
+    /// # Safety
+    ///
+    /// The caller has the lock of the file's window.
+    unsafe fn ranges(&self) -> List;
     /// Sets [`File::ranges`].
-    fn set_ranges(&self, ranges: List);
+    ///
+    /// # Safety
+    ///
+    /// As of [`File::ranges`]. They are those whose records have the file.
+    unsafe fn set_ranges(&self, ranges: List);
     /// How the file is being read.
-    fn run(&self) -> Run;
+    ///
+    /// # Safety
+    ///
+    /// As of [`File::ranges`].
+    unsafe fn run(&self) -> Run;
     /// Sets [`File::run`].
-    fn set_run(&self, run: Run);
+    ///
+    /// # Safety
+    ///
+    /// As of [`File::ranges`].
+    unsafe fn set_run(&self, run: Run);
 }
 
 /// What the server is to be asked for.
@@ -328,14 +350,44 @@ impl<F: File> Window<F> {
         self.answered();
     }
 
-    /// Takes `id` from its file, as far as finding it goes.
-    fn unlink_file(&mut self, id: RangeId) {
+    /// [`File::run`] of a file of this window.
+    fn run_of(&self, file: &F) -> Run {
+        // SAFETY: The methods of a window are called under its lock.
+        unsafe { file.run() }
+    }
+
+    /// [`File::set_run`] of a file of this window.
+    fn set_run_of(&self, file: &F, run: Run) {
+        // SAFETY: As for `run_of()`.
+        unsafe { file.set_run(run) };
+    }
+
+    /// [`File::ranges`] of a file of this window.
+    fn ranges_of(&self, file: &F) -> List {
+        // SAFETY: As for `run_of()`.
+        unsafe { file.ranges() }
+    }
+
+    /// Gives `id`, which has none, to `file`, as far as finding it goes.
+    fn link_file(&mut self, id: RangeId, file: &F) {
+        // SAFETY: `unlink_file()` takes the handle out of the record when the range has the file no more.
+        self.table.get_mut(id).file = Some(unsafe { file.handle() });
+        self.index.insert(&mut self.table, id);
+        let mut ranges = self.ranges_of(file);
+        ranges.push_back::<Siblings, F>(&mut self.table, id);
+        // SAFETY: As for `run_of()`. The record of `id` got the file above.
+        unsafe { file.set_ranges(ranges) };
+    }
+
+    /// Takes `id` from its file, as far as finding it goes. The inode stays as long as the lock is held.
+    fn unlink_file(&mut self, id: RangeId) -> Option<F> {
         self.index.remove(&mut self.table, id);
-        if let Some(file) = self.table.get_mut(id).file.take() {
-            let mut ranges = file.ranges();
-            ranges.remove::<Siblings, F>(&mut self.table, id);
-            file.set_ranges(ranges);
-        }
+        let file = self.table.get_mut(id).file.take()?;
+        let mut ranges = self.ranges_of(&file);
+        ranges.remove::<Siblings, F>(&mut self.table, id);
+        // SAFETY: As for `run_of()`. The record of `id` lost the file above.
+        unsafe { file.set_ranges(ranges) };
+        Some(file)
     }
 
     /// Hands over records; what comes back was not needed.

@@ -272,7 +272,9 @@ fn start<F: File>(platform: &impl Platform<F>, file: &F, setup: Setup) -> Result
 /// Takes the ranges of an area from their files; false if some could not be taken.
 pub(crate) fn reclaim<F: File>(platform: &impl Platform<F>, area: Area) -> bool {
     while let Some(victim) = platform.update(|window| window.reclaim_next(area)) {
-        let taken = platform.drop_pages(&victim.file, victim.page, victim.order);
+        // SAFETY: `reclaimed()` comes below.
+        let file = unsafe { victim.file() };
+        let taken = platform.drop_pages(file, victim.page, victim.order);
         platform.update(|window| window.reclaimed(area, victim.id, taken));
         if !taken {
             return false;

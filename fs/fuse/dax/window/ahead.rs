@@ -90,13 +90,13 @@ impl Run {
 impl<F: File> Window<F> {
     /// `page` of `file` was not mapped, or had a mark: how many blocks should be mapped ahead.
     pub(crate) fn depth_ahead(&mut self, file: &F, page: FilePage, missed: bool) -> u32 {
-        let mut run = file.run();
+        let mut run = self.run_of(file);
         if missed {
             run.missed(page.block());
         }
         // What is mapped ahead must not push out what is about to be used.
         let depth = run.deepen(self.blocks() / 4);
-        file.set_run(run);
+        self.set_run_of(file, run);
         depth
     }
 
@@ -111,7 +111,7 @@ impl<F: File> Window<F> {
         write: bool,
         first: bool,
     ) -> Step {
-        let mut run = file.run();
+        let mut run = self.run_of(file);
         let page = FilePage(run.next.saturating_mul(u64::from(BLOCK_PAGES)));
         let whole = page.0.saturating_add(u64::from(BLOCK_PAGES)) <= file_pages;
         if !whole || self.closed.is_some() {
@@ -125,7 +125,7 @@ impl<F: File> Window<F> {
         match self.allocate(file, page, file_pages) {
             Ok((id, page)) => {
                 run.next = run.next.saturating_add(1);
-                file.set_run(run);
+                self.set_run_of(file, run);
                 let setup: Setup = self.begin_setup(file, id, page, write, 0);
                 let record = self.table.get_mut(id);
                 record.mark = first && record.order == TOP_ORDER;

@@ -59,10 +59,22 @@ pub(crate) struct Drain {
 /// A range that is to be taken from its file.
 pub(crate) struct Victim<F> {
     pub(crate) id: RangeId,
-    pub(crate) file: F,
+    file: F,
     /// The first page of the file that is there.
     pub(crate) page: FilePage,
     pub(crate) order: u8,
+}
+
+impl<F: File> Victim<F> {
+    /// The file, whose inode stays until the range is taken.
+    ///
+    /// # Safety
+    ///
+    /// The end of what the victim was given out for, [`Window::reclaimed`] or [`Window::unpin`], comes
+    /// after the last use of the result.
+    pub(crate) unsafe fn file(&self) -> &F {
+        &self.file
+    }
 }
 
 impl<F: File> Window<F> {
@@ -257,7 +269,8 @@ impl<F: File> Window<F> {
             if record.state == State::Reclaiming && record.ticket == area.ticket {
                 return Some(Victim {
                     id: at,
-                    file: record.file.clone()?,
+                    // SAFETY: The range has the file until `reclaimed()`; see `Victim::file()`.
+                    file: unsafe { record.file.as_ref()?.handle() },
                     page: record.page,
                     order: record.order,
                 });
@@ -277,11 +290,10 @@ impl<F: File> Window<F> {
         if taken {
             let (page, lives) = (record.page, record.lives.1);
             let (order, used) = (record.order, record.used);
-            if let Some(file) = record.file.clone() {
+            if let Some(file) = self.unlink_file(id) {
                 self.ghosts.took(&file, page, lives);
                 self.weigh_taken(&file, order, used);
             }
-            self.unlink_file(id);
             self.free.put_stale(&mut self.table, id);
             self.counters.reclaims += 1;
         } else {
@@ -338,7 +350,7 @@ impl<F: File> Window<F> {
     /// The server is not asked for anything: whoever needs the room will.
     pub(crate) fn forget(&mut self, file: &F) -> Forgot {
         for taken in 0..AT_ONCE {
-            let Some(id) = file.ranges().first.some() else {
+            let Some(id) = self.ranges_of(file).first.some() else {
                 return Forgot::All;
             };
             let record = self.table.get(id);
@@ -393,7 +405,8 @@ impl<F: File> Window<F> {
             }
             State::Mapped => {
                 let (page, order) = (record.page, record.order);
-                let file = record.file.clone()?;
+                // SAFETY: The range has the file until `unpin()`; see `Victim::file()`.
+                let file = unsafe { record.file.as_ref()?.handle() };
                 record.pins += 1;
                 self.changed();
                 Some(Victim {

@@ -130,7 +130,7 @@ impl<F: File> Window<F> {
 
     /// The order that ranges of `file` should have, if it is large enough.
     pub(super) fn grain_order(&self, file: &F) -> u8 {
-        match file.run().grain.is_fine() {
+        match self.run_of(file).grain.is_fine() {
             true => self.piece_order(),
             false => TOP_ORDER,
         }
@@ -138,22 +138,22 @@ impl<F: File> Window<F> {
 
     /// `page` of `file` is to be mapped because it is wanted.
     pub(super) fn weigh_miss(&self, file: &F, page: FilePage) {
-        let mut run = file.run();
+        let mut run = self.run_of(file);
         if run.grain.is_fine() {
             let first = page.align_down(self.piece_order()) == page;
             let before = page.0.checked_sub(1).map(FilePage).filter(|_| first);
             let found = before.and_then(|page| self.index.lookup(&self.table, file, page));
             run.grain.missed_piece(found.is_some());
-            file.set_run(run);
+            self.set_run_of(file, run);
         }
     }
 
     /// A range of `order` was taken from `file`, having been used in the eighths `used`.
     pub(super) fn weigh_taken(&self, file: &F, order: u8, used: u8) {
-        let mut run = file.run();
+        let mut run = self.run_of(file);
         if order == TOP_ORDER && !run.in_a_row() && self.piece_order() < TOP_ORDER {
             run.grain.took_block(used, self.blocks());
-            file.set_run(run);
+            self.set_run_of(file, run);
         }
     }
 }

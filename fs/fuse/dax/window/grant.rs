@@ -8,7 +8,6 @@ use super::{
     grain::eighth,
     limit,
     table::{
-        Siblings,
         State,
         AGAIN, //
     },
@@ -172,7 +171,7 @@ impl<F: File> Window<F> {
     /// Only where the file was mapped in pieces because of how it was used: what a file has that
     /// grew has to stay.
     pub(super) fn piece_in_the_way(&self, file: &F, page: FilePage) -> Option<RangeId> {
-        let grain = file.run().grain;
+        let grain = self.run_of(file).grain;
         let whole = self.free.largest_order(self.smallest) == Some(TOP_ORDER);
         if !whole || grain.is_fine() || !grain.was_fine() {
             return None;
@@ -263,13 +262,9 @@ impl<F: File> Window<F> {
         record.error = 0;
         record.wanting = false;
         record.users = users;
-        record.file = Some(file.clone());
         record.page = page;
         let order = record.order;
-        self.index.insert(&mut self.table, id);
-        let mut ranges = file.ranges();
-        ranges.push_back::<Siblings, F>(&mut self.table, id);
-        file.set_ranges(ranges);
+        self.link_file(id, file);
         self.counters.setups += 1;
         Setup {
             id,

@@ -31,7 +31,7 @@ impl<F: File> Window<F> {
         }
         let largest = self.free.largest_order(self.smallest)?;
         let order = self.order_for(file, page, file_pages, largest);
-        let mut run = file.run();
+        let mut run = self.run_of(file);
         let undecided =
             order == TOP_ORDER && self.piece_order() < TOP_ORDER && !run.grain.was_fine();
         // Where a larger range goes there is room for several.
@@ -51,7 +51,7 @@ impl<F: File> Window<F> {
                 page < start && self.index.lookup(&self.table, file, page).is_some()
             });
         run.passed(page);
-        file.set_run(run);
+        self.set_run_of(file, run);
         if in_a_row || !self.ghosts.pass(file, start, self.mapped) {
             return None;
         }

@@ -44,6 +44,12 @@ use proptest::prelude::*;
 
 const BLOCK: u64 = BLOCK_PAGES as u64;
 
+/// The file of a range that is to be taken.
+fn file_of(victim: &Victim<TestFile>) -> &TestFile {
+    // SAFETY: The files of a test stay until its end.
+    unsafe { victim.file() }
+}
+
 /// A request that was not answered.
 enum Sent {
     Setup(usize, Setup),
@@ -361,7 +367,7 @@ impl World {
             Event::Forget(file) if !self.uses.iter().any(|it| it.file == file) => {
                 let looked_at = self.taking.iter().any(|(_, at)| {
                     at.as_ref()
-                        .is_some_and(|victim| victim.file.id() == self.files[file].id())
+                        .is_some_and(|victim| file_of(&victim).id() == self.files[file].id())
                 });
                 let all = forget_all(&mut self.window, &self.files[file].clone());
                 // An inode that a task looks at stays.
@@ -381,9 +387,9 @@ impl World {
                 if let Some(victim) = self.window.fail(RangeId(page)) {
                     assert!(victim.id.pages(victim.order).contains(&page));
                     // Eviction has to wait.
-                    let used = |it: &Use| self.files[it.file].id() == victim.file.id();
+                    let used = |it: &Use| self.files[it.file].id() == file_of(&victim).id();
                     if !self.uses.iter().any(used) {
-                        assert!(!forget_all(&mut self.window, &victim.file));
+                        assert!(!forget_all(&mut self.window, file_of(&victim)));
                     }
                     if let Some(area) = self.window.unpin(victim.id) {
                         self.taking.push((area, None));
@@ -393,9 +399,12 @@ impl World {
             Event::Remove(most) => self.send_removes(most),
             Event::Resize(file, size) => self.sizes[file] = size,
             Event::Grain(file, fine) => {
-                let mut run = self.files[file].run();
-                run.set_fine(fine);
-                self.files[file].set_run(run);
+                // SAFETY: This is the only task.
+                unsafe {
+                    let mut run = self.files[file].run();
+                    run.set_fine(fine);
+                    self.files[file].set_run(run);
+                }
                 // Tasks do that on their way, and not while others sleep.
                 self.sleepers.retain(|sleeper| sleeper.file != file);
             }

@@ -51,19 +51,23 @@ impl File for TestFile {
         self.0 .0 as u64
     }
 
-    fn ranges(&self) -> List {
+    unsafe fn handle(&self) -> Self {
+        self.clone()
+    }
+
+    unsafe fn ranges(&self) -> List {
         self.0 .1.lock().unwrap().ranges
     }
 
-    fn set_ranges(&self, ranges: List) {
+    unsafe fn set_ranges(&self, ranges: List) {
         self.0 .1.lock().unwrap().ranges = ranges;
     }
 
-    fn run(&self) -> Run {
+    unsafe fn run(&self) -> Run {
         self.0 .1.lock().unwrap().run
     }
 
-    fn set_run(&self, run: Run) {
+    unsafe fn set_run(&self, run: Run) {
         self.0 .1.lock().unwrap().run = run;
     }
 }
