@@ -19,7 +19,7 @@ extern struct ida dax_minor_ida;
 /* Sets up the core; for the initcall alone. */
 int dax_core_start(void);
 
-/* @dev is dead, and its holders, who said so, were all who could have memory of it. */
+/* @dev is dead, and every user that could have memory of it was a holder and gave it up. */
 bool dax_is_given_up(struct dax_device *dev);
 
 /* Pages of @dev may be in use by others than its holders: its removal has to look. */
@@ -36,14 +36,14 @@ void dax_retire(struct dax_device *dev);
 
 /*
  * arch_invalidate_pmem() of x86 for memory that may not be mapped: writes back and drops
- * what the caches have of it.  False when some of it is not mapped, or when the access is a
- * machine check.
+ * its cache lines.  False when some of it is not mapped, or when the access is a machine
+ * check.
  */
 bool pmem_clflush_range(void *addr, size_t size);
 
 /*
- * Copies whole words past the caches.  False when a store met a page that is not mapped,
- * or a machine check; some words are stored then.  Of x86.
+ * Copies whole words, bypassing the caches.  False when a page is not mapped, or when a
+ * store is a machine check; some words are stored then.  For x86.
  */
 bool pmem_store_words(u64 *to, const u64 *from, size_t words);
 

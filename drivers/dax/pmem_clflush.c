@@ -5,9 +5,9 @@
  * failed out of the direct map.
  *
  * A store and a flush can be a machine check, too: a guest gets one from the first access
- * to a page that its host has lost.  The kernel goes on after it only from an instruction
- * with an entry of this kind in the exception table.  Those of copy_to_nontemporal() are
- * of another.
+ * to a page that its host has lost.  The kernel survives it only at an instruction with an
+ * entry of this kind in the exception table.  The entries of copy_to_nontemporal() are of
+ * another kind.
  */
 
 #include <linux/export.h>

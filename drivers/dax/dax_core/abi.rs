@@ -2,8 +2,8 @@
 
 //! The C interface: what `include/linux/dax.h` and `drivers/dax/dax-private.h` declare.
 //!
-//! Nothing is decided here. Each function says what it does in the method that it calls; what C
-//! callers have to hold to is in the headers.
+//! These functions only convert arguments and results. Each behaves as the method that it calls is
+//! documented to; the headers say what C callers have to observe.
 
 // C's callers have no use for Rust's safety sections: each function demands what its header does,
 // and above all that `dev` is null or a device to which the caller has a reference.
@@ -29,7 +29,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// What C calls a result.
+/// Converts a result to C's `int`.
 fn to_int(result: Result) -> c_int {
     match result {
         Ok(()) => 0,
@@ -37,7 +37,7 @@ fn to_int(result: Result) -> c_int {
     }
 }
 
-/// What C calls an error where it expects a `long`.
+/// Converts an error to C's `long`, for functions that return a count.
 fn to_long(e: Error) -> c_long {
     // CAST: `c_long` is at least as wide as `c_int`.
     e.to_errno() as c_long
@@ -45,7 +45,8 @@ fn to_long(e: Error) -> c_long {
 
 /// Enters a section that keeps the memory of every device.
 ///
-/// This is for users who cannot name the device; [`dax_dev_read_lock`] makes fewer wait.
+/// For callers that cannot name the device: the removal of every device waits for this section.
+/// [`dax_dev_read_lock`] makes fewer removals wait.
 #[export]
 pub(crate) unsafe extern "C" fn dax_read_lock() -> c_int {
     ReadSections::global().enter()
@@ -57,7 +58,7 @@ pub(crate) unsafe extern "C" fn dax_read_unlock(id: c_int) {
     unsafe { ReadSections::global().leave(id) };
 }
 
-/// The sections that protect `dev`: its own, or everybody's where it has none or is none.
+/// The sections that protect `dev`: its own, or the global ones if it has none or is null.
 ///
 /// # Safety
 ///
@@ -98,8 +99,8 @@ pub(crate) unsafe extern "C" fn dax_direct_access(
     let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return to_long(EOPNOTSUPP);
     };
-    // SAFETY: By the C contract the caller is in a read section, and `kaddr` and `pfn` are null or valid
-    // for writes.
+    // SAFETY: By the C contract the caller is in a read section, and `kaddr` and `pfn` are null or
+    // valid for writes.
     match unsafe { dev.direct_access(pgoff, nr_pages, mode, kaddr, pfn) } {
         Ok(pages) => pages,
         Err(e) => to_long(e),
@@ -118,8 +119,8 @@ pub(crate) unsafe extern "C" fn dax_copy_from_iter(
     let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return 0;
     };
-    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()` gave it
-    // `addr`, with so many bytes, and `iter` is a source.
+    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()`
+    // gave it `addr`, with so many bytes, and `iter` is a source.
     unsafe { dev.copy_from_iter(addr, bytes, iter) }
 }
 
@@ -135,8 +136,8 @@ pub(crate) unsafe extern "C" fn dax_copy_to_iter(
     let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return 0;
     };
-    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()` gave it
-    // `addr`, with so many bytes, and `iter` is a destination.
+    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()`
+    // gave it `addr`, with so many bytes, and `iter` is a destination.
     unsafe { dev.copy_to_iter(addr, bytes, iter) }
 }
 
@@ -163,8 +164,8 @@ pub(crate) unsafe extern "C" fn dax_recovery_write(
     let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return 0;
     };
-    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()` gave it
-    // `addr` in page `pgoff`, with so many bytes, and `iter` is a source.
+    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()`
+    // gave it `addr` in page `pgoff`, with so many bytes, and `iter` is a source.
     unsafe { dev.recovery_write(pgoff, addr, bytes, iter) }
 }
 
@@ -180,8 +181,8 @@ pub(crate) unsafe extern "C" fn dax_recovery_read(
     let Some(dev) = (unsafe { DaxDevice::from_raw(dev) }) else {
         return 0;
     };
-    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()` gave it
-    // `addr` in page `pgoff`, with so many bytes, and `iter` is a destination.
+    // SAFETY: By the C contract the caller is in the read section in which `dax_direct_access()`
+    // gave it `addr` in page `pgoff`, with so many bytes, and `iter` is a destination.
     unsafe { dev.recovery_read(pgoff, addr, bytes, iter) }
 }
 
@@ -209,12 +210,12 @@ pub(crate) unsafe extern "C" fn dax_flush(
     }
 }
 
-/// Tells the holders of `len` bytes from `off` on that they failed; 0 and `U64_MAX` are the device.
+/// Notifies the holders of `len` bytes at `off` that these failed; 0 and `U64_MAX` mean the device.
 ///
-/// `-ENXIO` when the device is dead; `-EOPNOTSUPP` when some of the bytes have no holder that would
-/// deal with them, so that the caller has to: page faults that began before the call have mapped by
-/// then what they found, or failed; `-EINVAL` for no bytes at all, `-ERANGE` for bytes
-/// that 64 bits cannot count. Sleeps; no lock may be held that a holder's callback takes.
+/// `-ENXIO` when the device is dead; `-EOPNOTSUPP` when some of the bytes have no holder that deals
+/// with them, so that the caller has to find their users: page faults that began before the call
+/// have finished by then; `-EINVAL` for no bytes at all; `-ERANGE` for bytes that 64 bits cannot
+/// count. Sleeps. The caller must not hold a lock that a holder's callback takes.
 #[export]
 pub(crate) unsafe extern "C" fn dax_holder_notify_failure(
     dev: *mut bindings::dax_device,
@@ -326,7 +327,7 @@ pub(crate) unsafe extern "C" fn set_dax_nomc(dev: *mut bindings::dax_device) {
     unsafe { set_flag(dev, Flag::NoMc, true) };
 }
 
-/// Makes a device that is alive, with one reference. [`kill_dax`] has to come before the last
+/// Allocates a device that is alive, with one reference. [`kill_dax`] has to come before the last
 /// [`put_dax`].
 #[export]
 pub(crate) unsafe extern "C" fn alloc_dax(
@@ -394,7 +395,7 @@ pub(crate) unsafe extern "C" fn run_dax(dev: *mut bindings::dax_device) {
     }
 }
 
-/// The device of an inode that is open: one whose character device is a `dax_device`'s.
+/// The device that `inode`, which is open, is the character device of.
 #[export]
 pub(crate) unsafe extern "C" fn inode_dax(
     inode: *mut bindings::inode,

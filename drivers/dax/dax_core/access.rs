@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The use of a device's memory, and what happens when it meets poison.
+//! Access to the memory of a device, and what becomes of an access to poison.
 //!
-//! A driver translates addresses, knows which memory is bad and can make some of it good; see
-//! `struct dax_operations`. What follows from that is decided here, for all drivers alike:
+//! The driver translates addresses, knows which memory is poison and can repair some of it; see
+//! `struct dax_operations`. The rules that follow from this are the same for all drivers:
 //!
-//! - Memory that is known to be bad is not given out for ordinary access; what comes before it is.
-//! - It is given out for a recovery write, which may only replace whole units of what the driver
-//!   said it can make good. Anything else is refused before the media is touched.
-//! - It is given out for a recovery read, which gets the good bytes before the first bad one.
-//! - The caller's memory is never waited for: a copy that would have to stops short. The caller
-//!   has to leave its read section before it lets user space decide how long things take.
+//! - An ordinary access gets the memory up to the first known poison, and none of the poison.
+//! - A recovery write gets poison, and may only replace whole units of what the driver can repair.
+//!   Anything else is refused before the media is touched.
+//! - A recovery read gets poison, and returns the good bytes before the first bad one.
+//! - A copy never waits for the caller's memory: it stops short instead. The caller leaves its read
+//!   section before it faults that memory in, because user space decides how long that takes.
 
 use super::device::{
     DaxDevice,
@@ -23,7 +23,7 @@ use kernel::{
     task::cond_resched, //
 };
 
-/// Runs `f` so that page faults fail and do not wait: those of a copy end it.
+/// Runs `f` with page faults disabled: a copy in it ends at the first page that is not present.
 #[inline]
 fn without_page_faults<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: Only changes a counter of this task.
@@ -35,14 +35,15 @@ fn without_page_faults<R>(f: impl FnOnce() -> R) -> R {
 }
 
 impl DaxDevice {
-    /// Whether the device may be used. The caller is in a read section, or else the answer is old.
+    /// Whether the device may be used. The answer may be stale unless the caller is in a read
+    /// section.
     #[inline]
     pub(crate) fn alive(&self) -> bool {
         self.assert_reading();
         self.has(Flag::Alive)
     }
 
-    /// Translates `pgoff`; how many pages the caller gets, at least one and at most `pages`.
+    /// Translates `pgoff`. Returns how many pages the caller gets, from one to `pages`.
     ///
     /// # Safety
     ///
@@ -77,7 +78,7 @@ impl DaxDevice {
         }
     }
 
-    /// Copies from `iter` to the device; how much.
+    /// Copies from `iter` to the device. Returns the number of bytes copied.
     ///
     /// # Safety
     ///
@@ -93,9 +94,8 @@ impl DaxDevice {
         if !self.alive() {
             return 0;
         }
-        // The user's address was checked with access_ok() when the iterator was made, so the
-        // copies that check it once more, and the object that `addr` would have to be (hardened
-        // usercopy), cost time for nothing.
+        // access_ok() checked the user's address when the iterator was made. The functions that
+        // check it again, and hardened usercopy's check of `addr`, would only cost time.
         without_page_faults(|| {
             if self.has(Flag::NoCache) {
                 // SAFETY: By the function's contract `addr` has room, and `iter` is a source.
@@ -107,7 +107,8 @@ impl DaxDevice {
         })
     }
 
-    /// Copies from the device to `iter`; how much, which is less than asked where there is poison.
+    /// Copies from the device to `iter`. Returns the number of bytes copied, which is short at
+    /// poison.
     ///
     /// # Safety
     ///
@@ -147,8 +148,8 @@ impl DaxDevice {
             .and_then(|ops| ops.zero_page_range)
             .ok_or(EOPNOTSUPP)?;
         let end = pgoff.checked_add(pages).ok_or(ERANGE)?;
-        // One page at a time: neither device mapper's targets nor firmware that clears poison can
-        // be trusted with more.
+        // One page at a time: neither device mapper's targets nor firmware that clears poison
+        // handles larger ranges reliably.
         for page in pgoff..end {
             // SAFETY: The device is alive, and stays so for as long as the section lasts.
             let result = to_result(unsafe { zero(self.as_raw(), page, 1) });
@@ -160,7 +161,8 @@ impl DaxDevice {
         Ok(())
     }
 
-    /// Overwrites poison; how much was written, which is 0 when it cannot be made good.
+    /// Overwrites poison. Returns the number of bytes written: 0 when the poison cannot be
+    /// repaired.
     ///
     /// # Safety
     ///
@@ -179,8 +181,8 @@ impl DaxDevice {
         let Some(write) = ops.recovery_write else {
             return 0;
         };
-        // What is not a multiple of the unit would leave part of one unwritten, of which the old
-        // content is lost: after that it could not even be told that something is missing.
+        // A write that is not a multiple of the unit would leave part of a unit unwritten, whose
+        // old contents are lost. Once the poison is cleared nothing shows that they are missing.
         if ops.recovery_unit.is_power_of_two()
             && (addr.addr() | bytes) & (ops.recovery_unit - 1) != 0
         {
@@ -198,7 +200,7 @@ impl DaxDevice {
         without_page_faults(|| unsafe { write(self.as_raw(), pgoff, addr, bytes, iter) })
     }
 
-    /// Reads up to the first poison; how much, which is 0 when there is poison right at `addr`.
+    /// Reads up to the first poison. Returns the number of bytes read: 0 when `addr` is poison.
     ///
     /// # Safety
     ///
@@ -236,7 +238,7 @@ impl DaxDevice {
         unsafe { good_bytes(self.as_raw(), pgoff, offset, bytes) }
     }
 
-    /// Writes back the caches of `addr`, if they hold what has to be on the media.
+    /// Writes the caches of `addr` back, if the device needs that.
     ///
     /// # Safety
     ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A block device, as far as the core has to know it.
+//! The parts of a block device that the core uses.
 //!
 //! C header: [`include/linux/blk_types.h`](srctree/include/linux/blk_types.h)
 
@@ -17,7 +17,7 @@ use kernel::{
     str::CStrExt, //
 };
 
-/// A block device that may have been closed: every use of it says why it is open.
+/// A block device that may have been closed. Every use of it says why it is open then.
 #[derive(Clone, Copy)]
 pub(crate) struct BlockDevice(pub(crate) NonNull<bindings::block_device>);
 
@@ -45,11 +45,11 @@ impl BlockDevice {
         unsafe { bindings::bdev_partno(self.0.as_ptr()) == 0 }
     }
 
-    /// The bytes of its disk that it has at the moment; [`None`] when there are none, or more than 64
-    /// bits can count.
+    /// The bytes of its disk that it has now; [`None`] when there are none, or more than 64 bits
+    /// can count.
     ///
-    /// The size of a partition may change at any time (`BLKPG_RESIZE_PARTITION`), its start not while
-    /// it is open.
+    /// The size of a partition may change at any time (`BLKPG_RESIZE_PARTITION`). Its start does
+    /// not change while it is open.
     ///
     /// # Safety
     ///
@@ -58,8 +58,9 @@ impl BlockDevice {
         let bdev = self.0.as_ptr();
         // SAFETY: By the function's contract it is open.
         let start = unsafe { ptr::read(&raw const (*bdev).bd_start_sect) };
-        // SAFETY: By the function's contract it is open. Volatile, since it may be written at the same
-        // time; a 64-bit word is written at once, and the abstractions are for 64-bit machines.
+        // SAFETY: By the function's contract it is open. Volatile, since it may be written at the
+        // same time; a 64-bit word is written at once, and the abstractions are for 64-bit
+        // machines.
         let len = unsafe { ptr::read_volatile(&raw const (*bdev).bd_nr_sectors) };
         ByteRange::new(Sector(start).to_bytes()?, Sector(len).to_bytes()?)
     }

@@ -4,8 +4,8 @@
 //!
 //! C version: [`drivers/dax/super.c`](srctree/drivers/dax/super.c)
 //!
-//! The files are layers. Each, but for `tests.rs`, uses files that are below it in this list, and
-//! none above it, so that there are no circles (`scripts/lint-layers`):
+//! The files are layers. Each file except `tests.rs` uses only files below it in this list, so that
+//! there are no cycles (`scripts/lint-layers`).
 //!
 //! | file | content |
 //! |---|---|

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a `dax_device` is.
+//! The `dax_device`.
 
 use super::{
     block_device::BlockDevice,
@@ -50,19 +50,20 @@ use kernel::{
 /// A property of a device that is on or off.
 #[derive(Clone, Copy)]
 pub(crate) enum Flag {
-    /// May be used. Cleared before the wait for those who still do.
+    /// May be used. Cleared before the removal waits for the users that are left.
     Alive = 1 << 0,
     /// `dax_flush()` has to write back caches.
     WriteCache = 1 << 1,
-    /// A flush of the caches is all it takes for data to be durable.
+    /// Data is durable once the caches are flushed.
     Synchronous = 1 << 2,
     /// Copies to the device leave nothing in the caches.
     NoCache = 1 << 3,
     /// Copies from the device survive machine checks.
     NoMc = 1 << 4,
-    /// What it gives out is its own memory, and not that of another device below it.
+    /// Its memory is its own, and not that of another device below it.
     OwnMemory = 1 << 5,
-    /// Somebody had it, at some time, who is not told of its removal.
+    /// A user that is no holder got the device at some time; it is not notified of a removal.
+    /// removal.
     Unheld = 1 << 6,
 }
 
@@ -79,8 +80,8 @@ impl Flag {
 
 /// A `struct dax_device`.
 ///
-/// It is part of an inode, which is what everybody who uses the device holds a reference to; the
-/// inode is also what device-dax puts mappings on. C code knows neither the size nor the fields.
+/// Part of an inode, which carries the reference count and the mapping that device-dax puts pages
+/// on. C code knows neither the size nor the fields.
 #[repr(C)]
 #[pin_data]
 pub(crate) struct DaxDevice {
@@ -91,14 +92,14 @@ pub(crate) struct DaxDevice {
     core: Core,
 }
 
-/// What the pseudo file system does not own.
+/// The part that this file owns, and not the pseudo file system.
 #[pin_data]
 struct Core {
     /// [`Flag`]s.
     flags: Atomic<u32>,
     ops: Atomic<*const bindings::dax_operations>,
     private: Atomic<*mut c_void>,
-    /// The users of memory that is the device's own; nothing where it has none of its own.
+    /// The sections of users of the device's own memory; unset if it has none of its own.
     readers: SetOnce<Pin<KBox<ReadSections>>>,
     #[pin]
     holders: Sleeping<Table<FsHolder>>,
@@ -116,14 +117,15 @@ impl Core {
     }
 }
 
-/// The task that runs this, which is alive until it returns.
+/// The current task. The number is valid until the task returns.
 fn this_task() -> TaskId {
     TaskId(Task::current_raw().addr())
 }
 
 // SAFETY: The inode and the character device are C's, which any task may use; the rest is `Send`.
 unsafe impl Send for DaxDevice {}
-// SAFETY: The inode and the character device are C's; what changes in the rest is atomic or under a lock.
+// SAFETY: The inode and the character device are C's; what changes in the rest is atomic or under a
+// lock.
 unsafe impl Sync for DaxDevice {}
 
 // SAFETY: A device is part of an inode, and lives as long as there is a reference to that.
@@ -134,7 +136,8 @@ unsafe impl AlwaysRefCounted for DaxDevice {
     }
 
     unsafe fn dec_ref(this: NonNull<Self>) {
-        // SAFETY: The inode is at the start of the device; the reference is the caller's to give up.
+        // SAFETY: The inode is at the start of the device; the reference is the caller's to give
+        // up.
         unsafe { bindings::iput(this.as_ptr().cast()) };
     }
 }
@@ -144,7 +147,7 @@ impl DaxDevice {
     ///
     /// # Safety
     ///
-    /// `slot` must have room for a `DaxDevice` that nobody uses, which stays where it is until
+    /// `slot` must have room for a `DaxDevice` that is not in use, and must not move until
     /// [`DaxDevice::clear`].
     pub(crate) unsafe fn fill(slot: *mut Self) -> Result {
         // SAFETY: By the function's contract there is room.
@@ -157,34 +160,36 @@ impl DaxDevice {
     ///
     /// # Safety
     ///
-    /// The device must have been filled, and nobody may use it any more.
+    /// The device must have been filled, and must not be in use any more.
     pub(crate) unsafe fn clear(this: *mut Self) {
         // SAFETY: By the function's contract it was filled, and nothing uses it any more.
         unsafe { core::ptr::drop_in_place(&raw mut (*this).core) };
     }
 
-    /// The device that C means; [`None`] for null.
+    /// The device that `raw` points to; [`None`] for null.
     ///
     /// # Safety
     ///
     /// `raw` must be null or a `dax_device` that the caller keeps for `'a`.
     #[inline]
     pub(crate) unsafe fn from_raw<'a>(raw: *mut bindings::dax_device) -> Option<&'a Self> {
-        // SAFETY: By the function's contract it is null or a `dax_device`, each of which is one of ours.
+        // SAFETY: By the function's contract it is null or a `dax_device`, each of which is one of
+        // ours.
         unsafe { raw.cast::<Self>().as_ref() }
     }
 
-    /// The device that C means, and a reference to it.
+    /// The device that `raw` points to, together with the caller's reference.
     ///
     /// # Safety
     ///
     /// `raw` must be a `dax_device` with a reference that the caller gives up.
     pub(crate) unsafe fn take_raw(raw: NonNull<bindings::dax_device>) -> ARef<Self> {
-        // SAFETY: Every `dax_device` is one of ours; the reference is ours by the function's contract.
+        // SAFETY: Every `dax_device` is one of ours; the reference is ours by the function's
+        // contract.
         unsafe { ARef::from_raw(raw.cast()) }
     }
 
-    /// What C calls the device, with the reference.
+    /// Converts a reference to the pointer that C uses.
     pub(crate) fn into_raw(this: ARef<Self>) -> *mut bindings::dax_device {
         ARef::into_raw(this).as_ptr().cast()
     }
@@ -202,7 +207,7 @@ impl DaxDevice {
         Some(unsafe { ARef::from_raw(NonNull::from(self)) })
     }
 
-    /// What C calls the device.
+    /// The pointer that C uses.
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::dax_device {
         core::ptr::from_ref(self).cast_mut().cast()
@@ -260,14 +265,14 @@ impl DaxDevice {
     /// The driver's operations.
     #[inline]
     pub(crate) fn ops(&self) -> Option<&bindings::dax_operations> {
-        // SAFETY: The driver keeps its table until the device is dead and nobody uses it.
+        // SAFETY: The driver keeps its table until the device is dead and not in use any more.
         unsafe { self.core.ops.load(Acquire).as_ref() }
     }
 
-    /// Sets the operations where there are none; `EBUSY` where there are.
+    /// Sets the operations; `EBUSY` if the device has some.
     ///
-    /// `EINVAL` for those of a device on top of others where the device had memory of its own: its
-    /// users are in sections of its own, which do not change.
+    /// `EINVAL` for the operations of a stacked device if this device had memory of its own: its
+    /// users are in sections of its own, and those do not change.
     ///
     /// # Safety
     ///
@@ -284,7 +289,7 @@ impl DaxDevice {
         }
     }
 
-    /// Takes the operations away.
+    /// Clears the operations.
     pub(crate) fn clear_ops(&self) {
         self.core.ops.store(core::ptr::null(), Release);
     }
@@ -299,12 +304,12 @@ impl DaxDevice {
         }
     }
 
-    /// Makes a new device its driver's. The data does not change afterwards. `readers` are for a device
-    /// that has memory of its own.
+    /// Connects a new device to its driver. `private` does not change afterwards. `readers` are for
+    /// a device that has memory of its own.
     ///
     /// # Safety
     ///
-    /// `ops` must be null or valid until the device is removed; nobody may use the device yet.
+    /// `ops` must be null or valid until the device is removed; the device must not be in use yet.
     pub(crate) unsafe fn set_driver(
         &self,
         private: *mut c_void,
@@ -318,10 +323,11 @@ impl DaxDevice {
         self.core.private.store(private, Release);
     }
 
-    /// The sections that its users are in, which do not change as long as it lives.
+    /// The sections that users of the device are in. They do not change during its life.
     ///
-    /// The users of a device on top of others (dm) use the memory of those, and which of them, it
-    /// only says inside the section. So that section has to be one that every removal waits for.
+    /// A user of a stacked device (dm) uses the memory of a device below it. Which one is known
+    /// only inside the section, so the section has to be one that the removal of every device waits
+    /// for.
     #[inline]
     pub(crate) fn sections(&self) -> &ReadSections {
         match self.core.readers.as_ref() {
@@ -330,29 +336,29 @@ impl DaxDevice {
         }
     }
 
-    /// Complains, where lockdep is there to know, unless this task is in a read section.
+    /// Warns, if lockdep is enabled, unless this task is in a read section.
     #[inline]
     pub(crate) fn assert_reading(&self) {
         self.sections().assert_in(ReadSections::global());
     }
 
-    /// Whether the device is being removed, or was: it takes no holders any more.
+    /// Whether the device is being removed, or was: it accepts no holders any more.
     pub(crate) fn dying(&self) -> bool {
         self.look(|table| table.phase() != Phase::Alive)
     }
 
-    /// Shows the state of the holders to `f`.
+    /// Runs `f` on the state of the holders.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&Table<FsHolder>) -> R) -> R {
         self.core.holders.look(f)
     }
 
-    /// How often things happened.
+    /// The counts of events of this device.
     pub(crate) fn counters(&self) -> Counters {
         self.look(Table::counters)
     }
 
-    /// Makes `data` a holder of the bytes of `range`, or of those that `partition` has at the time
-    /// of a failure, which are those of `range` now.
+    /// Registers `data` as the holder of `range`. With `partition`, a failure is compared with the
+    /// bytes that the partition has at the time of the failure; those are `range` now.
     ///
     /// # Safety
     ///
@@ -374,7 +380,7 @@ impl DaxDevice {
         result
     }
 
-    /// Ends what [`DaxDevice::register`] began; when it returns, no callback can see the holder.
+    /// Takes back [`DaxDevice::register`]. When it returns, no callback can see the holder.
     ///
     /// False when `data` holds nothing.
     pub(crate) fn unregister(&self, data: *mut c_void) -> bool {
@@ -385,10 +391,11 @@ impl DaxDevice {
         self.core.holders.unregister(this_task(), &holder)
     }
 
-    /// Tells the holders of `extent`.
+    /// Notifies the holders of `extent`.
     ///
-    /// The caller has to find the users of what is [`Outcome::Unheld`], and has recorded the failure:
-    /// accesses that began before that are over then. Sleeps.
+    /// The caller has recorded the failure. If the result is [`Outcome::Unheld`], the caller has to
+    /// find the users; accesses that began before the failure was recorded have ended by then.
+    /// Sleeps.
     pub(crate) fn notify(&self, extent: Extent, flags: i32) -> Outcome {
         let outcome = self
             .core
@@ -396,26 +403,26 @@ impl DaxDevice {
             .notify(this_task(), &Failure { extent, flags });
         if outcome == Outcome::Unheld {
             trace::unheld(self.minor(), &extent, flags);
-            // A page fault may have the address of the memory, and not have told the page yet whose it
-            // is, or that it is another file's, too.
+            // A page fault that has the address may not yet have set the mapping of the folio, or
+            // marked it as shared with another file.
             self.wait_for_readers();
         }
         outcome
     }
 
-    /// Waits for the tasks that are in a section now, and so may use the memory. Sleeps.
+    /// Waits for all read sections that run now, in which tasks may use the memory. Sleeps.
     fn wait_for_readers(&self) {
-        // One grace period for a device without memory of its own, as in C. With two, the second
-        // begins after the first: a grace period of sections that are idle is expedited, one
-        // that is started without waiting for it is not, so that both at a time take longer.
+        // A device without memory of its own waits for one grace period, as in C. With two, the
+        // second begins after the first ends: synchronize_srcu() is expedited while the SRCU is
+        // idle and call_srcu() is not, so running both at once takes longer.
         if let Some(readers) = self.core.readers.as_ref() {
             readers.wait();
         }
-        // Users of its memory are also in sections that belong to no device; see `sections()`.
+        // A user of this memory may be in a global section as well; see `sections()`.
         ReadSections::global().wait();
     }
 
-    /// Whom this task is calling, or who holds the device.
+    /// The holder whose callback this task runs, or else the longest registered holder.
     pub(crate) fn holder(&self) -> *mut c_void {
         self.core
             .holders
@@ -423,7 +430,7 @@ impl DaxDevice {
             .map_or(core::ptr::null_mut(), |holder: FsHolder| holder.data())
     }
 
-    /// Removes the device; see [`Holders::kill`]. Sleeps, until everybody has left who uses it.
+    /// Removes the device; see [`Holders::kill`]. Sleeps until the device is not in use any more.
     pub(crate) fn kill(&self) {
         self.end_holders(|| self.close());
         // One that was retired is still used.
@@ -451,12 +458,12 @@ impl DaxDevice {
         self.wait_for_readers();
     }
 
-    /// Whether nobody has any of its memory, for it is dead, and all who ever had it were told.
+    /// Whether the device is dead and no user can have any of its memory: each one was notified.
     pub(crate) fn is_given_up(&self) -> bool {
         !self.has(Flag::Unheld) && self.core.holders.look(|table| table.is_given_up())
     }
 
-    /// Lets the device be used, for the first time or again after [`DaxDevice::kill`].
+    /// Makes the device usable, for the first time or again after [`DaxDevice::kill`].
     pub(crate) fn run(&self) {
         if self.core.holders.revive() {
             self.set(Flag::Alive, true);

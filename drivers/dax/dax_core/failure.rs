@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a failure is, and what can be told of it.
+//! Failures, and the trait of what is notified of them.
 //!
 //! Plain `no_std` Rust: see `holders.rs`.
 
@@ -9,7 +9,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// The part of a device that a failure is about.
+/// The extent of a failure on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// All of it, however large it is: offset 0 and length `U64_MAX` in C.
@@ -19,7 +19,7 @@ pub(crate) enum Extent {
 }
 
 impl Extent {
-    /// Its offset and its length, as C has them.
+    /// The offset and the length, as C passes them.
     pub(super) fn to_raw(self) -> (u64, u64) {
         match self {
             Extent::Whole => (0, u64::MAX),
@@ -27,7 +27,8 @@ impl Extent {
         }
     }
 
-    /// What of it is inside `range`; the whole stays the whole, which holders know as such.
+    /// The part inside `range`. The whole device stays the whole device, which is how holders know
+    /// it.
     pub(super) fn within(&self, range: &ByteRange) -> Option<Self> {
         match self {
             Extent::Whole => Some(Extent::Whole),
@@ -36,7 +37,7 @@ impl Extent {
     }
 }
 
-/// What a holder is told.
+/// What a holder is notified of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// Which bytes.
@@ -45,36 +46,37 @@ pub(crate) struct Failure {
     pub(crate) flags: i32,
 }
 
-/// What is told of failures: a file system, say.
+/// An owner of bytes of a device, for example a file system. It is notified of failures.
 pub(crate) trait Holder: Clone {
-    /// What makes it this holder, whatever else it says.
+    /// Identifies the holder: no two holders of a device have the same number.
     fn identity(&self) -> usize;
 
-    /// The bytes that it holds now, if any, having registered for those of `registered`.
+    /// The bytes that it holds now, if any; it registered for `registered`.
     ///
-    /// A partition or a volume may be grown or shrunk under a mounted file system. It begins where it
-    /// began all the same, and no two that hold a device have a byte in common: the block layer grows
-    /// none into another, and those that a partition table has overlap are refused when they register.
-    /// Holders are found by that. Must not sleep.
+    /// A partition or a volume may be grown or shrunk under a mounted file system. Its start does
+    /// not change, and no two holders of a device overlap: the block layer does not grow one
+    /// partition into another, and registrations of overlapping partitions are refused. Holders are
+    /// searched by start. Must not sleep.
     fn range(&self, registered: ByteRange) -> Option<ByteRange> {
         Some(registered)
     }
 
-    /// What releases a pin.
+    /// What [`Holder::unpin`] needs to release a pin.
     type Pin;
 
-    /// Keeps the holder from going away until [`Holder::unpin`]; must not wait for it to go.
+    /// Keeps the holder in place until [`Holder::unpin`]. Must not wait for the holder to go away.
     ///
-    /// [`None`] when it is going already: then it needs to be told nothing any more. A holder that has
-    /// no way to be pinned answers all the same; see
-    /// [`Holders::unregister`](super::holders::Holders::unregister) for what it gets.
+    /// [`None`] when it is going away already, so that it need not be notified. A holder without
+    /// pin operations returns a pin all the same; see
+    /// [`Holders::unregister`](super::holders::Holders::unregister) for what protects it.
     fn pin(&self) -> Option<Self::Pin>;
 
-    /// Takes back a pin. This may be what ends the holder.
+    /// Releases a pin, which may free the holder.
     ///
-    /// A holder that has no way to be pinned may be gone when this is called.
+    /// A holder without pin operations may be gone when this is called.
     fn unpin(&self, pin: Self::Pin);
 
-    /// Tells the holder. May sleep, and wait for anything but the end of its own registration.
+    /// Notifies the holder. May sleep, and may wait for anything but the end of its own
+    /// registration.
     fn notify(&self, failure: &Failure) -> Result;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a holder without a block device gets a device, and how every holder gives it back.
+//! How a holder without a block device gets a device, and how every holder puts it.
 
 use super::device::DaxDevice;
 use core::ptr::NonNull;
@@ -11,7 +11,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// Whether the driver that serves file systems is bound to the device of `dev_dax`.
+/// Whether the driver bound to `dev_dax` is the one for file systems.
 ///
 /// # Safety
 ///
@@ -39,10 +39,10 @@ unsafe fn serves_file_systems(dev_dax: *mut bindings::dev_dax) -> Result {
     result
 }
 
-/// Makes `holder` the holder of a device-dax, with a reference; there is no block device.
+/// Registers `holder` with a device-dax and takes a reference. For holders without a block device.
 ///
-/// `-ENODEV` when the device is going away or has no driver, `-EOPNOTSUPP` when its driver does not
-/// serve file systems, `-EBUSY` when it is held, `-ENOMEM`. Sleeps.
+/// `-ENODEV` when the device is going away or has no driver, `-EOPNOTSUPP` when its driver is not
+/// for file systems, `-EBUSY` when it is held, `-ENOMEM`. Sleeps.
 ///
 /// # Safety
 ///
@@ -85,7 +85,8 @@ unsafe fn check_and_register(
     if dev_dax.is_null() {
         return Err(ENODEV);
     }
-    // SAFETY: By the function's contract this is a device-dax, whose private data is a valid `dev_dax`.
+    // SAFETY: By the function's contract this is a device-dax, whose private data is a valid
+    // `dev_dax`.
     unsafe { serves_file_systems(dev_dax)? };
     let range = ByteRange::from_bounds(0, u64::MAX).ok_or(EINVAL)?;
     // SAFETY: By the function's contract `ops` may be called, and the holder has a reference.
@@ -95,11 +96,11 @@ unsafe fn check_and_register(
     })
 }
 
-/// Gives back a device: `holder` holds nothing of it any more, and a reference goes.
+/// Puts a device: unregisters `holder` and drops a reference.
 ///
-/// When this returns, no callback of `holder` runs any more or will, other than one that this task
-/// is in. A holder with `pin` and `unpin` calls this only when nothing can pin it any more; one
-/// without must not hold a lock that its callback takes. Sleeps.
+/// When this returns, no callback of `holder` runs or will run, except one that this task is in. A
+/// holder with `pin` and `unpin` calls this only when nothing can pin it any more. One without them
+/// must not hold a lock that its callback takes. Sleeps.
 ///
 /// # Safety
 ///
@@ -113,7 +114,7 @@ pub(crate) unsafe extern "C" fn fs_put_dax(dev: *mut bindings::dax_device, holde
     // SAFETY: By the C contract the reference is the caller's to give up.
     let device = unsafe { DaxDevice::take_raw(dev) };
     if !holder.is_null() {
-        // That somebody gives back what it does not hold is an error of the caller's, not of input.
+        // A holder that is not registered here is a bug of the caller, not bad input.
         kernel::warn_on!(!device.unregister(holder));
     }
 }

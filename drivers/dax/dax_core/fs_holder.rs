@@ -21,7 +21,7 @@ use kernel::{
     },
 };
 
-/// A file system, or whatever else holds a device or a part of it.
+/// A holder that registered from C, for example a file system.
 ///
 /// # Invariants
 ///
@@ -64,12 +64,12 @@ impl FsHolder {
         }
     }
 
-    /// What the holder calls itself.
+    /// The holder's own pointer, which identifies it.
     pub(crate) fn data(&self) -> *mut c_void {
         self.data
     }
 
-    /// The function that is called, to be shown as a name.
+    /// The address of the callback, to be shown as a symbol.
     pub(crate) fn callback_address(&self) -> *const c_void {
         self.ops()
             .and_then(|ops| ops.notify_failure)
@@ -77,8 +77,8 @@ impl FsHolder {
     }
 
     fn ops(&self) -> Option<&bindings::dax_holder_operations> {
-        // SAFETY: By the type invariant it is null or valid: the protocol calls this only for holders in
-        // the table or noted as being called.
+        // SAFETY: By the type invariant it is null or valid: the protocol calls this only for
+        // holders in the table or noted as being called.
         unsafe { self.ops.as_ref() }
     }
 }
@@ -96,7 +96,7 @@ impl Holder for FsHolder {
         }
     }
 
-    /// How to release the pin; [`None`] for a holder of the old kind, which has no pins.
+    /// The function that releases the pin; [`None`] for a holder without pin operations.
     type Pin = Option<unsafe extern "C" fn(*mut c_void)>;
 
     fn pin(&self) -> Option<Self::Pin> {
@@ -121,7 +121,8 @@ impl Holder for FsHolder {
             .ok_or(EOPNOTSUPP)?;
         let (offset, len) = failure.extent.to_raw();
         let start = trace::shows_notify().then(Instant::<Monotonic>::now);
-        // SAFETY: By the type invariant `notify` may be called for `dev`: this is noted as being called.
+        // SAFETY: By the type invariant `notify` may be called for `dev`: this is noted as being
+        // called.
         let result = unsafe { notify(self.dev, offset, len, failure.flags) };
         if let Some(start) = start {
             let nanos = start.elapsed().as_nanos();

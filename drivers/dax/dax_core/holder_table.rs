@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state that the protocol of `holders.rs` is about: the registrations, and the calls that are running.
+//! The state of the protocol of `holders.rs`: the registrations, and the calls that are running.
 //!
-//! Plain `no_std` Rust as that file, and without a lock of its own. The caller has the lock, so every
-//! operation but listing takes O(log n), and none allocates or frees memory: [`Rooms`] come from outside
-//! of the lock, and [`Removed`] goes there.
+//! Plain `no_std` Rust as that file. The caller holds the lock. Every operation except listing
+//! takes O(log n), and none allocates or frees memory: [`Rooms`] are allocated, and [`Removed`] is
+//! freed, outside of the lock.
 
 use super::failure::{
     Extent,
@@ -20,18 +20,18 @@ use kernel::{
     }, //
 };
 
-/// How many callbacks may run on one device at the same time; one more waits for its turn.
+/// How many callbacks may run on one device at the same time; the next one waits.
 ///
-/// `memory_failure()` is one at a time in the whole system, a removal and agents of user space come
-/// on top: this is never reached unless callbacks hang. It is what lets a notification work without
-/// allocating memory.
+/// `memory_failure()` runs once at a time in the whole system; a removal and agents of user space
+/// come on top. The limit is not reached unless callbacks hang. Because of it, a notification needs
+/// no memory.
 pub(crate) const MAX_CALLS: usize = 8;
 
-/// A task, by any number that only this task has while it runs.
+/// A task, by a number that no other task has while this one runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TaskId(pub(crate) usize);
 
-/// A registration. Later ones have larger numbers; none is used again.
+/// The number of a registration. Later ones have larger numbers, and none is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HolderId(u64);
 
@@ -44,12 +44,12 @@ impl HolderId {
     }
 }
 
-/// Where a device is in its life.
+/// The phase of a device's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// In use; holders may register.
     Alive,
-    /// This task is removing it: holders are being told, nobody may register.
+    /// This task is removing it: holders are notified, and none may register.
     Dying(TaskId),
     /// Removed. [`Holders::revive`](super::holders::Holders::revive) may bring it back.
     Dead,
@@ -62,13 +62,13 @@ pub(crate) enum Refusal {
     Dying,
     /// This holder has registered with this device before.
     Twice,
-    /// These bytes of what was asked for are held by another holder.
+    /// Another holder holds these bytes of the range.
     Overlap(ByteRange),
     /// No memory.
     NoMemory,
 }
 
-/// How often things happened to a device.
+/// Counts of the events of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     /// Callbacks that ran.
@@ -79,21 +79,21 @@ pub(crate) struct Counters {
     pub(crate) refused: u64,
 }
 
-/// Where a registration is in its life.
+/// The stage of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Its holder is told of failures.
+    /// The holder is notified of failures.
     In,
-    /// Its holder is unregistering and waits for callbacks; its bytes are not free before that.
+    /// The holder is unregistering and waits for callbacks; its bytes are not free before that.
     Leaving,
-    /// Its device died, and its holder has not unregistered yet. Should the device come back, it
-    /// is as if this were not there.
+    /// The device died, and the holder has not unregistered yet. If the device is revived, this
+    /// registration is ignored.
     Stale,
 }
 
-/// A holder that registered.
+/// A registered holder.
 struct Entry<H> {
-    /// The bytes that it registered for. Those that it holds are [`Entry::range`].
+    /// The bytes that it registered for. [`Entry::range`] is those that it holds now.
     registered: ByteRange,
     holder: H,
     /// It is [`Stage::Leaving`].
@@ -108,8 +108,8 @@ impl<H: Holder> Entry<H> {
     }
 }
 
-/// Where the bytes of a registration begin, and its number: one of those whose bytes have become none
-/// may begin where another does.
+/// A registration by the start of its bytes, and by its number: a registration that has no bytes
+/// left may start where another one does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     start: u64,
@@ -117,7 +117,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// None that begins at `start` is before this.
+    /// Not after any place that starts at `start`.
     fn at(start: u64) -> Self {
         Self {
             start,
@@ -125,7 +125,7 @@ impl Place {
         }
     }
 
-    /// The first that may come after this.
+    /// The smallest place after this.
     fn next(self) -> Self {
         Self {
             id: self.id.next(),
@@ -133,7 +133,7 @@ impl Place {
         }
     }
 
-    /// None that begins at the same byte is after this.
+    /// Not before any place that has the same start.
     fn last(self) -> Self {
         Self {
             id: HolderId(u64::MAX),
@@ -142,7 +142,7 @@ impl Place {
     }
 }
 
-/// Where registrations are.
+/// Registrations, ordered by the start of their bytes.
 pub(super) type Places = RBTree<Place, ()>;
 
 /// A holder's identity, and the number of a registration of it.
@@ -161,7 +161,7 @@ fn last_before<K: Ord + Copy, V>(tree: &RBTree<K, V>, end: &K) -> Option<K> {
     }
 }
 
-/// Memory for a registration.
+/// Preallocated nodes for a registration.
 pub(super) struct Rooms<H> {
     entry: RBTreeNodeReservation<HolderId, Entry<H>>,
     place: RBTreeNodeReservation<Place, ()>,
@@ -169,7 +169,7 @@ pub(super) struct Rooms<H> {
 }
 
 impl<H> Rooms<H> {
-    /// Allocates it. May sleep.
+    /// Allocates the nodes. May sleep.
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
             entry: RBTreeNodeReservation::new(GFP_KERNEL)?,
@@ -179,20 +179,20 @@ impl<H> Rooms<H> {
     }
 }
 
-/// What is left of a registration, to be freed.
+/// The nodes of a removed registration, to be freed outside of the lock.
 pub(super) struct Removed<H> {
     _entry: Option<RBTreeNode<HolderId, Entry<H>>>,
     _place: Option<RBTreeNode<Place, ()>>,
     _name: Option<RBTreeNode<Name, ()>>,
 }
 
-/// What there is to see of a registration.
+/// The public part of a registration.
 pub(crate) struct Registration<'a, H> {
     /// The bytes that are held; [`None`] when there are none left.
     pub(crate) range: Option<ByteRange>,
-    /// What holds them.
+    /// The holder of them.
     pub(crate) holder: &'a H,
-    /// Whether the holder is told of failures.
+    /// Whether the holder is notified of failures.
     pub(crate) stage: Stage,
     /// How many callbacks have run.
     pub(crate) told: u64,
@@ -205,7 +205,7 @@ pub(crate) struct Registration<'a, H> {
 struct Call {
     task: TaskId,
     holder: HolderId,
-    /// In how many other callbacks the task was.
+    /// The number of other callbacks that the task was in when this one began.
     depth: usize,
 }
 
@@ -219,23 +219,23 @@ pub(super) struct Ticket<H> {
 /// What [`Table::begin`] found.
 pub(super) enum Begun<H> {
     Call(Ticket<H>),
-    /// One that is told nothing. Others may be left.
+    /// A registration that is not notified. Others may be left.
     Passed,
     NoneLeft,
     Dead,
 }
 
-/// How far a notification has come.
+/// The progress of a notification.
 pub(super) struct Walk {
     what: Extent,
-    /// Where to go on.
+    /// The place to continue from.
     next: Place,
-    /// It is for those with smaller numbers.
+    /// Only registrations with smaller numbers are notified.
     end: HolderId,
 }
 
 impl Walk {
-    /// Whether one that begins at `start` may have something of what failed.
+    /// Whether a registration that starts at `start` may overlap what failed.
     fn reaches(&self, start: u64) -> bool {
         match self.what {
             Extent::Whole => true,
@@ -244,18 +244,18 @@ impl Walk {
     }
 }
 
-/// All that is known of a device's holders. [`Holders`](super::holders::Holders) says how it changes.
+/// The state of a device's holders. [`Holders`](super::holders::Holders) documents the transitions.
 ///
 /// # Invariants
 ///
-/// - Each of `entries` is in `names`. It is in `leaving` if it is leaving, or else in `held` if its
-///   number is `living` or larger, or else it is stale. None else is in any of them.
+/// - Each of `entries` is in `names`. It is in `leaving` if it is leaving; or else in `held` if its
+///   number is `living` or larger; or else it is stale. The trees contain nothing else.
 /// - The bytes of those in `held` and `leaving` begin where their [`Place`] says.
 pub(crate) struct Table<H> {
     phase: Phase,
     /// The number of the next registration.
     next_id: HolderId,
-    /// The first number since the device died the last time.
+    /// The first number that was given out since the device last died.
     living: HolderId,
     entries: RBTree<HolderId, Entry<H>>,
     names: RBTree<Name, ()>,
@@ -268,7 +268,7 @@ pub(crate) struct Table<H> {
 }
 
 impl<H: Holder> Table<H> {
-    /// The table of a device that is alive and that nobody holds.
+    /// The table of a device that is alive and has no holders.
     pub(crate) fn new() -> Self {
         // INVARIANT: There are no entries.
         Self {
@@ -285,23 +285,23 @@ impl<H: Holder> Table<H> {
         }
     }
 
-    /// Whether the device is dead, and every holder gave up what it had: it said so when it was told
-    /// of the removal, or has unregistered since.
+    /// Whether the device is dead and every holder has given up its memory: its callback returned
+    /// success for the removal, or it has unregistered since.
     pub(crate) fn is_given_up(&self) -> bool {
         self.phase == Phase::Dead && self.given_up
     }
 
-    /// Where the device is in its life.
+    /// The phase of the device.
     pub(crate) fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// How often things happened.
+    /// The counts of events.
     pub(crate) fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Every registration, in the order in which they came.
+    /// Every registration, in order of registration.
     pub(crate) fn registrations(&self) -> impl Iterator<Item = Registration<'_, H>> {
         self.entries.iter().map(|(id, entry)| Registration {
             range: entry.range(),
@@ -332,18 +332,18 @@ impl<H: Holder> Table<H> {
         self.entries.get(&place.id)?.range()
     }
 
-    /// The last registration of the holder with this identity.
+    /// The newest registration of the holder with this identity.
     fn last_of(&self, identity: usize) -> Option<HolderId> {
         let last = last_before(&self.names, &(identity, HolderId(u64::MAX)));
         last.filter(|name| name.0 == identity).map(|(_, id)| id)
     }
 
-    /// The first of `places` that holds some of `range`, and which bytes these are.
+    /// The first of `places` that holds part of `range`, and that part.
     ///
-    /// Looks at two, and at those in between that have no bytes, if there are any.
+    /// Looks at two registrations, and at those in between that have no bytes.
     fn first_within(&self, places: &Places, range: &ByteRange) -> Option<(Place, ByteRange)> {
         let mut from = Place::at(range.start());
-        // Of those that begin before the range, only the last one can reach into it.
+        // Of the registrations that start before the range, only the last one can reach into it.
         while let Some(place) = last_before(places, &from) {
             from = place;
             if self.range_at(&place).is_some() {
@@ -360,7 +360,7 @@ impl<H: Holder> Table<H> {
         None
     }
 
-    /// Adds a holder, or counts that it was refused. Takes `rooms` in the first case only.
+    /// Adds a holder, or counts a refusal. Takes `rooms` only if it adds one.
     pub(super) fn add(
         &mut self,
         range: ByteRange,
@@ -413,15 +413,15 @@ impl<H: Holder> Table<H> {
             start: range.start(),
             id,
         };
-        // INVARIANT: Its number is larger than those of the entries, so it is in none of the trees yet,
-        // and no smaller than `living`.
+        // INVARIANT: Its number is larger than those of the entries, so it is in none of the trees
+        // yet, and no smaller than `living`.
         self.entries.insert(rooms.entry.into_node(id, entry));
         let name = (holder.identity(), id);
         self.names.insert(rooms.name.into_node(name, ()));
         self.held.insert(rooms.place.into_node(place, ()));
     }
 
-    /// The start of a notification of `what`, which is for all registrations that there are.
+    /// Begins a notification of `what` to all present registrations.
     pub(super) fn walk(&self, what: Extent) -> Walk {
         let next = match what {
             Extent::Whole => Place::at(0),
@@ -437,7 +437,7 @@ impl<H: Holder> Table<H> {
         }
     }
 
-    /// Chooses the next holder to be told and notes the call.
+    /// Chooses the next holder to notify and records the call.
     ///
     /// [`None`] when too many calls are running.
     pub(super) fn begin(&mut self, task: TaskId, walk: &mut Walk) -> Option<Begun<H>> {
@@ -449,12 +449,13 @@ impl<H: Holder> Table<H> {
             return Some(Begun::NoneLeft);
         };
         if place.id >= walk.end {
-            // So are others that begin here: not even one that comes again and again stops the walk.
+            // The others that start here are newer too. Skipping them keeps the walk finite even if
+            // a holder registers again and again.
             walk.next = place.last();
             return Some(Begun::Passed);
         }
         let found = self.entries.get(&place.id).and_then(|entry| {
-            // A whole failure is also for one that has no bytes left.
+            // A failure of the whole device also concerns a registration that has no bytes left.
             let extent = match (&walk.what, entry.range()) {
                 (Extent::Whole, _) => Extent::Whole,
                 (what, range) => what.within(&range?)?,
@@ -486,7 +487,7 @@ impl<H: Holder> Table<H> {
             .filter(move |call| call.task == task)
     }
 
-    /// Removes the note of a call, which counts as `told` if the holder was told.
+    /// Removes the record of a call. It counts if the holder was notified: `told` is its result.
     pub(super) fn end(&mut self, slot: usize, told: Option<&Result>) {
         let call = self.calls.get_mut(slot).and_then(Option::take);
         let Some(result) = told else { return };
@@ -497,9 +498,9 @@ impl<H: Holder> Table<H> {
         }
     }
 
-    /// Takes out a holder, if it is there, once no other task is calling it; [`None`] as long as one is.
+    /// Removes a registration if there is one; [`None`] while another task runs its callback.
     pub(super) fn take_out(&mut self, me: TaskId, holder: &H) -> Option<Option<Removed<H>>> {
-        // The last one, if it registered again after a revival: the others are told nothing.
+        // The newest registration: older ones are from before a revival and are not notified.
         let last = self.last_of(holder.identity());
         let Some((id, entry)) = last.and_then(|id| Some((id, self.entries.get_mut(&id)?))) else {
             return Some(None);
@@ -508,7 +509,7 @@ impl<H: Holder> Table<H> {
             start: entry.registered.start(),
             id,
         };
-        // INVARIANT: From one to the other. It stays where it is if it is leaving already, or stale.
+        // INVARIANT: Moved from one tree to the other. It stays in place if it is leaving or stale.
         if let Some(node) = self.held.remove_node(&place) {
             self.leaving.insert(node);
             entry.leaving = true;
@@ -521,7 +522,7 @@ impl<H: Holder> Table<H> {
         {
             return None;
         }
-        // INVARIANT: From all.
+        // INVARIANT: Removed from all trees.
         Some(Some(Removed {
             _entry: self.entries.remove_node(&id),
             _place: self.leaving.remove_node(&place),
@@ -529,8 +530,8 @@ impl<H: Holder> Table<H> {
         }))
     }
 
-    /// Has the device be dying, by `me`: true if it was alive, false if there is nothing to remove,
-    /// or it is `me` that removes it. [`None`] while another task does.
+    /// Begins the removal by `me`. True if the device was alive; false if there is nothing to
+    /// remove, or `me` is removing it already. [`None`] while another task is removing it.
     pub(super) fn begin_removal(&mut self, me: TaskId) -> Option<bool> {
         match self.phase {
             Phase::Alive => {
@@ -544,18 +545,18 @@ impl<H: Holder> Table<H> {
         }
     }
 
-    /// Has the device be dead, and its holders be none of a device that comes back. What is returned is
-    /// to be freed.
+    /// Ends the removal: the device is dead, and its registrations are stale. The caller frees what
+    /// is returned.
     pub(super) fn end_removal(&mut self, given_up: bool) -> Places {
         self.phase = Phase::Dead;
         self.given_up = given_up || self.entries.is_empty();
-        // INVARIANT: All that were there become stale, but for those that are leaving: they keep their
-        // bytes until they left.
+        // INVARIANT: All registrations become stale, except those that are leaving, which keep
+        // their bytes until they have left.
         self.living = self.next_id;
         core::mem::replace(&mut self.held, RBTree::new())
     }
 
-    /// Has a device that is dead be alive; false if it is being removed.
+    /// Makes a dead device alive; false if it is being removed.
     pub(super) fn revive(&mut self) -> bool {
         match self.phase {
             Phase::Dying(_) => false,
@@ -576,7 +577,8 @@ impl<H: Holder> Table<H> {
         self.entries.get(&id).map(|entry| &entry.holder)
     }
 
-    /// The longest registered holder. Looks at those that are leaving, and so have a call, and one more.
+    /// The longest registered holder. Looks at those that are leaving, each of which has a call
+    /// running, and at one more.
     fn oldest(&self) -> Option<HolderId> {
         let mut from = self.living;
         loop {

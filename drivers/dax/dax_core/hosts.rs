@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which disk has which device: how file systems find theirs.
+//! The table of disks and their devices, by which file systems find a device.
 
 use super::{
     block_device::BlockDevice,
@@ -42,7 +42,7 @@ kernel::sync::global_lock! {
     unsafe(uninit) static HOSTS: Mutex<KVVec<Host>> = KVVec::new();
 }
 
-/// To be called once, early.
+/// Initializes the table. Called once, early.
 ///
 /// # Safety
 ///
@@ -52,7 +52,7 @@ pub(crate) unsafe fn init() {
     unsafe { HOSTS.init() };
 }
 
-/// Makes `dev` the device of `disk`: `-EBUSY` if that has one, `-ENOMEM`. Sleeps.
+/// Makes `dev` the device of `disk`; `-EBUSY` if the disk has one, `-ENOMEM`. Sleeps.
 ///
 /// # Safety
 ///
@@ -69,7 +69,9 @@ pub(crate) unsafe extern "C" fn dax_add_host(
     if hosts.iter().any(|host| host.disk == disk) {
         return EBUSY.to_errno();
     }
-    // INVARIANT: By the function's contract both are valid until `dax_remove_host()` takes this out.
+    // INVARIANT: By the function's contract both are valid until `dax_remove_host()` takes this
+    // out.
+    //
     // Without I/O: device mapper waits for the lock while volumes are suspended.
     if without_io(|| hosts.push(Host { disk, device }, GFP_KERNEL)).is_err() {
         return ENOMEM.to_errno();
@@ -77,7 +79,7 @@ pub(crate) unsafe extern "C" fn dax_add_host(
     0
 }
 
-/// Takes back [`dax_add_host`]: nobody finds the device of `disk` any more. Sleeps.
+/// Takes back [`dax_add_host`]: no lookup finds the device of `disk` any more. Sleeps.
 ///
 /// # Safety
 ///
@@ -87,7 +89,7 @@ pub(crate) unsafe extern "C" fn dax_remove_host(disk: *mut bindings::gendisk) {
     HOSTS.lock().retain(|host| host.disk.as_ptr() != disk);
 }
 
-/// The name of the disk whose device this is, for people.
+/// Shows the name of the disk that has this device, for debugfs.
 pub(crate) fn name_of(device: &DaxDevice, show: impl FnOnce(&CStr) -> fmt::Result) -> fmt::Result {
     let hosts = HOSTS.lock();
     let host = hosts
@@ -95,7 +97,8 @@ pub(crate) fn name_of(device: &DaxDevice, show: impl FnOnce(&CStr) -> fmt::Resul
         .find(|host| ptr::eq(host.device.as_ptr(), device));
     match host {
         Some(host) => {
-            // SAFETY: By the type invariant the disk is valid; it keeps its name, which is terminated.
+            // SAFETY: By the type invariant the disk is valid; it keeps its name, which is
+            // terminated.
             let name = unsafe { CStr::from_char_ptr((*host.disk.as_ptr()).disk_name.as_ptr()) };
             show(name)
         }
@@ -103,21 +106,21 @@ pub(crate) fn name_of(device: &DaxDevice, show: impl FnOnce(&CStr) -> fmt::Resul
     }
 }
 
-/// Finds the device of `bdev`, with a reference, for somebody who calls itself `holder`.
+/// Finds the device of `bdev`, and takes a reference for `holder`.
 ///
-/// `start_off` gets the byte of the device at which `bdev` begins. Where `holder` is not null, it
-/// holds the bytes of `bdev` from now on: `ops` is told when any of them fail, with offsets from
-/// the start of the device, and when the device goes away. Null when `bdev` has no device, or one
-/// that is going away, or when the bytes or some of them are held already; the log says which.
+/// `start_off` gets the byte of the device at which `bdev` begins. If `holder` is not null, it
+/// holds the bytes of `bdev` from now on: `ops` is called when any of them fail, with offsets from
+/// the start of the device, and when the device is removed. Null when `bdev` has no device, when
+/// the device is going away, or when another holder has some of the bytes; the log says which.
 ///
-/// A whole disk is held as far as it may grow, a partition as large as it is at the time of a
-/// failure. Sleeps.
+/// A registration of a whole disk also covers what the disk may grow to. One of a partition covers
+/// what the partition has at the time of a failure. Sleeps.
 ///
 /// # Safety
 ///
-/// `bdev` must be open, and stay so until [`fs_put_dax`](super::fs_get::fs_put_dax) has returned for
-/// `holder` if that is not null; `start_off` valid for a write, `ops` null or functions that may be called
-/// for `holder` until [`fs_put_dax`](super::fs_get::fs_put_dax) has returned.
+/// `bdev` must be open, and stay so until [`fs_put_dax`](super::fs_get::fs_put_dax) has returned
+/// for `holder` if that is not null; `start_off` valid for a write, `ops` null or functions that
+/// may be called for `holder` until [`fs_put_dax`](super::fs_get::fs_put_dax) has returned.
 #[export]
 pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
     bdev: *mut bindings::block_device,
@@ -176,8 +179,8 @@ pub(crate) unsafe extern "C" fn fs_dax_get_by_bdev(
     } else {
         (part, Some(bdev))
     };
-    // SAFETY: The reference is the holder's until `fs_put_dax()`; by the C contract `bdev` stays open
-    // and `ops` callable until then.
+    // SAFETY: The reference is the holder's until `fs_put_dax()`; by the C contract `bdev` stays
+    // open and `ops` callable until then.
     match unsafe { device.register(range, partition, holder, ops) } {
         Ok(()) => DaxDevice::into_raw(device),
         Err(refusal) => {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pseudo file system whose inodes the devices are part of.
+//! The pseudo file system that the inodes of devices belong to.
 //!
-//! An inode is what has a reference count, a number by which it is found, and a mapping for
-//! device-dax to put its pages on.
+//! An inode provides the reference count, the lookup by number, and a mapping for device-dax.
 
 use super::{
     device::{
@@ -46,7 +45,7 @@ struct Object {
     view: SetOnce<View>,
 }
 
-/// What [`init`] made.
+/// The state that [`init`] sets up.
 struct FileSystem {
     sb: NonNull<bindings::super_block>,
     /// The first of the device numbers.
@@ -60,10 +59,10 @@ unsafe impl Sync for FileSystem {}
 
 static FILE_SYSTEM: SetOnce<FileSystem> = SetOnce::new();
 
-/// The cache, which is needed before the rest is there: mounting makes an inode.
+/// The cache. It is needed before the rest exists, because mounting allocates an inode.
 static CACHE: Atomic<*mut bindings::kmem_cache> = Atomic::new(ptr::null_mut());
 
-/// A structure of C's that is static, and that C alone looks at.
+/// A static structure of C's, which only C accesses.
 #[repr(transparent)]
 struct Shared<T>(T);
 
@@ -103,7 +102,8 @@ unsafe extern "C" fn init_fs_context(fc: *mut bindings::fs_context) -> c_int {
     }
 }
 
-/// Makes a part of an object that outlives its use: slab memory that comes and goes is not cleared.
+/// Initializes the part of an object that survives its reuse: the slab does not clear freed
+/// objects.
 ///
 /// # Safety
 ///
@@ -127,7 +127,7 @@ unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut binding
     }
     // SAFETY: Just allocated, at a place that it keeps.
     if unsafe { DaxDevice::fill(&raw mut (*object).device) }.is_err() {
-        // SAFETY: It comes from this cache, and nobody has seen it.
+        // SAFETY: It comes from this cache, and is not published yet.
         unsafe { bindings::kmem_cache_free(CACHE.load(Relaxed), object.cast()) };
         return ptr::null_mut();
     }
@@ -141,16 +141,16 @@ unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut binding
 
 /// # Safety
 ///
-/// The VFS calls this for an inode that nobody refers to any more, in process context.
+/// The VFS calls this for an inode without references, in process context.
 unsafe extern "C" fn destroy_inode(inode: *mut bindings::inode) {
     let object: *mut Object = inode.cast();
-    // SAFETY: Our inodes are at the start of objects, whose devices were filled.
+    // SAFETY: Our inodes are at the start of objects, and the devices in these were filled.
     if unsafe { (*object).device.has(Flag::Alive) } {
         kernel::pr_warn_once!("kill_dax() must be called before final iput()\n");
     }
-    // SAFETY: Nobody refers to the object any more. The view goes before what it shows.
+    // SAFETY: There are no references to the object. The view is dropped before what it shows.
     unsafe { ptr::drop_in_place(&raw mut (*object).view) };
-    // SAFETY: Nobody refers to the object any more, and its device was filled.
+    // SAFETY: There are no references to the object, and its device was filled.
     unsafe { DaxDevice::clear(&raw mut (*object).device) };
 }
 
@@ -158,7 +158,7 @@ unsafe extern "C" fn destroy_inode(inode: *mut bindings::inode) {
 ///
 /// The VFS calls this after [`destroy_inode`] and a grace period, perhaps in an interrupt.
 unsafe extern "C" fn free_inode(inode: *mut bindings::inode) {
-    // SAFETY: The inode is ours, and nobody else has it.
+    // SAFETY: The inode is ours, and there are no references to it.
     let devt = unsafe { (*inode).i_rdev };
     if devt != 0 {
         let minor = devt & bindings::MINORMASK;
@@ -169,7 +169,7 @@ unsafe extern "C" fn free_inode(inode: *mut bindings::inode) {
     unsafe { bindings::kmem_cache_free(CACHE.load(Relaxed), inode.cast()) };
 }
 
-/// Sets up the file system. To be called once, early.
+/// Sets up the file system. Called once, early.
 pub(crate) fn init() -> Result {
     let args = bindings::kmem_cache_args {
         ctor: Some(init_once),
@@ -192,7 +192,7 @@ pub(crate) fn init() -> Result {
     }
     CACHE.store(cache, Relaxed);
 
-    // What follows fails only when the kernel cannot start; the little that was allocated stays.
+    // The rest fails only if the kernel cannot start; the little that was allocated stays.
     let mut first = 0;
     // SAFETY: `first` can be written to.
     to_result(unsafe {
@@ -222,12 +222,12 @@ unsafe extern "C" fn test(inode: *mut bindings::inode, devt: *mut c_void) -> c_i
 unsafe extern "C" fn set(inode: *mut bindings::inode, devt: *mut c_void) -> c_int {
     // SAFETY: By the function's contract `devt` is what `get()` passed.
     let devt = unsafe { *devt.cast::<bindings::dev_t>() };
-    // SAFETY: By the function's contract the inode is new, and nobody else has it.
+    // SAFETY: By the function's contract the inode is new, and not published yet.
     unsafe { (*inode).i_rdev = devt };
     0
 }
 
-/// The device with this number, which is made if it does not exist, with a reference.
+/// Looks up the device with this number, or allocates it, and takes a reference.
 ///
 /// May sleep. [`None`] when there is no memory.
 pub(crate) fn get(mut devt: bindings::dev_t) -> Option<ARef<DaxDevice>> {
@@ -249,13 +249,14 @@ pub(crate) fn get(mut devt: bindings::dev_t) -> Option<ARef<DaxDevice>> {
     let state = unsafe { bindings::inode_state_read_once(inode) } as u32;
     if state & bindings::inode_state_flags_enum_I_NEW != 0 {
         device.set(Flag::Alive, true);
-        // SAFETY: A new inode is locked, and nobody else has it until it is unlocked.
+        // SAFETY: A new inode is locked, and no other task accesses it until it is unlocked.
         unsafe {
             (*inode).__bindgen_anon_5.i_cdev = device.cdev();
             (*inode).i_mode = bindings::S_IFCHR as u16;
             (*inode).i_flags = bindings::S_DAX;
         }
-        // SAFETY: The mapping is part of the inode, which nobody else has until it is unlocked.
+        // SAFETY: The mapping is part of the inode, which no other task accesses until it is
+        // unlocked.
         unsafe { bindings::mapping_set_gfp_mask(&raw mut (*inode).i_data, bindings::GFP_USER) };
         // SAFETY: The inode is new and set up.
         unsafe { bindings::unlock_new_inode(inode) };
@@ -263,12 +264,11 @@ pub(crate) fn get(mut devt: bindings::dev_t) -> Option<ARef<DaxDevice>> {
     Some(device)
 }
 
-/// Makes a device that is alive and serves `ops` with the driver's data `private`, with a
-/// reference.
+/// Allocates a device that is alive, with a reference, for a driver with `ops` and `private`.
 ///
-/// May sleep. `EOPNOTSUPP` on machines whose caches cannot tell that one page is mapped at two
-/// addresses: file systems map pages in user space that the kernel has mapped as well. A device
-/// without operations, for device-dax alone, is fine there.
+/// May sleep. `EOPNOTSUPP` on machines with aliasing data caches: file systems map pages to user
+/// space that the kernel has mapped as well. A device without operations, for device-dax alone, is
+/// fine there.
 ///
 /// # Safety
 ///
@@ -315,7 +315,8 @@ pub(crate) unsafe fn alloc(
     let device = ARef::into_raw(device);
     if let Some(view) = view {
         let object: *mut Object = device.as_ptr().cast();
-        // SAFETY: Every device is at the start of an object of the cache, which the reference keeps.
+        // SAFETY: Every device is at the start of an object of the cache, which the reference
+        // keeps.
         unsafe { (*object).view.populate(view) };
     }
     // SAFETY: The reference was made raw above.

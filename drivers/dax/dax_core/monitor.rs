@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A lock and the wait for what it guards.
+//! The monitor of `holders.rs`, made of a mutex and a condition variable.
 
 use super::holders::Monitor;
 use kernel::{
@@ -13,7 +13,7 @@ use kernel::{
     },
 };
 
-/// A [`Monitor`] that sleeps: it may be used in process context only.
+/// A [`Monitor`] that sleeps; for process context only.
 #[pin_data]
 pub(crate) struct Sleeping<S> {
     #[pin]
@@ -25,7 +25,7 @@ pub(crate) struct Sleeping<S> {
 /// What the lock guards.
 struct Guarded<S> {
     state: S,
-    /// How many tasks sleep, which the others need not wake if there are none.
+    /// The number of tasks that sleep: if it is 0, there is no need to wake any.
     sleepers: usize,
 }
 
@@ -50,8 +50,8 @@ impl<S: Unpin> Monitor<S> for Sleeping<S> {
         result
     }
 
-    /// Not even a fatal signal ends the wait: a device or a holder that goes away before its time
-    /// leaves others with freed memory. What is waited for are callbacks, which end.
+    /// Not even a fatal signal ends the wait: a device or a holder that goes away too early leaves
+    /// freed memory to others. The wait is for callbacks, which end.
     fn wait<R>(&self, mut f: impl FnMut(&mut S) -> Option<R>) -> R {
         let mut guarded = self.state.lock();
         loop {

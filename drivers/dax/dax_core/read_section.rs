@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sections in which the memory of a device is used.
+//! Sections of code that use the memory of a device.
 
 use kernel::{
     bindings,
@@ -13,8 +13,8 @@ use kernel::{
 
 /// Sections of code that keep the memory of a device, or of all devices, from going away.
 ///
-/// This is SRCU by itself and not [`kernel::sync::Srcu`], whose guard cannot be taken apart: C
-/// enters a section in one function and leaves it in another.
+/// This is a bare SRCU, because the guard of [`kernel::sync::Srcu`] cannot be taken apart: C enters
+/// a section in one function and leaves it in another.
 ///
 /// # Invariants
 ///
@@ -53,7 +53,7 @@ impl ReadSections {
         unsafe { &*(&raw const bindings::dax_srcu).cast::<Self>() }
     }
 
-    /// Enters a section. What is returned has to be given to [`ReadSections::leave`].
+    /// Enters a section. The result has to be passed to [`ReadSections::leave`].
     #[inline]
     pub(crate) fn enter(&self) -> i32 {
         // SAFETY: By the type invariant it is initialized.
@@ -67,17 +67,18 @@ impl ReadSections {
     /// `id` must come from [`ReadSections::enter`] of the same sections, and not have been used.
     #[inline]
     pub(crate) unsafe fn leave(&self, id: i32) {
-        // SAFETY: By the type invariant it is initialized; by the function's contract `id` comes from it.
+        // SAFETY: By the type invariant it is initialized; by the function's contract `id` comes
+        // from it.
         unsafe { bindings::srcu_read_unlock(self.srcu.get(), id) };
     }
 
-    /// Waits until everybody has left who is in a section now. Sleeps.
+    /// Waits for all sections that have been entered by now. Sleeps.
     pub(crate) fn wait(&self) {
         // SAFETY: By the type invariant it is initialized.
         unsafe { bindings::synchronize_srcu(self.srcu.get()) };
     }
 
-    /// Complains, where lockdep is there to know, unless this task is in a section of either.
+    /// Warns, if lockdep is enabled, unless this task is in a section of either.
     #[inline]
     pub(crate) fn assert_in(&self, other: &Self) {
         // SAFETY: By the type invariant both are initialized.
@@ -88,7 +89,7 @@ impl ReadSections {
 #[pinned_drop]
 impl PinnedDrop for ReadSections {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant it is initialized; nobody can refer to it any more.
+        // SAFETY: By the type invariant it is initialized; there are no references to it any more.
         unsafe { bindings::cleanup_srcu_struct(self.srcu.get()) };
     }
 }

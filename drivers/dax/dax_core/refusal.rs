@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the log and C say why a registration is refused.
+//! Messages and error numbers of refused registrations.
 
 use super::holder_table::Refusal;
 use kernel::{

@@ -2,8 +2,8 @@
 
 //! KUnit suite of the protocol in `holders.rs` on the kernel's own lock; it runs at boot.
 //!
-//! `tools/testing/host` goes through more cases and through every order of tasks. This is whether
-//! `monitor.rs` is the lock that they suppose, with tasks that sleep.
+//! `tools/testing/host` tests more cases, and every order of tasks. These tests check that
+//! `monitor.rs` is the lock that they assume, with tasks that sleep.
 
 #![cfg(CONFIG_DAX_RUST_KUNIT_TEST)]
 
@@ -57,7 +57,7 @@ const REMOVAL: i32 = 1 << 5;
 /// How many bytes each holder has.
 const SIZE: u64 = 4096;
 
-/// What a holder does when it is told.
+/// What a holder does when it is notified.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
     Answers(Result),
@@ -69,19 +69,19 @@ enum Manner {
     Lingers,
 }
 
-/// What the tasks of a test wait for, and how far they are.
+/// The state that the tasks of a test wait for, and their progress.
 #[derive(Clone, Copy, Default)]
 struct Gate {
     open: bool,
-    /// Callbacks that are waiting.
+    /// Callbacks that wait.
     inside: usize,
-    /// The most that ever were.
+    /// The most that waited at the same time.
     most: usize,
-    /// Callbacks that went on.
+    /// Callbacks that have continued.
     through: usize,
     /// Work items that are done.
     done: usize,
-    /// How many callbacks had gone on when the first work item was done.
+    /// How many callbacks had continued when the first work item was done.
     through_before: usize,
 }
 
@@ -89,12 +89,12 @@ struct State {
     manner: Manner,
     device: Arc<Sleeping<Table<Probe>>>,
     gate: Arc<Sleeping<Gate>>,
-    /// How often it was told, and of what: the first byte, how many, flags.
+    /// The number of notifications, and the last one: the first byte, the length, the flags.
     told: Atomic<u64>,
     start: Atomic<u64>,
     len: Atomic<u64>,
     flags: Atomic<i32>,
-    /// Whether the device did not know in the callback whom the task is calling.
+    /// Whether the device gave another holder, or none, as the one whose callback the task runs.
     lost: Atomic<bool>,
     /// How many bytes its partition has grown by; all ones when it has none left.
     grown: Atomic<u64>,
@@ -104,11 +104,11 @@ struct State {
 #[derive(Clone)]
 struct Probe(Arc<State>);
 
-// Nobody pins what is in an `Arc` through this.
+// The state is in an `Arc`, and no pin is projected through this.
 impl Unpin for Probe {}
 
 impl Probe {
-    /// What it was told: how often, and of what at last.
+    /// The number of notifications, and the last one.
     fn told(&self) -> (u64, Extent, i32) {
         let extent = ByteRange::new(self.0.start.load(Relaxed), self.0.len.load(Relaxed))
             .map_or(Extent::Whole, Extent::Bytes);
@@ -149,7 +149,7 @@ impl Holder for Probe {
 
     fn notify(&self, failure: &Failure) -> Result {
         let (start, len) = match failure.extent {
-            // What no range of bytes is.
+            // The whole device, which is no range of bytes.
             Extent::Whole => (0, 0),
             Extent::Bytes(bytes) => (bytes.start(), bytes.len()),
         };
@@ -222,12 +222,12 @@ impl World {
         [first.told(), second.told(), third.told()]
     }
 
-    /// How often each holder was told.
+    /// How many times each holder was notified.
     fn times(&self) -> [u64; 3] {
         self.told().map(|(times, ..)| times)
     }
 
-    /// Has a work item do `f`, and says when it is done.
+    /// Runs `f` in a work item, and counts the item when it is done.
     fn spawn(
         &self,
         f: impl FnOnce(&Sleeping<Table<Probe>>, &Probe) + Send + 'static,
@@ -237,7 +237,7 @@ impl World {
         let probe = self.probes[0].clone();
         workqueue::system().try_spawn(GFP_KERNEL, move || {
             f(&device, &probe);
-            // These keep what the others refer to: they go before the test may.
+            // Dropped before the count of finished items lets the test end.
             drop((device, probe));
             gate.update(|gate| {
                 if gate.done == 0 {
@@ -252,12 +252,12 @@ impl World {
         self.gate.update(|gate| *gate)
     }
 
-    /// Waits until so many callbacks linger, or more.
+    /// Waits until this many callbacks linger, or more.
     fn wait_for_inside(&self, inside: usize) {
         self.gate.wait(|gate| (gate.inside >= inside).then_some(()));
     }
 
-    /// Lets callbacks return, and waits until so many work items are done.
+    /// Lets callbacks return, and waits until this many work items are done.
     fn open(&self, done: usize) {
         self.gate.update(|gate| gate.open = true);
         self.gate.wait(|gate| (gate.done == done).then_some(()));
@@ -311,7 +311,7 @@ mod suite {
         assert_eq!(first, (1, Extent::Bytes(bytes(SIZE - 8, SIZE)?), MEDIA));
         assert_eq!(second, (1, Extent::Bytes(bytes(SIZE, SIZE + 8)?), MEDIA));
         assert_eq!(third.0, 0);
-        // The last byte is nobody's.
+        // The last byte has no holder.
         let outcome = world.device.notify(ME, &failure(2 * SIZE, 3 * SIZE + 1)?);
         assert_eq!(outcome, Outcome::Unheld);
         assert_eq!(world.times(), [1, 1, 1]);
@@ -329,14 +329,14 @@ mod suite {
         last.0.grown.store(SIZE, Relaxed);
         assert_eq!(world.device.notify(ME, &added), Outcome::Told(Ok(())));
         assert_eq!(last.told(), (1, added.extent, MEDIA));
-        // Nothing else may hold what was added.
+        // No other holder may get the added bytes.
         world.device.unregister(ME, &world.probes[0]);
         let range = bytes(4 * SIZE - 1, 5 * SIZE)?;
         assert_eq!(
             world.device.register(range, &world.probes[0]),
             Err(Refusal::Overlap(bytes(4 * SIZE - 1, 4 * SIZE)?))
         );
-        // One without bytes is told of no failure, and of the removal.
+        // A holder without bytes is notified of no failure, but of the removal.
         last.0.grown.store(u64::MAX, Relaxed);
         assert_eq!(world.device.notify(ME, &added), Outcome::Unheld);
         world.device.kill(ME, REMOVAL, || {});
@@ -358,7 +358,7 @@ mod suite {
         assert_eq!(notify(1, 2)?, Outcome::Unheld);
         assert_eq!(notify(2, 3)?, Outcome::Told(Err(EINVAL)));
         assert_eq!(notify(0, 3)?, Outcome::Unheld);
-        // That somebody does not deal with its part keeps nobody from being told.
+        // Every holder is notified, although one of them does not deal with its part.
         assert_eq!(world.times(), [2, 2, 2]);
         let counters = world.device.look(|table| table.counters());
         assert_eq!(counters.notified, 6);
@@ -406,14 +406,14 @@ mod suite {
         let [first, ..] = world.told();
         assert_eq!(first, (1, Extent::Whole, REMOVAL));
         assert_eq!(device.look(|table| table.phase()), Phase::Dead);
-        // One of them was not told, and may have some of it yet.
+        // One of them was not notified, and may still have some of the memory.
         assert!(!device.look(|table| table.is_given_up()));
         let mut again = false;
         device.kill(ME, REMOVAL, || again = true);
         assert!(!again);
         assert_eq!(device.notify(ME, &failure(0, SIZE)?), Outcome::Dead);
         assert_eq!(world.times(), [1, 0, 1]);
-        // Whoever held the device before is told nothing when it comes back.
+        // The holders from before are not notified after the revival.
         assert!(device.revive());
         assert_eq!(device.notify(ME, &failure(0, SIZE)?), Outcome::Unheld);
         assert_eq!(world.stage(), Some(Stage::Stale));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tracepoints; `include/trace/events/dax.h` says what they tell.
+//! Tracepoints; `include/trace/events/dax.h` documents them.
 
 use super::{
     failure::Extent,
@@ -64,7 +64,7 @@ pub(crate) fn register(
     unsafe { raw::dax_register(minor, range.start(), range.end(), holder, result) };
 }
 
-/// Whether [`notify`] is shown to anybody.
+/// Whether the tracepoint of [`notify`] is enabled.
 pub(crate) fn shows_notify() -> bool {
     #[cfg(CONFIG_TRACEPOINTS)]
     // SAFETY: The key of a tracepoint may be read at any time.
@@ -80,7 +80,7 @@ pub(crate) fn shows_notify() -> bool {
     shows
 }
 
-/// Some bytes of `extent` have no holder that would deal with them.
+/// Some bytes of `extent` have no holder that deals with them.
 pub(crate) fn unheld(minor: u32, extent: &Extent, flags: i32) {
     let (start, len) = extent.to_raw();
     // SAFETY: Always safe to call.

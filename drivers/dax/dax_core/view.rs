@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What people can see of a device, in debugfs.
+//! The state of a device in debugfs.
 
 use super::{
     device::{
@@ -27,7 +27,7 @@ use kernel::{
 
 static DIR: SetOnce<Dir> = SetOnce::new();
 
-/// To be called once, early.
+/// Creates the directory. Called once, early.
 pub(crate) fn init() {
     DIR.populate(Dir::new(c"dax"));
 }
@@ -50,7 +50,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Shows `device`, if that can be: a device is none the worse for not being seen.
+    /// Creates the file of `device`. A failure is ignored, because the device works without it.
     ///
     /// # Safety
     ///
@@ -106,7 +106,7 @@ fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     })
 }
 
-/// Writes the name of what is at `address`.
+/// Writes the symbol at `address`.
 fn show_symbol(f: &mut fmt::Formatter<'_>, address: *const c_void) -> fmt::Result {
     if address.is_null() {
         return f.write_str("none");
