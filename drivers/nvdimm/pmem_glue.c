@@ -6,7 +6,7 @@
 
 #include "pmem_rust.h"
 
-/* See the strong definition in tools/testing/nvdimm, whose memory is made up. */
+/* tools/testing/nvdimm, whose memory is made up, has the strong definition. */
 __weak bool pmem_rust_vmalloc_pfn(phys_addr_t phys, void *kaddr,
 				  unsigned long *pfn)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an agent in user space writes who knows of a failure.
+//! Parses the reports of an agent in user space that knows of a failure.
 //!
 //! This file is plain `no_std` Rust without calls to C: `tools/testing/host` runs it under proptest
 //! and a fuzzer.
@@ -13,8 +13,8 @@ use kernel::{
 /// Reads `OFFSET LENGTH`: bytes of a device of `size` bytes, each number decimal or, after `0x`,
 /// hexadecimal, with white space around them.
 ///
-/// `EINVAL` for anything else, a length of 0 included; `ERANGE` for bytes that the device does not
-/// have, and for numbers that 64 bits do not hold.
+/// `EINVAL` for anything else, including a length of 0; `ERANGE` for bytes beyond the device, and
+/// for numbers that 64 bits cannot hold.
 pub(crate) fn parse(text: &[u8], size: u64) -> Result<ByteRange> {
     let mut words = text
         .split(u8::is_ascii_whitespace)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From a namespace to a disk, and back.
+//! Attaches a disk to a namespace, and detaches it.
 
 use super::{
     device::Pmem,
@@ -63,37 +63,39 @@ use kernel::{
 
 /// A namespace with a disk.
 ///
-/// Dropped when the device is unbound, in this order: file systems write back what they have
-/// while the device still works (`drop`), nobody finds the `dax_device` any more (`host`), its
-/// holder is told and its users are waited for (`dax`), the disk goes (`disk`), and what was
-/// written is made durable (`flush`). The mapping is the device's, and goes after all that, if no
+/// Dropped when the device is unbound, in this order: file systems write back while the device
+/// still works (`drop`); lookups do not find the `dax_device` any more (`host`); its holder is
+/// notified and its users are waited for (`dax`); the disk is removed (`disk`); and the written
+/// data is made durable (`flush`). The mapping belongs to the device, and is removed last, if no
 /// page is in use any more (`Pmem::revoke`).
 pub(crate) struct Attachment {
     host: Option<dax::Host<PmemDriver>>,
     dax: Option<dax::Registration<Pmem>>,
     disk: Added<PmemDriver>,
-    /// `/sys/kernel/debug/nd_pmem-DISK`; a device is none the worse for not being seen.
+    /// `/sys/kernel/debug/nd_pmem-DISK`. A failure to create it is ignored.
     _shown: Option<Pin<KBox<Scope<Arc<Pmem>>>>>,
     _flush: FlushOnDrop,
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        // The disk does not go before a report that an agent wrote has ended.
+        // The disk is not removed before the report that an agent is writing has ended.
         self.disk.disk().data().pmem.going.store(true, Relaxed);
-        // C tells the holder first, and so shuts XFS down before it could write anything back.
+        // C notifies the holder first, which shuts XFS down before it could write anything back.
         self.disk.sync_filesystems();
         // The fields follow in the order of their declaration.
         drop(self.host.take());
         drop(self.dax.take());
-        // No task gets memory any more. What is still mapped, or in a file's entries, is that of file
-        // systems that are not notified of removals, and the device frees its pages in the end. To
-        // look for such pages takes as long as the device has pages.
+        // New users cannot get memory any more. Memory that is still mapped, or in a file's
+        // entries, belongs to file systems that are not notified of removals. Unless every holder
+        // has given its memory up, the pages of the device are searched for it, which takes time
+        // proportional to their number.
         let data = self.disk.disk().data();
         let given_up = data.dax.as_ref().is_some_and(|dax| dax.is_given_up());
         if !given_up || MappedPages::any_left_in_use() {
-            // Pages that are in use in another way are waited for, before the disk goes: then a file
-            // system gives up its inodes, which waits for the same pages and cannot be killed.
+            // Wait for pages that are in use otherwise before the disk is removed: the removal
+            // makes a file system evict its inodes, which waits for the same pages and cannot be
+            // killed.
             data.pmem.revoke();
         }
     }
@@ -109,7 +111,7 @@ impl Drop for FlushOnDrop {
     }
 }
 
-/// Shows in debugfs how the record of poison is doing.
+/// Shows the state of the record of poison in debugfs.
 fn show(pmem: &Arc<Pmem>, disk: &CStr) -> Result<Pin<KBox<Scope<Arc<Pmem>>>>> {
     let name = CString::try_from_fmt(fmt!("nd_pmem-{disk}"))?;
     let dir = Scope::dir(pmem.clone(), &name, |pmem, dir| {
@@ -157,7 +159,7 @@ struct Mapped {
     geometry: Geometry,
 }
 
-/// Maps the namespace's memory; an information block, if there is one, was read before.
+/// Maps the namespace's memory. An information block, if there is one, has been read already.
 ///
 /// Inlined for the reason given at [`PageMap::map`].
 #[inline(always)]
@@ -210,10 +212,10 @@ fn map(
     })
 }
 
-/// Makes a disk of a namespace.
+/// Creates the disk of a namespace.
 ///
-/// What fails on the way undoes what came before it, in the opposite order: here by dropping, in
-/// the device by its list of things to release.
+/// An error undoes the steps before it in the opposite order: drop undoes those of this function,
+/// and the device's list of resources those of the device.
 pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     let dev = ns.device();
     let region = ns.region()?;
@@ -253,8 +255,8 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         pages,
         geometry,
     } = map(ns, pfn, with_pages, reservation)?;
-    // SAFETY: The device keeps the mapping until after the attachment, and with it everyone who
-    // has the window, is gone: see `FailureHandler` for the one that is not.
+    // SAFETY: The device keeps the mapping until the attachment and all users of the window are
+    // gone. The exception is the one that `FailureHandler` documents.
     let window = unsafe { Window::new(addr, geometry.mapped_len()) };
     let is_sync = region.is_sync();
     let has_cache = region.has_cache();
@@ -282,7 +284,7 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     );
     let dax = match dax {
         Ok(dax) => Some(dax),
-        // A machine whose caches do not allow it still has a disk.
+        // A machine with aliasing data caches still has a disk.
         Err(EOPNOTSUPP) => None,
         Err(error) => return Err(error),
     };
@@ -303,7 +305,7 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         }
         None => None,
     };
-    // From here on failures are recorded: soon the disk has users.
+    // From here on failures are recorded, because the disk is about to have users.
     listener.populate(Listener::new(pmem.clone(), dax_device));
     let disk = Added::new(disk, dev, &DAX_GROUPS)?;
 

@@ -28,8 +28,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many pages are looked at, whether the kernel unmapped them, for one access: as many as a huge
-/// page has, more is not asked for by page faults.
+/// How many pages of an access are checked for being unmapped: as many as a huge page has, because
+/// page faults ask for no more.
 const MOST_SUSPECTS: u64 = 512;
 
 /// The `bytes` bytes from byte `offset` of page `pgoff` on; [`None`] when there are none.
@@ -41,7 +41,7 @@ fn bytes_at(pgoff: Pgoff, offset: usize, bytes: usize) -> Option<ByteRange> {
 // SAFETY: What is given out is memory of the namespace, or what tools/testing/nvdimm has in its
 // place. The one registration that a `Pmem` serves is dropped before the memory goes.
 unsafe impl dax::Operations for Pmem {
-    /// Part of a page cannot be recovered: the rest of it is lost already.
+    /// Part of a page cannot be recovered, because the rest of it is lost.
     const RECOVERY_UNIT: usize = PAGE_SIZE;
 
     #[inline]
@@ -50,7 +50,7 @@ unsafe impl dax::Operations for Pmem {
         if pgoff.0 >= all {
             return Err(ERANGE);
         }
-        // None of these wraps: the page is on the device.
+        // Cannot wrap, because the page is on the device.
         let left = all - pgoff.0;
         let start = (pgoff.0 as u64) << PAGE_SHIFT;
         let (offset, phys) = self.geometry.locate(start);
@@ -87,12 +87,12 @@ unsafe impl dax::Operations for Pmem {
         Ok(())
     }
 
-    /// Writes over poison.
+    /// Overwrites poison.
     ///
-    /// What is written comes by way of a buffer, page by page, so that the media is touched only
-    /// when the data for it is there: a source that cannot be read leaves poison poison, not good
-    /// memory with data that nobody wrote. C copies straight to the media, and clears the record
-    /// however much arrived.
+    /// The data is copied to a buffer first, page by page, so that the media is touched only when
+    /// its data is there: a source that cannot be read leaves the poison in place, and not good
+    /// memory with contents that were never written. C copies straight to the media, and clears the
+    /// record however much arrived.
     fn recovery_write(
         &self,
         pgoff: Pgoff,
@@ -104,7 +104,7 @@ unsafe impl dax::Operations for Pmem {
             return 0;
         };
 
-        // The core asks for no such thing.
+        // The core never asks for this.
         if !range.is_page_aligned() {
             return 0;
         }
@@ -141,7 +141,7 @@ unsafe impl dax::Operations for Pmem {
 }
 
 impl Pmem {
-    /// Overwrites `target`, a page of the data that may be poisoned.
+    /// Overwrites `target`, a page of the data that may be poison.
     fn overwrite(&self, target: ByteRange, data: &[u8]) -> Result {
         self.repair(target, &mut |part| {
             // CAST: `part` is no longer than a page.
@@ -151,14 +151,14 @@ impl Pmem {
         })
     }
 
-    /// How many pages from byte `start` of the data on, at most `pages`, may be accessed.
+    /// How many pages from byte `start` of the data may be accessed, at most `pages`.
     #[cold]
     fn good_pages(&self, start: u64, pages: usize, mode: Mode) -> Result<usize> {
         let asked = ByteRange::new(start, (pages as u64) << PAGE_SHIFT).ok_or(ERANGE)?;
         let good = match self.poison.first_within(asked.sectors_touched()) {
             None => asked.len(),
-            // What comes before the poison can be read: the access becomes shorter, it need not
-            // fail.
+            // The bytes before the poison can be read, so the access is shortened rather than
+            // failed.
             Some(bad) => bad
                 .start()
                 .0
@@ -177,12 +177,13 @@ impl Pmem {
         }
     }
 
-    /// Has the kernel map again what it unmapped of `range` of the data, good pages, after they were
-    /// repaired. Returns how many bytes, whole pages, can be given out.
+    /// Makes the kernel map the pages of `range` of the data that it unmapped and that were
+    /// repaired since. Returns the length of the start of `range`, in bytes of whole pages, that
+    /// can be given out.
     ///
-    /// Only pages that the kernel was told of are looked at, however long ago that was. One may still
-    /// be unmapped after this and before it is used: most copies survive that, but not one from
-    /// memory of the kernel.
+    /// Checks only pages that the kernel was ever notified of. A page may still be unmapped after
+    /// this check and before its use: most copies survive that, but one from kernel memory does
+    /// not.
     fn present_part(&self, range: ByteRange) -> Result<u64> {
         let mut looked_at = 0;
         let mut rest = Some(range);
@@ -194,7 +195,7 @@ impl Pmem {
             let Some(suspects) = suspects else { break };
             let left = (MOST_SUSPECTS - looked_at) << PAGE_SHIFT;
             let Some(look) = ByteRange::new(suspects.start(), suspects.len().min(left)) else {
-                // Enough for now. At least the first pages were looked at.
+                // Enough for one access. At least the first pages were checked.
                 return Ok(suspects.start() - range.start());
             };
             self.make_present(look)?;
@@ -204,7 +205,7 @@ impl Pmem {
         Ok(range.len())
     }
 
-    /// Asks tools/testing/nvdimm which page it has for memory that it made up.
+    /// Asks tools/testing/nvdimm for the page of its made-up memory.
     #[cold]
     fn ask_test(&self, start: u64, kaddr: NonNull<u8>) -> Option<Pfn> {
         let mut pfn = 0;

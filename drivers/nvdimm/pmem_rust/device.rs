@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A namespace's memory: where it is, and what is known of it.
+//! The memory of a namespace and the driver's state of it.
 
 use super::{
     geometry::Geometry,
@@ -21,14 +21,14 @@ use kernel::{
     },
 };
 
-/// A namespace whose memory is mapped.
+/// A namespace with mapped memory.
 #[pin_data]
 pub(crate) struct Pmem {
     /// The disk's name, for the log.
     pub(crate) name: CString,
     pub(crate) geometry: Geometry,
     pub(crate) window: Window,
-    /// The pages, where the memory has some.
+    /// The pages, if the memory has `struct page`s.
     pub(crate) pages: Option<MappedPages>,
     pub(crate) region: Region,
     #[pin]
@@ -36,11 +36,11 @@ pub(crate) struct Pmem {
     /// Held while more than one of the lists of poison change: see `ledger.rs`.
     #[pin]
     pub(crate) ledger: Mutex<()>,
-    /// A flush asks a hypervisor, and waits for it.
+    /// A flush asks a hypervisor, and waits for the answer.
     pub(crate) flush_waits: bool,
-    /// The memory is not in the direct map: no page of it was unmapped.
+    /// The memory is not in the direct map, so the kernel does not unmap pages of it.
     pub(crate) vmalloc: bool,
-    /// The namespace is being taken from the driver.
+    /// The device is being unbound from the driver.
     pub(crate) going: Atomic<bool>,
     /// The driver is about to be unbound, and its pages stay because some are in use.
     pub(crate) left: Atomic<bool>,
@@ -98,8 +98,8 @@ impl Pmem {
         (first..after).map(|pfn| Pfn(pfn as usize))
     }
 
-    /// Whether the kernel can access all of `range` of the data. One page may be unmapped right
-    /// after that: see [`Window`].
+    /// Whether the kernel can access all of `range` of the data. A page may be unmapped right after
+    /// the check: see [`Window`].
     pub(crate) fn is_present(&self, range: ByteRange) -> bool {
         let Some(pages) = &self.pages else {
             return true;
@@ -107,7 +107,7 @@ impl Pmem {
         self.pfns(range).all(|pfn| pages.is_present(pfn))
     }
 
-    /// Has the kernel map again what it unmapped of `range` of the data. Sleeps.
+    /// Makes the kernel map the pages of `range` of the data that it unmapped. Sleeps.
     pub(crate) fn make_present(&self, range: ByteRange) -> Result {
         let Some(pages) = &self.pages else {
             return Ok(());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Failing memory: where the news come from, and what is done about them.
+//! Failures: where they are reported, and how each report is handled.
 
 use super::{
     agent,
@@ -32,17 +32,17 @@ use kernel::{
     }, //
 };
 
-/// How many pages' users are looked for before there is another look at whether to go on: 128 MiB, as
-/// much as the largest extent of ext4. A step unmaps and notifies once for each extent of a file.
+/// How many pages are searched for users between two checks for a reason to stop: 128 MiB, the size
+/// of the largest extent of ext4. A step unmaps and notifies once for each extent of a file.
 const PAGES_IN_A_STEP: usize = 1 << 15;
 
-/// What hears of failing memory.
+/// The handler that mm calls for failures of the mapping.
 ///
-/// The mapping exists before there is anybody to tell, and after: then the failure is the
-/// caller's to deal with.
+/// The mapping exists before the first listener and after the last. Without a listener, mm has to
+/// deal with the failure.
 pub(crate) struct FailureHandler(pub(crate) Arc<SetOnce<Listener>>);
 
-/// Whom a failure concerns.
+/// The driver's part in a failure: the record, and the device with its holders.
 pub(crate) struct Listener {
     pmem: Arc<Pmem>,
     dax: Option<ARef<dax::Device>>,
@@ -56,7 +56,7 @@ impl memremap::Operations for FailureHandler {
     }
 
     fn stays(&self) -> bool {
-        // Without a listener there was no disk. `Pmem::revoke()` has waited.
+        // Without a listener there was no disk. `Pmem::revoke()` has waited for the pages.
         SetOnce::as_ref(&self.0).is_some_and(|listener| listener.pmem.left.load(Relaxed))
     }
 }
@@ -66,16 +66,16 @@ impl Listener {
         Self { pmem, dax }
     }
 
-    /// The kernel met the failure.
+    /// Handles a failure that the kernel met.
     fn fail(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
         let pmem = &*self.pmem;
         if pmem.left.load(Relaxed) {
-            // Its region may be gone.
+            // The region may be gone.
             return Err(EOPNOTSUPP);
         }
         let phys = ByteRange::new((pfn.0 as u64) << PAGE_SHIFT, (pages as u64) << PAGE_SHIFT)
             .ok_or(EINVAL)?;
-        // The information block, or the end that is cut off: no user has that.
+        // The information block, or the end that is cut off: these have no users.
         let range = pmem.data_within(phys).ok_or(EOPNOTSUPP)?;
 
         let dax = self.dax.as_deref();
@@ -83,7 +83,7 @@ impl Listener {
     }
 }
 
-/// Where the news of a failure come from; [`Source::steps`] says what each is good for.
+/// Where a failure is reported. [`Source::steps`] says what follows from each.
 pub(crate) enum Source<'a> {
     /// `memory_failure()`, with its flags.
     Mm {
@@ -94,21 +94,21 @@ pub(crate) enum Source<'a> {
     Agent { dax: Option<&'a dax::Device> },
     /// The bus's list of bad ranges, at bind and when firmware has found more.
     Bus,
-    /// A read that met it.
+    /// A read that met the poison.
     Io,
 }
 
 /// What is done about a failure, in this order.
 pub(crate) struct Steps {
-    /// Onto the bus's list, from which the next record is made. All failures are put on the record,
-    /// which holds off readers, and on the region's list, which `ndctl list` shows.
+    /// Add it to the bus's list, from which the next record is made. Every failure is added to the
+    /// record, which keeps readers off, and to the region's list, which `ndctl list` shows.
     pub(crate) remember: bool,
-    /// The kernel may unmap the pages, at any time after the last step. They are looked at before
+    /// The kernel may unmap the pages, at any time after the last step. They are checked before
     /// they are given out.
     pub(crate) suspect: bool,
-    /// The holder of the device is told, or the processes that have the pages.
+    /// Notify the holder of the device, or the processes that map the pages.
     pub(crate) tell: bool,
-    /// The `HWPoison` flags of the pages are made to say what the record says.
+    /// Make the `HWPoison` flags of the pages agree with the record.
     pub(crate) mark: bool,
 }
 
@@ -117,11 +117,11 @@ impl Source<'_> {
     ///
     /// | source | record | remember | suspect | tell | mark | because |
     /// |--------|--------|----------|---------|------|------|---------|
-    /// | `Mm`    | yes   | yes      | yes     | yes  | yes  | Mm leaves all but the unmapping to us. |
-    /// | `Agent` | yes   | yes      | no      | yes  | yes  | Nobody unmaps what only an agent knows of. |
-    /// | `Bus`   | yes   | is there | yes     | no   | no   | Firmware found it before it was used. It may have failed under the last driver, which mm told. |
-    /// | `Io`    | yes   | yes      | no      | no   | no   | The reader gets an error, and may have locks that a holder takes. It was not consumed by a load, so nobody unmaps it. |
-    /// | sysfs   | yes   | no       | no      | no   | no   | As in C: what is written to `badblocks` goes with the device. The record finds it by itself (`Poison::take_over_view()`). |
+    /// | `Mm`    | yes   | yes      | yes     | yes  | yes  | Mm leaves everything except the unmapping to the driver. |
+    /// | `Agent` | yes   | yes      | no      | yes  | yes  | The kernel does not unmap pages that only an agent reports. |
+    /// | `Bus`   | yes   | is there | yes     | no   | no   | Firmware found it before it was used. It may have failed under the last driver, which mm notified. |
+    /// | `Io`    | yes   | yes      | no      | no   | no   | The reader gets an error, and may have locks that a holder takes. No load consumed it, so the kernel does not unmap it. |
+    /// | sysfs   | yes   | no       | no      | no   | no   | As in C: what is written to `badblocks` is gone with the device. The record takes it over by itself (`Poison::take_over_view()`). |
     pub(crate) const fn steps(&self) -> Steps {
         match self {
             Self::Mm { .. } => Steps {
@@ -151,8 +151,8 @@ impl Source<'_> {
         }
     }
 
-    /// Whether the users of more pages are to be looked for: an agent's report is as long as it likes,
-    /// and is waited for when the device goes.
+    /// Whether to continue the search for users: an agent may report any number of pages, and the
+    /// removal of the device waits for the report.
     fn goes_on(&self, pmem: &Pmem) -> Result {
         match self {
             Self::Agent { .. } if pmem.going.load(Relaxed) => Err(ENODEV),
@@ -161,7 +161,7 @@ impl Source<'_> {
         }
     }
 
-    /// The device whose holder is to be told, and with which flags.
+    /// The device whose holder is to be notified, and the flags to notify it with.
     fn audience(&self) -> (Option<&dax::Device>, i32) {
         match self {
             Self::Mm { dax, mf_flags } => (*dax, *mf_flags),
@@ -172,9 +172,9 @@ impl Source<'_> {
 }
 
 impl Pmem {
-    /// `range` of the data has failed, says `source`: does all that there is to do about it.
+    /// Handles the failure of `range` of the data, as reported by `source`.
     ///
-    /// Returns the answer of the holder that was told, or [`Source::goes_on`]'s. Sleeps.
+    /// Returns the answer of the notified holder, or the error of [`Source::goes_on`]. Sleeps.
     pub(crate) fn failed(&self, range: ByteRange, source: Source<'_>) -> Result {
         let steps = source.steps();
         self.record_failure(range, &steps);
@@ -189,11 +189,11 @@ impl Pmem {
         told
     }
 
-    /// Tells those who have `range` of the data, which is on record, that it failed.
+    /// Notifies the users of the failure of `range` of the data, which is on record.
     ///
-    /// When nobody claims to know them, they are looked for by the pages. That is done here and not by
-    /// mm, because they are marked with it, and what is marked has to agree with the record in the
-    /// end.
+    /// If no holder deals with it, the users are found through the pages. The driver does this and
+    /// not mm, because the search marks the pages, and the marks have to agree with the record in
+    /// the end.
     fn tell(&self, source: &Source<'_>, range: ByteRange) -> Result {
         let (dax, mf_flags) = source.audience();
         let told = match dax {
@@ -208,7 +208,7 @@ impl Pmem {
         }
     }
 
-    /// Looks for the users of `range` of the data by its pages; `EBUSY` if there are none.
+    /// Searches for the users of `range` of the data by its pages; `EBUSY` if there are none.
     fn end_use(
         &self,
         pages: &MappedPages,
@@ -230,7 +230,7 @@ impl Pmem {
             })?;
             let count = PAGES_IN_A_STEP.min(after as usize - step);
             let ended = pages.end_use(Pfn(step), count, &mut victims);
-            // An error in one place is no reason to leave out the others.
+            // An error in one place does not stop the search in the others.
             result = match (result, ended) {
                 (Err(e), ended) if e == EBUSY => ended,
                 (result, Err(e)) if e == EBUSY => result,
@@ -247,8 +247,8 @@ impl Pmem {
         Some((Pfn(first as usize), (after - first) as usize))
     }
 
-    /// Takes the memory of a device that is dead from the tasks and files that still have it, and
-    /// waits until nothing uses it. If the wait ends before, the pages have to stay.
+    /// Revokes the memory of a dead device from the tasks and files that still have it, and waits
+    /// until it is not in use. If the wait is interrupted, the pages have to stay.
     pub(crate) fn revoke(&self) {
         let idle = match (&self.pages, self.data_pages()) {
             (Some(pages), Some((first, count))) => {
@@ -263,10 +263,10 @@ impl Pmem {
     }
 }
 
-/// The attribute `dax/report_failure`: an agent in user space knows of a failure.
+/// The attribute `dax/report_failure`: an agent in user space reports a failure.
 ///
-/// It may know it to the byte, and the holder is told to the byte. The record has the sectors, as
-/// it has those of any other failure, and is cleared in the same way.
+/// The report may be exact to the byte, and so is the notification of the holder. The record has
+/// whole sectors, as for every failure, and is cleared in the same way.
 pub(crate) struct ReportFailure;
 
 impl Command for ReportFailure {
@@ -284,7 +284,7 @@ impl Command for ReportFailure {
         );
         let dax = data.dax.as_deref();
         match pmem.failed(range, Source::Agent { dax }) {
-            // Nobody has it, or nobody can be found. It is on record.
+            // There are no users, or they cannot be found. The failure is on record.
             Err(e) if e == EBUSY || e == EOPNOTSUPP => Ok(()),
             told => told,
         }

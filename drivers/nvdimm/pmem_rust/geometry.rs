@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where in a namespace its data is, as the bus and an information block on the medium say.
+//! Where the data of a namespace is, according to the bus and an information block on the medium.
 //!
 //! This file is plain `no_std` Rust without calls to C: KUnit runs it in the kernel and
 //! `tools/testing/host` runs it under a fuzzer.
@@ -15,7 +15,7 @@ use kernel::{
     page::PAGE_SHIFT, //
 };
 
-/// Where a namespace's data is. Everything in bytes.
+/// Where the data of a namespace is. All values are in bytes.
 ///
 /// # Invariants
 ///
@@ -32,10 +32,10 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// The geometry of a namespace of which `mapped` is mapped, with data from `data_offset` of
-    /// that on. Both are given as their first and their last physical address.
+    /// The geometry of a namespace of which `mapped` is mapped, with data from `data_offset` of the
+    /// mapping. Both ranges are given by their first and last physical address.
     ///
-    /// An information block may cut off a start, which legacy namespaces have, and an end. [`None`]
+    /// An information block may cut off the start, as in legacy namespaces, and the end. [`None`]
     /// when it claims more than there is, or leaves no whole sector.
     pub(crate) fn new(namespace: (u64, u64), mapped: (u64, u64), data_offset: u64) -> Option<Self> {
         let (first, last) = mapped;
@@ -90,8 +90,8 @@ impl Geometry {
         offset.saturating_add(self.data_offset)
     }
 
-    /// Where byte `offset` of the data is, which must be on the device: in the mapping, and its
-    /// physical address.
+    /// Where byte `offset` of the data is: its offset in the mapping, and its physical address. The
+    /// byte must be on the device.
     #[inline]
     pub(crate) fn locate(&self, offset: u64) -> (u64, u64) {
         // By the type invariant neither wraps for what is on the device.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The block device: bios in, copies out.
+//! The block device: bios.
 
 use super::{
     device::Pmem,
@@ -67,20 +67,20 @@ impl bio_disk::Operations for PmemDriver {
 
 #[inline]
 fn transfer(pmem: &Pmem, bio: &Bio) -> Result {
-    // The block layer keeps bios within the disk; what it lets through is checked as a whole here
-    // and then copied piece by piece.
+    // The block layer keeps bios within the disk. This checks the bio as a whole, and the loop
+    // copies it piece by piece.
     let all = bio.bytes().ok_or(EIO)?;
     let mut cursor = pmem.window.cursor(pmem.window_of(all).ok_or(EIO)?)?;
     if bio.is_write() {
         for segment in bio.segments() {
-            // Asked anew for each: poison may be reported at any time.
+            // Checked anew for each segment, because poison may be reported at any time.
             if pmem.poison.exists() && check_good(pmem, &segment).is_err() {
                 cursor.skip(&segment)?;
                 overwrite(pmem, &segment, bio.is_nowait())?;
                 continue;
             }
             match cursor.write(&segment) {
-                // A page is unmapped, and what was written before that of no use by itself.
+                // A page is unmapped, and what was written before it is of no use by itself.
                 Err(EHWPOISON) => overwrite(pmem, &segment, bio.is_nowait())?,
                 result => result?,
             }
@@ -108,11 +108,11 @@ fn check_good(pmem: &Pmem, segment: &Segment<'_>) -> Result {
     }
 }
 
-/// Reads a segment of which `met` is what a first attempt came to.
+/// Reads a segment again after a first attempt ended with `met`.
 ///
-/// A page that is not mapped and not on record was repaired before the kernel unmapped it, so it
-/// is good: it is mapped again, and only then read. Anything else is poison that nobody knew of,
-/// which is recorded so that the next reader need not run into it.
+/// A page that is neither mapped nor on record was repaired before the kernel unmapped it, so it is
+/// good: it is mapped again and then read. Anything else is new poison. It is recorded, so that the
+/// next reader does not run into it.
 #[cold]
 fn read_again(pmem: &Pmem, segment: &Segment<'_>, met: MachineCheck, nowait: bool) -> Result {
     let range = segment.bytes().ok_or(EIO)?;
@@ -122,7 +122,7 @@ fn read_again(pmem: &Pmem, segment: &Segment<'_>, met: MachineCheck, nowait: boo
         if nowait {
             return Err(EAGAIN);
         }
-        // If it cannot be mapped, the read meets the same page once more.
+        // If it cannot be mapped, the read fails on the same page again.
         let _ = pmem.make_present(range);
         let target = pmem.window_of(range).ok_or(ERANGE)?;
         match pmem.window.cursor(target)?.read(segment)? {
@@ -135,29 +135,29 @@ fn read_again(pmem: &Pmem, segment: &Segment<'_>, met: MachineCheck, nowait: boo
         .saturating_add(met.copied)
         .min(range.end() - 1);
     let byte = ByteRange::new(at, 1).ok_or(EIO)?;
-    // Of a page that is not mapped, no sector can be read.
+    // If a page is not mapped, none of its sectors can be read.
     let page = ByteRange::new(at & !(PAGE_SIZE as u64 - 1), PAGE_SIZE as u64);
     let met = page.filter(|page| !pmem.is_present(*page)).unwrap_or(byte);
-    // Nobody is told, so nobody says anything.
+    // No holder is notified, so there is no answer.
     let _ = pmem.failed(met, Source::Io);
     Err(EIO)
 }
 
-/// Writes a segment to memory that may be poisoned, or not be mapped.
+/// Writes a segment to memory that may be poison or unmapped.
 #[cold]
 fn overwrite(pmem: &Pmem, segment: &Segment<'_>, nowait: bool) -> Result {
     if nowait {
-        // Firmware may take its time.
+        // The firmware command may take long.
         return Err(EAGAIN);
     }
     pmem.repair(segment.bytes().ok_or(EIO)?, &mut |part| {
-        // Firmware may have cleared the start only; then the rest stays as it is.
+        // Firmware may have cleared the start only; the rest stays as it is.
         let target = pmem.window_of(part).ok_or(ERANGE)?;
         pmem.window.cursor(target)?.write_start(segment, part.len())
     })
 }
 
-/// Fills `range` of the data, whole sectors, with zeroes, repairing poison.
+/// Fills `range` of the data, whole sectors, with zeroes, and repairs poison.
 pub(crate) fn write_zeroes(pmem: &Pmem, range: ByteRange) -> Result {
     let mut zero = |part: ByteRange| {
         let zeroes = kernel::pmem::zero_page();

@@ -1,41 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Keeps the lists of poison in step with each other.
+//! Keeps the lists of poison consistent.
 //!
-//! The record ([`Poison`]) holds off readers, and goes with the device. The bus has a list that
-//! outlives it: the next record is made from that. The region has one to show. The `HWPoison` flags
-//! show it page by page.
+//! The record ([`Poison`]) keeps readers off, and is lost with the device. The bus's list outlives
+//! the device: the next record is made from it. The region's list is for display. The `HWPoison`
+//! flags show poison page by page.
 //!
-//! `Pmem::ledger`, a mutex, is held over each of these, so that each is one step to the others:
+//! `Pmem::ledger`, a mutex, is held over each of these, so that each is atomic for the others:
 //!
-//! 1. A report puts its sectors on the record and on both lists (`failure.rs` says which do).
-//! 2. A repair notes how far the record is, and takes its range off the bus's list. Only then does
+//! 1. A report adds its sectors to the record and to both lists (`failure.rs` says which reports
+//!    do).
+//! 2. A repair takes a mark of the record, and takes its range off the bus's list. Only then does
 //!    it overwrite the range and read it back.
-//! 3. It takes off the record and off the region's list what is good now, but only if none of it was
-//!    added to the record since 2, and nothing in the range to the bus's list: otherwise it begins
-//!    again at 2. What is still on record is put back on the bus's list.
-//! 4. The bus's news are read from its list, and put on the record and on the region's list.
+//!    it overwrite the range and read it back.
+//! 3. It takes good sectors off the record and off the region's list, unless some of them were
+//!    added to the record since 2, or some of the range to the bus's list: then the repair restarts
+//!    at 2. Sectors that are still on record are put back on the bus's list.
+//! 4. When the bus reports news, they are read from its list and added to the record and to the
+//!    region's list.
 //!
-//! Whatever is reported during a repair comes before its 2, between 2 and 3, or after 3. What comes
-//! before is overwritten and read back later than it was reported, and goes from all lists. What
-//! comes in between is seen by 3. What comes after stays on all lists. So nothing is forgotten that
-//! was not looked at since, and after 3 the record and the bus's list agree about the range.
+//! A report during a repair comes before its 2, between 2 and 3, or after 3. A report before 2 is
+//! overwritten and read back after it was made, and is removed from all lists. 3 detects a report
+//! in between. A report after 3 stays on all lists. So no report is forgotten whose sectors were
+//! not read since, and after 3 the record and the bus's list agree about the range.
 //!
 //! nfit adds to the bus's list without the mutex, before it sends the news: that is the report. If
-//! it comes before 2, the news are of nothing; in between, 3 finds it; after 3, the news are 4. This
-//! is why 2 forgets and not 3. `nvdimm_clear_poison()` takes off the bus's list what firmware has
-//! cleared, without the mutex too, and so maybe a report: that is on record, and 3 puts it back.
-//! The region's list is filled by its own driver before the news are sent. It copies the bus's list
-//! without a lock, and if a repair begins and ends while it does, shows what is good again.
+//! it comes before 2, the news find nothing; if in between, 3 detects it; if after 3, the news are
+//! 4. This is why the range is taken off the bus's list in 2 and not in 3. `nvdimm_clear_poison()`
+//! also works without the mutex: it takes what firmware cleared off the bus's list, which may
+//! include a new report. That report is on record, and 3 puts it back. The region's list is filled
+//! by the region's own driver before the news are sent. It copies the bus's list without a lock; if
+//! a repair begins and ends meanwhile, the list shows sectors that are good again.
 //!
-//! What an administrator writes to `badblocks` is on record only, and goes with the device, as in C;
-//! unless a repair was tried and failed.
+//! What an administrator writes to `badblocks` is on record only, and is lost with the device, as
+//! in C, unless a repair was tried and failed.
 //!
 //! # Contexts
 //!
-//! All of this may sleep: failures are reported in process context, news with the device locked, and
-//! the rest is I/O. A bio that should not wait meets it only if it finds poison that nobody knew of.
-//! Nothing in here waits for I/O, and no other lock but spinlocks is taken inside of the mutex.
+//! All of this may sleep: failures are reported in process context, news with the device locked,
+//! and the rest is I/O. A bio that should not wait gets here only if it finds new poison. Nothing
+//! in here waits for I/O, and only spinlocks are taken inside of the mutex.
 
 use super::{
     device::Pmem,
@@ -65,7 +69,8 @@ use kernel::{
 /// How many sectors' pages are looked at while the mutex is held: those of a huge page.
 const SECTORS_IN_A_STEP: u64 = 512 << (PAGE_SHIFT as u32 - SECTOR_SHIFT);
 
-/// What is known of the bus's list. To look at it takes as long as it is, with its spinlock held.
+/// What is known of the bus's list. A search of it takes time proportional to its length, with its
+/// spinlock held.
 #[derive(Clone, Copy)]
 enum Bus {
     /// The sectors may be on it: look.
@@ -75,24 +80,26 @@ enum Bus {
 }
 
 impl Pmem {
-    /// Runs `f` as one step.
+    /// Runs `f` with the mutex held.
     fn in_one_step<R>(&self, f: impl FnOnce() -> R) -> R {
-        // The holder may not wait for I/O that waits for a repair, and so for the mutex.
+        // I/O that waits for a repair waits for the mutex, so the mutex's holder must not wait for
+        // I/O.
         without_io(|| {
             let _ledger = self.ledger.lock();
             f()
         })
     }
 
-    /// Puts a failure of `range` of the data on the record and the lists.
+    /// Adds a failure of `range` of the data to the record and the lists.
     pub(crate) fn record_failure(&self, range: ByteRange, steps: &Steps) {
         self.in_one_step(|| self.put_on_lists(range, steps));
     }
 
-    /// The same as part of a step.
+    /// The same, with the mutex held.
     fn put_on_lists(&self, range: ByteRange, steps: &Steps) {
         let sectors = range.sectors_touched();
-        // What is not on record is not on the bus's list, or will be told of by its news.
+        // Sectors that are not on record are not on the bus's list either, or its news will report
+        // them.
         let bus = if self.poison.covers(sectors) {
             Bus::MayKnow
         } else {
@@ -118,25 +125,25 @@ impl Pmem {
         self.phys_of(sectors.to_bytes()?)
     }
 
-    /// Has the region show that `sectors` are poisoned.
+    /// Adds `sectors` to the region's list.
     fn show_as_bad(&self, sectors: SectorRange) {
         if let Some(phys) = self.phys_of_sectors(sectors) {
             self.region.show_as_bad(phys);
         }
     }
 
-    /// Puts `sectors` on the bus's list.
+    /// Adds `sectors` to the bus's list.
     fn remember(&self, sectors: SectorRange, bus: Bus) {
         if let Some(phys) = self.phys_of_sectors(sectors) {
             if matches!(bus, Bus::MayKnow) && self.region.knows_all_of(phys) {
                 return;
             }
-            // Without memory it is still on our own record.
+            // Without memory it is still on the driver's own record.
             let _ = self.region.remember_poison(phys);
         }
     }
 
-    /// Records what the bus knows of poison in this namespace.
+    /// Records the poison of this namespace that is on the bus's list.
     pub(crate) fn learn_from_bus(&self) -> Result {
         let data = self.geometry.data_phys().ok_or(EINVAL)?;
         self.in_one_step(|| {
@@ -146,9 +153,9 @@ impl Pmem {
                 };
                 let sectors = range.sectors_touched();
                 if self.poison.covers(sectors) {
-                    // What is known is not added: a repair of it looks at the bus's list by itself.
-                    // It was shown, but maybe at the end of a repair, which began before it was
-                    // known.
+                    // Sectors on record are not added again: a repair of them checks the bus's list
+                    // by itself. They are shown again, because a repair that began before they were
+                    // known may have taken them off the region's list.
                     self.show_as_bad(sectors);
                 } else {
                     self.put_on_lists(range, &Source::Bus.steps());
@@ -158,16 +165,16 @@ impl Pmem {
         })
     }
 
-    /// Has the flags of the pages of `range` of the data, which was put on record, say what the record
-    /// says.
+    /// Makes the flags of the pages of `range` of the data, which was put on record, agree with the
+    /// record.
     ///
-    /// Those who were told of a failure set the flags, of which some were maybe repaired and unmarked
-    /// before that: now those are marked that are bad, and no others. (In a kernel whose mm does not
-    /// know [`MappedPages::end_use`](kernel::memremap::MappedPages::end_use) it sets a flag later still,
-    /// if nobody was there to be told. No one reads that, and the next repair clears it.)
+    /// The notified holders and the search for users set flags, some of them maybe after a repair
+    /// has cleared the page: now exactly the bad pages are marked. (A kernel whose mm does not know
+    /// [`MappedPages::end_use`](kernel::memremap::MappedPages::end_use) sets a flag even later, if
+    /// there was no holder. Nothing reads that flag, and the next repair clears it.)
     ///
-    /// What is on record still is not looked at page by page: an agent may report all of the device,
-    /// and repairs wait for the mutex.
+    /// Pages that are still on record are not checked one by one: an agent may report all of the
+    /// device, and repairs wait for the mutex.
     pub(crate) fn mark_as_recorded(&self, range: ByteRange) {
         let Some(pages) = &self.pages else { return };
         // No other folio begins outside of the range.
@@ -182,8 +189,8 @@ impl Pmem {
         }
     }
 
-    /// Has `pfn` marked, which failed, where the first page of its folio is and is good: in a huge
-    /// mapping C marks that.
+    /// Marks `pfn`, which failed, in place of the first page of its folio, if that one is good: in
+    /// a huge mapping, C marks the first page.
     fn mark_instead_of_folio(&self, pages: &MappedPages, pfn: Pfn) {
         let start = pages.folio_start(pfn).unwrap_or(pfn);
         if start != pfn && self.page_is_good(start) && pages.test_and_clear_hwpoison(start) {
@@ -191,7 +198,7 @@ impl Pmem {
         }
     }
 
-    /// Unmarks what is good of the start of `asked`; returns where the rest begins.
+    /// Unmarks the good pages at the start of `asked`. Returns where the rest begins.
     fn unmark_repaired(&self, asked: SectorRange) -> Sector {
         let bad = self.poison.first_within(asked);
         let good_end = match bad {
@@ -207,10 +214,10 @@ impl Pmem {
         end
     }
 
-    /// `range` of the data, whole sectors, is about to be overwritten.
+    /// Begins to overwrite `range` of the data, whole sectors.
     ///
-    /// [`Pmem::end_repair`] has to be called in the end, and before the device is unbound: an I/O
-    /// keeps it.
+    /// [`Pmem::end_repair`] has to be called afterwards, and before the device is unbound: the I/O
+    /// keeps the device.
     pub(crate) fn begin_repair(&self, range: ByteRange) -> Result<Mark> {
         let phys = self.phys_of(range).ok_or(ERANGE)?;
         Ok(self.in_one_step(|| {
@@ -220,8 +227,9 @@ impl Pmem {
         }))
     }
 
-    /// `range` of the data was overwritten after `mark` was made, and read back: `good` is good, and
-    /// `bad` is not. Returns `false`, and has cleared nothing, if there is something new.
+    /// Ends a repair: `range` of the data was overwritten after `mark` was made, and read back;
+    /// `good` is good, and `bad` is not. Returns `false`, and has cleared nothing, if there is a
+    /// new report.
     pub(crate) fn end_repair(
         &self,
         range: ByteRange,
@@ -247,7 +255,7 @@ impl Pmem {
                 self.poison.add(bad.sectors_touched());
             }
 
-            // The beginning took all of the range off the bus's list.
+            // `begin_repair()` took all of the range off the bus's list.
             let bus = if news { Bus::MayKnow } else { Bus::DoesNotKnow };
             let mut rest = Some(range.sectors_touched());
             while let Some(asked) = rest {
@@ -262,10 +270,10 @@ impl Pmem {
         })
     }
 
-    /// Clears the `HWPoison` flag of each page that `range` of the data touches and that is good.
+    /// Clears the `HWPoison` flag of each good page that `range` of the data touches.
     ///
-    /// A failure in a huge mapping may have been marked at the start of the folio instead of
-    /// where it is, so that flag is looked at too.
+    /// A failure in a huge mapping may have been marked on the first page of the folio, so that
+    /// flag is checked as well.
     fn clear_page_flags(&self, range: ByteRange) {
         let Some(pages) = &self.pages else { return };
         for pfn in self.pfns(range) {
@@ -277,7 +285,7 @@ impl Pmem {
         }
     }
 
-    /// Whether no sector of the page `pfn` is poisoned; a page that is not data counts as good.
+    /// Whether no sector of the page `pfn` is poison; a page that is not data counts as good.
     fn page_is_good(&self, pfn: Pfn) -> bool {
         ByteRange::new((pfn.0 as u64) << PAGE_SHIFT, 1 << PAGE_SHIFT)
             .and_then(|page| self.data_within(page))

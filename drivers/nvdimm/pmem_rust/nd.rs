@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The libnvdimm bus, as far as a driver of namespaces needs it.
+//! The libnvdimm bus: abstractions for a driver of namespaces.
 //!
-//! These abstractions are beside the driver and not in the kernel crate, because the kernel crate
-//! is built in and libnvdimm is a module.
+//! They are part of the driver and not of the kernel crate, because that is built in and libnvdimm
+//! is a module.
 //!
 //! C headers: [`include/linux/nd.h`](srctree/include/linux/nd.h),
 //! [`drivers/nvdimm/nd.h`](srctree/drivers/nvdimm/nd.h)
@@ -31,7 +31,7 @@ use kernel::{
 
 /// What happened to a namespace while its driver was bound.
 pub(crate) enum Event {
-    /// The bus learned of poison: look at its list again.
+    /// Poison was added to the bus's list: read it again.
     RevalidatePoison,
     /// The region changed, for example to read-only.
     RevalidateRegion,
@@ -41,7 +41,7 @@ pub(crate) enum Event {
 ///
 /// Every method is called with the device's lock held, and may sleep.
 pub(crate) trait Driver {
-    /// What the driver keeps for each device that it is bound to.
+    /// The driver's data for each device that it is bound to.
     ///
     /// Dropped when the device is unbound, after [`Driver::unbind`] and before anything that was
     /// handed to the device is released.

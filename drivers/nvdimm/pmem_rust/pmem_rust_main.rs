@@ -4,13 +4,13 @@
 //!
 //! C version of this driver: [`drivers/nvdimm/pmem.c`](srctree/drivers/nvdimm/pmem.c)
 //!
-//! - `nd.rs` and the files below it are the bus: all that knows C's structures.
-//! - `poison.rs`, `poison_map.rs` and `rooms.rs` own what is known of poison.
-//! - `failure.rs` is who hears of new poison, `agent.rs` how user space tells of it.
-//! - `ledger.rs` keeps that in step with what the bus and the pages show of it.
+//! - `nd.rs` and the files below it are the bus: only they know C's structures.
+//! - `poison.rs`, `poison_map.rs` and `rooms.rs` are the record of poison.
+//! - `failure.rs` handles reports of new poison, `agent.rs` parses those of user space.
+//! - `ledger.rs` keeps the record, the bus's list and the flags of the pages consistent.
 //! - `device.rs` is a mapped namespace, `geometry.rs` where in it the data is.
-//! - `repair.rs` makes poisoned memory good again.
-//! - `io.rs` serves bios, `dax_ops.rs` direct access, `attach.rs` builds and takes apart.
+//! - `repair.rs` repairs poison.
+//! - `io.rs` serves bios, `dax_ops.rs` direct access; `attach.rs` sets up and tears down.
 
 mod agent;
 mod attach;
@@ -50,9 +50,9 @@ use nd::{
 
 struct PmemDriver;
 
-/// What the driver keeps for a device.
+/// The driver's data for a device.
 enum Data {
-    /// A block translation table, which is a driver of its own.
+    /// A block translation table, which has a driver of its own.
     Btt,
     /// A disk.
     Disk(Attachment),
@@ -70,7 +70,7 @@ impl nd::Driver for PmemDriver {
             namespace::detach_btt(dev);
             namespace::flush(dev);
         }
-        // A disk goes when the data is dropped, and flushes after that.
+        // A disk is removed, and then flushed, when the data is dropped.
     }
 
     fn notify(dev: &Device<Core<'_>>, data: Pin<&Data>, event: Event) {
@@ -98,10 +98,10 @@ fn probe(dev: &Device<Core<'_>>) -> Result<Data> {
         Personality::Plain => {}
     }
 
-    // A plain namespace may have been another personality's before: each leaves an information
-    // block, and the bus makes a device for it that is probed next. That is no failure of this
-    // one, but it does not get the namespace: ENXIO. If there is a block that cannot be used,
-    // EOPNOTSUPP keeps the namespace from being taken for a raw one, and overwritten.
+    // A plain namespace may have had another personality before: each leaves an information block,
+    // for which the bus makes another device that is probed next. Then this device must not get the
+    // namespace, and ENXIO is not logged as a failure. If a block cannot be used, EOPNOTSUPP keeps
+    // the namespace from being used as a raw one, and overwritten.
     ns.enable()?;
     if let Claim::Taken = ns.probe_btt() {
         return Err(ENXIO);

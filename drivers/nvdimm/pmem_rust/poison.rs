@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The owner of all that is known of a device's poison.
+//! The record of a device's poison.
 //!
-//! [`Poison`] holds any number of ranges. The `badblocks` file in sysfs is a view of it that is
-//! kept in step: it shows as much as fits, 512 entries, and what an administrator writes to it is
-//! taken over. What else shows poison, and outlives the device, `ledger.rs` keeps in step.
+//! [`Poison`] holds any number of ranges. The `badblocks` file in sysfs is a view of it: it shows
+//! as much as fits, 512 entries, and what an administrator writes to it is taken over. `ledger.rs`
+//! keeps the other lists, which outlive the device, consistent with the record.
 //!
 //! Lock order: the state's spinlock, then the lock inside [`Badblocks`]. Memory is allocated and
-//! freed outside both. When there is none, [`PoisonMap`] does with what it has, and the next call
-//! that needs more asks again.
+//! freed outside both. Without memory, [`PoisonMap`] uses what it has, and the next call that needs
+//! more tries again.
 
 use super::poison_map::{
     Full,
@@ -39,39 +39,39 @@ use kernel::{
     },
 };
 
-/// How many ranges of the record a call may take out before it lets go of the lock, so that others
-/// do not spin for long. Each takes two or three searches of the tree and a removal.
+/// How many ranges of the record a call may remove before it releases the lock, so that others do
+/// not spin for long. Each takes two or three searches of the tree and a removal.
 const MOST_RANGES: usize = 128;
 
-/// Where the last so many additions were is known.
+/// How many of the last additions are remembered.
 const RECENT: usize = 16;
 
-/// How often to make room in a full view that an administrator fills at the same time.
+/// How many times to make room in a full view that an administrator fills at the same time.
 const EVICTIONS: usize = 4;
 
-/// In [`Poison::count`]: there are suspects.
+/// The bit of [`Poison::count`] that says that there are suspects.
 const SUSPECTS: usize = 1 << (usize::BITS - 1);
 
 struct State {
     map: PoisonMap,
-    /// Counts what was added, so that a repair sees whether new poison came while it was at work.
+    /// The number of additions. It shows a repair whether poison was added meanwhile.
     additions: u64,
-    /// What the additions were, by their number modulo the length.
+    /// The last additions, by their number modulo the length.
     recent: [Option<SectorRange>; RECENT],
     /// Pages that the kernel may unmap at any time, on record or not: see [`Poison::suspect`].
     suspects: PoisonMap,
     /// The view does not show everything.
     truncated: bool,
-    /// The task that has the lock found no memory for more ranges, and does without.
+    /// The task that holds the lock found no memory for more ranges, and continues without.
     without_memory: bool,
     /// How often there was no memory for more ranges.
     no_memory: u64,
-    /// How many good sectors were called bad because of that.
+    /// How many good sectors were recorded as bad because of that.
     widened: u64,
 }
 
 impl State {
-    /// The map that has no room left but its reserve.
+    /// The map that has only its reserve left.
     fn fullest(&mut self) -> &mut PoisonMap {
         if self.map.wants_room() {
             &mut self.map
@@ -80,8 +80,8 @@ impl State {
         }
     }
 
-    /// Counts the addition of `range`, even if nothing in it is new: a repair of the sectors
-    /// has to look again.
+    /// Counts the addition of `range`, even if it contains nothing new: a repair of the sectors has
+    /// to check again.
     fn count_addition(&mut self, range: SectorRange) {
         // CAST: Less than the length.
         if let Some(slot) = self
@@ -106,27 +106,27 @@ impl State {
     }
 }
 
-/// What is known of a device's poison. Sectors count from the start of the device's data.
+/// The record of a device's poison. Sectors count from the start of the device's data.
 #[pin_data]
 pub(crate) struct Poison {
     #[pin]
     state: SpinLock<State>,
     #[pin]
     view: Badblocks,
-    /// How many ranges there are, and [`SUSPECTS`], to be read without the lock.
+    /// The number of ranges, and [`SUSPECTS`]; read without the lock.
     count: Atomic<usize>,
-    /// The generation of the view after the last change that was ours.
+    /// The generation of the view after the driver's last change.
     seen: Atomic<u32>,
-    /// What to wake when the view changes.
+    /// The node to notify when the view changes.
     watchers: SetOnce<AttributeNode>,
     /// All sectors of the device.
     device: SectorRange,
-    /// For a test: there is no memory.
+    /// For a test: allocations fail.
     #[cfg(CONFIG_PMEM_RUST_KUNIT_TEST)]
     pub(crate) allocations_fail: Atomic<bool>,
 }
 
-/// How far the record was when [`Poison::mark`] was called.
+/// A state of the record, from [`Poison::mark`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark(u64);
 
@@ -155,8 +155,8 @@ impl Poison {
             #[cfg(CONFIG_PMEM_RUST_KUNIT_TEST)]
             allocations_fail: Atomic::new(false),
             _: {
-                // There is room, and a reserve, before any is needed: in both, for the first wants
-                // some until it has.
+                // Both maps get room and a reserve before they are used: `fullest()` returns the
+                // first one until it has some.
                 for _ in 0..2 {
                     let wanted = state.lock().fullest().wanted().ok_or(ENOMEM)?;
                     let room = Room::new(wanted, GFP_KERNEL)?;
@@ -172,12 +172,12 @@ impl Poison {
         &self.view
     }
 
-    /// Has `node` woken when the view changes.
+    /// Sets the node to notify when the view changes.
     pub(crate) fn set_watchers(&self, node: AttributeNode) {
         self.watchers.populate(node);
     }
 
-    /// Whether there may be poison somewhere. This is all that I/O to a good device costs.
+    /// Whether there may be poison somewhere. This is the whole cost for I/O to a good device.
     #[inline]
     pub(crate) fn exists(&self) -> bool {
         self.count.load(Relaxed) & !SUSPECTS != 0 || self.was_edited()
@@ -209,10 +209,10 @@ impl Poison {
         self.with_room(|_, state| Ok(state.map.covers(asked)))
     }
 
-    /// The kernel was told that `range`, whole pages, failed, and may unmap them: when
-    /// `memory_failure()` has returned, at once or, in a virtual machine that is stopped in
-    /// between, any time later. A repair does not change that, so they remain suspects as long as the
-    /// device is bound.
+    /// Records that the kernel was notified of the failure of `range`, whole pages, and may unmap
+    /// them: when `memory_failure()` returns or, in a virtual machine that is stopped in between,
+    /// any time later. A repair does not change that, so they remain suspects while the device is
+    /// bound.
     pub(crate) fn suspect(&self, range: SectorRange) {
         self.with_room(|this, state| {
             if state.without_memory {
@@ -233,12 +233,12 @@ impl Poison {
         self.with_room(|_, state| Ok(state.suspects.first_within(asked)))
     }
 
-    /// How far the record is now, for [`Poison::clear_since`].
+    /// The present state of the record, for [`Poison::clear_since`].
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.with_room(|_, state| Ok(state.additions)))
     }
 
-    /// Records that `range` is poisoned, as far as it is on the device.
+    /// Records that the part of `range` that is on the device is poison.
     pub(crate) fn add(&self, range: SectorRange) {
         let Some(range) = range.intersection(&self.device) else {
             return;
@@ -258,9 +258,9 @@ impl Poison {
     }
 
     /// Records that `range` is good, unless some of it was added after `mark` was made, or there is
-    /// no memory to tell it from what is bad around it.
+    /// no memory to separate it from the poison around it.
     ///
-    /// Returns whether it did. If not, some of it may have been cleared, from its start on.
+    /// Returns whether it did. If not, a start of it may have been cleared.
     pub(crate) fn clear_since(&self, range: SectorRange, mark: Mark) -> bool {
         let mut rest = Some(range);
         while let Some(asked) = rest {
@@ -276,7 +276,7 @@ impl Poison {
                 };
                 match removed {
                     Ok(_) => {}
-                    // It stays bad for now: the next repair may find memory.
+                    // It stays bad for now; the next repair may find memory.
                     Err(Full) if state.without_memory => return Ok(None),
                     Err(Full) => return Err(Full),
                 }
@@ -294,7 +294,7 @@ impl Poison {
         rest.is_none()
     }
 
-    /// Says in a few lines how the record is doing.
+    /// Shows the state of the record in a few lines.
     pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ([ranges, room, suspects], no_memory, widened) = self.with_room(|_, state| {
             let numbers = [state.map.len(), state.map.capacity(), state.suspects.len()];
@@ -324,7 +324,7 @@ impl Poison {
         Ok(())
     }
 
-    /// Has those who do not take the lock see how many ranges there are.
+    /// Publishes the number of ranges to readers without the lock.
     fn publish_count(&self, state: &State) {
         let suspects = if state.suspects.len() == 0 {
             0
@@ -334,7 +334,7 @@ impl Poison {
         self.count.store(state.map.len() | suspects, Relaxed);
     }
 
-    /// Has the view show `range`, as far as it fits.
+    /// Adds `range` to the view, as far as it fits.
     fn show_bad(&self, state: &mut State, range: SectorRange) {
         let mut edit = Edit::new(self);
         if !edit.add(range) {
@@ -342,11 +342,11 @@ impl Poison {
         }
     }
 
-    /// Has the view not show `range`, which is not on record any more.
+    /// Removes `range`, which is not on record any more, from the view.
     ///
-    /// What is shown is taken over some day, as if an administrator had written it, so the view
-    /// shows nothing that is not on record. To take something out of the middle of an entry needs
-    /// one more: if the view is full, another one goes, which comes back when there is room.
+    /// The view must show nothing that is not on record, because it is taken over later as if an
+    /// administrator had written it. Removing the middle of an entry needs one more entry: if the
+    /// view is full, another entry is removed, and added again when there is room.
     fn show_good(&self, state: &mut State, range: SectorRange) {
         let mut edit = Edit::new(self);
         for _ in 0..EVICTIONS {
@@ -359,11 +359,12 @@ impl Poison {
             edit.remove(other);
             state.truncated = true;
         }
-        // An administrator has filled each gap at once: then it is taken over, as all he writes.
+        // An administrator has filled each gap at once: then this is taken over like all such
+        // writes.
         edit.remove(range);
     }
 
-    /// An entry of the view, the last if possible, that is on record too and has nothing to do with
+    /// An entry of the view, the last one if possible, that is also on record and does not touch
     /// `range`.
     fn dispensable(&self, state: &State, range: SectorRange) -> Option<SectorRange> {
         (0..Badblocks::CAPACITY)
@@ -378,7 +379,7 @@ impl Poison {
             })
     }
 
-    /// Shows as much of the map as fits, after there was more than that.
+    /// Fills the view from the map, after it was too small for all of it.
     fn refill_view(&self, state: &mut State) {
         if self.view.is_full() {
             return;
@@ -406,7 +407,7 @@ impl Poison {
                 }
             }
             if entries.generation() != generation {
-                // It changes: the next call looks at all of it.
+                // It is being changed: the next call reads all of it.
                 return Ok(());
             }
         }
@@ -414,10 +415,10 @@ impl Poison {
         Ok(())
     }
 
-    /// Runs `f` with the state locked and the view taken over; when it says [`Full`], makes room
-    /// and runs it again.
+    /// Runs `f` with the state locked and the view taken over; on [`Full`], makes room and runs it
+    /// again.
     ///
-    /// Ends: each time there is more room, or `without_memory` is set, after which nothing says
+    /// Ends: each time there is more room, or `without_memory` is set, and then `f` does not return
     /// [`Full`].
     fn with_room<R>(&self, mut f: impl FnMut(&Self, &mut State) -> Result<R, Full>) -> R {
         let mut without_memory = false;
@@ -439,7 +440,7 @@ impl Poison {
         }
     }
 
-    /// Makes the room that is wanted; returns whether there is memory for it.
+    /// Allocates the wanted room. Returns whether there is memory for it.
     #[cold]
     fn make_room(&self, wanted: Option<Wanted>) -> bool {
         let room = wanted.and_then(|wanted| self.allocate(wanted).ok());
@@ -449,7 +450,7 @@ impl Poison {
                 state.no_memory += 1;
                 state.no_memory
             };
-            // Not for each of a thousand.
+            // Not for each failure of a thousand.
             if no_memory.is_power_of_two() {
                 pr_warn!(
                     "no memory to record poison exactly, {} times so far: good sectors may be called bad\n",
@@ -458,8 +459,8 @@ impl Poison {
             }
             return false;
         };
-        // A statement of its own: its guard lives to the end of it, and vfree() sleeps. What is not
-        // wanted any more is freed by the next one.
+        // A statement of its own: its guard lives to the end of it, and vfree() sleeps. The next
+        // call frees what is not wanted any more.
         let unused = self.state.lock().fullest().add_room(room);
         drop(unused);
         true
@@ -470,13 +471,13 @@ impl Poison {
         if self.allocations_fail.load(Relaxed) {
             return Err(ENOMEM);
         }
-        // Poison may be met while memory is written out to make room. That there is none is told
-        // above, without a trace of the stack.
+        // Poison may be met during reclaim. The message above reports the failed allocation,
+        // without a stack trace.
         without_io(|| Room::new(wanted, GFP_KERNEL | __GFP_NOWARN))
     }
 }
 
-/// Changes the view, and has nobody take that for an administrator's doing.
+/// Changes the view without counting as an administrator's change.
 struct Edit<'a> {
     poison: &'a Poison,
     before: u32,
@@ -509,8 +510,8 @@ impl<'a> Edit<'a> {
 
 impl Drop for Edit<'_> {
     fn drop(&mut self) {
-        // If the generation grew by more than that, an administrator wrote to the view at the
-        // same time, and the next call takes it over.
+        // If the generation grew by more than that, an administrator changed the view at the same
+        // time, and the next call takes that over.
         let after = self.before.wrapping_add(self.grown);
         let poison = self.poison;
         if poison.seen.load(Relaxed) == self.before && poison.view.generation() == after {

@@ -2,17 +2,17 @@
 
 //! The set of poisoned sectors of one device: any number of ranges, in order.
 //!
-//! C keeps poison in a `struct badblocks`: 512 entries of at most 512 sectors, whatever comes
-//! after that is forgotten, and an entry that is split may lose its right half. [`PoisonMap`] has
-//! neither limit. It never allocates or frees by itself, so that its owner may hold a spinlock: a
-//! call that would need room says [`Full`] and changes nothing, and the owner brings more from
-//! outside the lock ([`PoisonMap::add_room`]) and tries again. If there is no memory, a reserve is
-//! used, and near neighbours become one.
+//! C keeps poison in a `struct badblocks`: 512 entries of at most 512 sectors. It forgets what does
+//! not fit, and splitting an entry may lose the right half. [`PoisonMap`] has neither limit. It
+//! never allocates or frees memory, so that its owner may hold a spinlock: a call that needs room
+//! returns [`Full`] and changes nothing; the owner allocates more outside the lock
+//! ([`PoisonMap::add_room`]) and tries again. If there is no memory, a reserve is used, and near
+//! neighbours are merged.
 //!
-//! A call takes O(log n), and as much again for each range that it makes part of another or takes
-//! out: [`PoisonMap::part`] says how far a call may go that is to look at a few only.
+//! A call takes O(log n), and again as much for each range that it merges or removes.
+//! [`PoisonMap::part`] limits a call to a few of them.
 //!
-//! This file is plain `no_std` Rust, and the tree is all that it has of C: KUnit runs it in the
+//! This file is plain `no_std` Rust, and uses nothing of C except the tree: KUnit runs it in the
 //! kernel, and `tools/testing/host` runs it, with another tree, under Miri and proptest against a
 //! slow, obvious model.
 
@@ -36,8 +36,8 @@ use kernel::{
 /// The binary logarithm of the number of ranges that the first room is for.
 const FIRST_SHIFT: u32 = 5;
 
-/// How many good sectors are called bad rather than touch the reserve: 2 MiB, which C names when a
-/// page fails in a mapping of that size.
+/// How many good sectors are recorded as bad rather than use the reserve: 2 MiB, which is what C
+/// reports when a page fails in a mapping of that size.
 pub(crate) const MAX_GAP: u64 = 1 << 12;
 
 /// Poisoned sectors, as ranges in ascending order.
@@ -54,12 +54,12 @@ pub(crate) struct PoisonMap {
 }
 
 impl PoisonMap {
-    /// An empty map without room: the first [`PoisonMap::add`] says [`Full`].
+    /// An empty map without room: the first [`PoisonMap::add`] returns [`Full`].
     pub(crate) fn new() -> Self {
         Self::with_first_room(FIRST_SHIFT)
     }
 
-    /// The same, whose first room is for `1 << first_shift` ranges. Tests have fewer of them.
+    /// The same, with a first room for `1 << first_shift` ranges. Tests use smaller rooms.
     pub(crate) fn with_first_room(first_shift: u32) -> Self {
         // INVARIANT: There are no ranges.
         Self {
@@ -83,17 +83,17 @@ impl PoisonMap {
         self.rooms.first() / 2
     }
 
-    /// Whether a call may say [`Full`].
+    /// Whether a call may return [`Full`].
     pub(crate) fn wants_room(&self) -> bool {
         self.rooms.spare() <= self.reserve()
     }
 
-    /// What has to be brought for there to be more room; [`None`] if there can be no more.
+    /// The room to allocate next; [`None`] if there can be no more.
     pub(crate) fn wanted(&self) -> Option<Wanted> {
         self.rooms.wanted()
     }
 
-    /// Takes over more room. Gives it back if there is more by now.
+    /// Takes over more room. Returns it if it is not the wanted one any more.
     pub(crate) fn add_room(&mut self, room: Room) -> Result<(), Room> {
         self.rooms.add(room)
     }
@@ -103,7 +103,7 @@ impl PoisonMap {
         self.ranges.iter().map(|(_, range)| *range)
     }
 
-    /// Where the ranges are that end after `sector`.
+    /// A cursor at the ranges that end after `sector`.
     fn ending_after(&self, sector: Sector) -> Option<Cursor<'_, Sector, SectorRange>> {
         let end = sector.0.checked_add(1)?;
         self.ranges.cursor_lower_bound(&Sector(end))
@@ -122,21 +122,21 @@ impl PoisonMap {
         }
     }
 
-    /// Puts `range`, which has an end of its own, into the tree.
+    /// Inserts `range`, which has an end of its own.
     fn insert(&mut self, range: SectorRange) -> Result<(), Full> {
         let node = self.rooms.take()?;
         self.ranges.insert(node.into_node(range.end(), range));
         Ok(())
     }
 
-    /// Takes `range` out of the tree.
+    /// Removes `range`.
     fn take_out(&mut self, range: SectorRange) {
         if let Some(node) = self.ranges.remove_node(&range.end()) {
             self.rooms.put(node.into_reservation());
         }
     }
 
-    /// Has `old` become `new`, which has the same neighbours.
+    /// Replaces `old` by `new`, which has the same neighbours.
     fn replace(&mut self, old: SectorRange, new: SectorRange) {
         if old.end() == new.end() {
             if let Some(range) = self.ranges.get_mut(&old.end()) {
@@ -163,8 +163,8 @@ impl PoisonMap {
         self.first_ending_after(Sector(start.0.saturating_sub(1)))
     }
 
-    /// The part of `range`, from its start on, that has to do with no more than `most` ranges of
-    /// the map, at least one.
+    /// The longest start of `range` that concerns no more than `most` ranges of the map, at least
+    /// one.
     pub(crate) fn part(&self, range: SectorRange, most: usize) -> SectorRange {
         let mut next = self.first_reaching(range.start());
         for _ in 0..most.max(1) {
@@ -177,9 +177,9 @@ impl PoisonMap {
             .unwrap_or(range)
     }
 
-    /// Adds `new`; what was there already stays.
+    /// Adds `new`; sectors that are there already stay.
     ///
-    /// Returns whether a sector was added that was not there.
+    /// Returns whether a sector was added.
     pub(crate) fn add(&mut self, new: SectorRange) -> Result<bool, Full> {
         let Some(first) = self
             .first_reaching(new.start())
@@ -208,13 +208,12 @@ impl PoisonMap {
         Ok(true)
     }
 
-    /// Adds `new` when there is no memory for more room; returns how many good sectors it called
-    /// bad because of that.
+    /// Adds `new` when there is no memory for more room. Returns how many good sectors it recorded
+    /// as bad because of that.
     ///
-    /// A neighbour that is no farther than [`MAX_GAP`] grows to hold it, or else the reserve is
-    /// used. Only when that has come to its end a neighbour grows wherever it is: to call good
-    /// sectors bad costs a write to put right, to forget bad ones costs data. [`Full`] only for a map
-    /// without a single range.
+    /// A neighbour within [`MAX_GAP`] grows to hold it; otherwise the reserve is used. When that is
+    /// empty, a neighbour grows at any distance: good sectors on record cost a write to clear,
+    /// forgotten bad ones cost data. [`Full`] only for a map without ranges.
     pub(crate) fn add_without_memory(&mut self, new: SectorRange) -> Result<u64, Full> {
         if self.add(new).is_ok() {
             return Ok(0);
@@ -229,8 +228,8 @@ impl PoisonMap {
         .into_iter()
         .flatten()
         .min_by_key(|(_, gap)| *gap);
-        // INVARIANT: Nothing overlaps or touches `new`. Beside `range` there is a gap that `new`
-        // lies in, and it touches neither end of that.
+        // INVARIANT: Nothing overlaps or touches `new`. The gap beside `range` contains `new`,
+        // which touches neither end of it.
         match nearest {
             Some((range, gap)) if gap <= MAX_GAP || self.rooms.spare() == 0 => {
                 self.replace(range, range.hull(&new));
@@ -240,9 +239,9 @@ impl PoisonMap {
         }
     }
 
-    /// Takes `gone` out; what lies outside it stays.
+    /// Removes `gone`; sectors outside it stay.
     ///
-    /// Returns whether a sector was taken out.
+    /// Returns whether a sector was removed.
     pub(crate) fn remove(&mut self, gone: SectorRange) -> Result<bool, Full> {
         self.remove_keeping(gone, self.reserve())
     }
@@ -263,7 +262,7 @@ impl PoisonMap {
             // INVARIANT: What remains is part of what was there, with at least `gone` in between.
             match (left, right) {
                 (Some(left), Some(right)) => {
-                    // There is only this one, so nothing was changed so far.
+                    // The range is the only one concerned, so nothing was changed so far.
                     if self.rooms.spare() <= reserve {
                         return Err(Full);
                     }

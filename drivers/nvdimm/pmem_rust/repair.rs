@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Overwriting poisoned memory so that it is good again.
+//! Repairs poison by overwriting it.
 //!
-//! The order matters. Readers are held off by the record of poison, and by nothing else, so it is
-//! cleared only when
+//! The order matters. Only the record of poison keeps readers off, so it is cleared only when
 //!
-//! 1. where firmware has a command for it, firmware says that the media is good;
+//! 1. firmware reports that the media is good, if it has a command for it;
 //! 2. the pages are in the direct map again, for the writer and then for readers;
-//! 3. the caches hold nothing of what was there before;
-//! 4. the new data is written, whole cache lines of it; and
+//! 3. the caches hold nothing of the old contents;
+//! 4. the new data is written, in whole cache lines; and
 //! 5. it was read back without a machine check.
 //!
-//! If poison is reported while a repair is at work, it begins again; `ledger.rs` has the proof that
-//! none is forgotten. It also begins again if a page is unmapped under it: that is done by the
-//! kernel, some time after everybody was told of a failure. If the repair is over by then, the
-//! page is good, and not mapped. No copy of ours relies on the mapping: one that meets such a page
-//! maps it again (`io.rs`). `dax_ops.rs` gives out addresses to others, whose copies do: before it
-//! does, it looks at the pages that the kernel was ever told of (`Poison::suspect()`).
+//! If poison is reported during a repair, the repair restarts; `ledger.rs` explains why no report
+//! is forgotten. It also restarts if the kernel unmaps a page during it, which happens some time
+//! after the holders were notified of a failure. If the repair has ended by then, the page is good
+//! and not mapped. The driver's own copies do not rely on the mapping: they map such a page again
+//! (`io.rs`). The addresses that `dax_ops.rs` gives out are copied by others, which rely on it: so
+//! it checks all pages that the kernel was ever notified of (`Poison::suspect()`) first.
 //!
-//! Where firmware has no command, the machine has to survive what is read back, or poison stays
-//! ([`Pmem::can_repair`]). The stores and the flushes before that may meet poison, too: their
-//! entries in the exception table say that the kernel can go on after a machine check
+//! Without a firmware command, the machine has to survive the reads of the check, or else poison
+//! stays ([`Pmem::can_repair`]). The stores and the flushes before may also meet poison: their
+//! entries in the exception table let the kernel continue after a machine check
 //! (drivers/dax/pmem_clflush.c).
 //!
-//! C does not ask whether firmware has the command: without it, a repairing write fails for ever.
-//! It maps pages only if they are marked, though the mark may be on another page of the folio, and
-//! only whole ones, though a write may be a sector long: then it touches unmapped memory.
+//! C does not check for the firmware command: without it, every repairing write fails. C maps pages
+//! only if they are marked, although the mark may be on another page of the folio, and only whole
+//! pages, although a write may be a sector long, and then accesses unmapped memory.
 
 use super::{
     device::Pmem,
@@ -39,26 +38,26 @@ use kernel::{
     prelude::*, //
 };
 
-/// How often to begin: one machine check alone may be reported twice and then unmap the page.
+/// How many times to try: one machine check may be reported twice and then unmap the page.
 const ATTEMPTS: usize = 8;
 
-/// What an attempt came to: sectors from its start on that are good, and one that is not.
+/// The result of an attempt: the good sectors from its start on, and one that is bad.
 struct Attempt {
     good: Option<ByteRange>,
     bad: Option<ByteRange>,
 }
 
 impl Pmem {
-    /// Whether there is a way to make poison good.
+    /// Whether poison can be repaired.
     pub(crate) fn can_repair(&self) -> bool {
         self.region.can_clear_poison() || Region::can_overwrite_poison()
     }
 
-    /// Overwrites `range` of the data, whole sectors, some of which are poisoned or not mapped.
+    /// Overwrites `range` of the data, whole sectors, some of which are poison or not mapped.
     ///
-    /// `write` is called with the part of `range`, from its start on, that can be written, and
-    /// maybe again. Sleeps. `EIO` when not all of `range` is good in the end; the sectors that are
-    /// not stay on record, and no others.
+    /// Calls `write`, maybe more than once, with the part of `range`, from its start on, that can
+    /// be written. Sleeps. `EIO` if not all of `range` is good in the end; exactly the bad sectors
+    /// stay on record.
     pub(crate) fn repair(
         &self,
         range: ByteRange,
@@ -67,7 +66,7 @@ impl Pmem {
         if (range.start() | range.end()) % SECTOR_SIZE != 0 {
             return Err(EIO);
         }
-        // Good pages that are only unmapped need no more than to be mapped.
+        // Good pages that are only unmapped just have to be mapped.
         if !self.can_repair() && self.poison.first_within(range.sectors_touched()).is_some() {
             return Err(EIO);
         }
@@ -88,10 +87,10 @@ impl Pmem {
                 Err(error) => return Err(error),
             }
         }
-        // The stores met poison in pages that are mapped, maybe where none is on record.
+        // The stores met poison in mapped pages, maybe outside the recorded sectors.
         if self.can_repair() && self.is_present(range) {
             if let Ok(Attempt { bad: Some(bad), .. }) = self.verify(range) {
-                // No holder is told, so none answers.
+                // No holder is notified, so there is no answer.
                 let _ = self.failed(bad, Source::Io);
             }
         }
@@ -122,7 +121,8 @@ impl Pmem {
         self.verify(usable)
     }
 
-    /// Has firmware clear `range` of the data; returns the sectors from its start on that it did.
+    /// Makes firmware clear `range` of the data. Returns the sectors from its start on that it
+    /// cleared.
     ///
     /// Page by page, as C's callers do: firmware has been seen to clear long ranges unreliably.
     fn clear_by_firmware(&self, range: ByteRange) -> Result<ByteRange> {
@@ -131,11 +131,11 @@ impl Pmem {
             let border = (end / PAGE_SIZE as u64 + 1) * PAGE_SIZE as u64;
             let page = ByteRange::from_bounds(end, border.min(range.end())).ok_or(EIO)?;
             let phys = self.phys_of(page).ok_or(ERANGE)?;
-            // What was cleared before that is worth writing.
+            // The part that was cleared before is worth writing.
             let Ok(cleared) = self.region.clear_poison(phys) else {
                 break;
             };
-            // What firmware cleared of a sector is of no use if it did not clear the rest.
+            // A sector of which firmware cleared only a part is of no use.
             end += cleared - cleared % SECTOR_SIZE;
             if cleared < page.len() {
                 break;

@@ -2,9 +2,9 @@
 
 //! Unused nodes for a tree of ranges.
 //!
-//! A [`Room`] is allocated without a lock and handed over with one held. What has been handed over
-//! stays until [`Rooms`] is dropped: a node that leaves the tree is unused again. Nothing is copied
-//! or freed when there is more room.
+//! A [`Room`] is allocated without a lock and handed over with one held. Its nodes stay until
+//! [`Rooms`] is dropped: a node that leaves the tree is unused again. More room does not copy or
+//! free nodes.
 //!
 //! This file is plain `no_std` Rust: see `poison_map.rs`.
 
@@ -22,8 +22,8 @@ use kernel::{
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// How many rooms there can be. Each is twice as large as the one before, so that these are 67
-/// million nodes, which take 4 GiB.
+/// How many rooms there can be. Each is twice as large as the one before, so these are 67 million
+/// nodes, which take 4 GiB.
 const ROOMS: usize = 21;
 
 /// A node that is not in the tree.
@@ -35,7 +35,7 @@ pub(crate) struct Room {
     number: usize,
 }
 
-/// Which room is needed next.
+/// The next room to allocate.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted {
     nodes: usize,
@@ -81,17 +81,17 @@ impl Rooms {
         }
     }
 
-    /// How many nodes there are.
+    /// The number of nodes.
     pub(crate) fn capacity(&self) -> usize {
         ((1 << self.present) - 1) << self.first_shift
     }
 
-    /// How many of them are in the tree.
+    /// The number of nodes in the tree.
     pub(crate) fn in_use(&self) -> usize {
         self.in_use
     }
 
-    /// How many of them are not.
+    /// The number of unused nodes.
     pub(crate) fn spare(&self) -> usize {
         self.capacity().saturating_sub(self.in_use)
     }
@@ -109,7 +109,7 @@ impl Rooms {
         })
     }
 
-    /// Takes over one more room. Gives it back if it is not the next one.
+    /// Takes over the next room. Returns it if it is not the next one.
     pub(crate) fn add(&mut self, room: Room) -> Result<(), Room> {
         if room.number != self.present {
             return Err(room);
@@ -124,7 +124,7 @@ impl Rooms {
         Ok(())
     }
 
-    /// Takes out a node, for the tree.
+    /// Takes a node for the tree.
     pub(crate) fn take(&mut self) -> Result<Unused, Full> {
         let node = self.rooms.iter_mut().find_map(KVVec::pop).ok_or(Full)?;
         // INVARIANT: Its place is free.
@@ -132,7 +132,7 @@ impl Rooms {
         Ok(node)
     }
 
-    /// Takes back a node, from the tree.
+    /// Takes back a node from the tree.
     pub(crate) fn put(&mut self, mut node: Unused) {
         for room in &mut self.rooms {
             match room.push_within_capacity(node) {
@@ -141,7 +141,7 @@ impl Rooms {
                     self.in_use -= 1;
                     return;
                 }
-                // There is a free place in another: each node was taken out of one.
+                // Another room has a free place, because each node was taken from one.
                 Err(full) => node = full.0,
             }
         }

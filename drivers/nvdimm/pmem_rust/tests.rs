@@ -39,7 +39,7 @@ mod geometry {
 
     #[test]
     fn a_start_and_an_end_that_are_cut_off() {
-        // The data is as much later, but where it is in the mapping does not change.
+        // The data begins later, but its place in the mapping does not change.
         let all = Geometry::new((0x1000, 0x8fff), (0x3000, 0x7fff), 0x3000).map(shape);
         let data = ByteRange::new(0x6000, 0x2000);
         assert_eq!(all, Some((2, 0x5000, [(0x3200, 0x6200); 2], data)));
@@ -139,7 +139,7 @@ mod poison_map {
         assert_eq!(map.remove(range(2, 4)?), Err(Full));
         assert!(map.covers(range(0, 8)?));
         assert_eq!(map.len() as u64, count);
-        // Near, far, and when there is memory.
+        // A near range, a far one, and the same with memory.
         assert_eq!(map.add_without_memory(range(10, 12)?), Ok(2));
         assert!(map.covers(range(0, 12)?));
         assert_eq!(map.add_without_memory(next), Ok(0));
@@ -207,7 +207,7 @@ mod poison {
         poison.add(range(16, 8)?);
         assert!(poison.clear_since(range(8, 8)?, mark));
         assert_eq!(poison.first_within(range(0, 100)?), Some(range(0, 8)?));
-        // Too many to tell where they were.
+        // Too many additions to know where they were.
         let mark = poison.mark();
         for n in 0..100 {
             poison.add(range(100 + n, 1)?);
@@ -219,7 +219,7 @@ mod poison {
     #[test]
     fn in_the_view_too() -> Result {
         let poison = poison()?;
-        // By hand.
+        // Written through the view.
         assert!(poison.view().add(range(8, 8)?));
         assert!(poison.exists());
         let mark = poison.mark();
@@ -238,12 +238,12 @@ mod poison {
         for n in 0..24 {
             poison.add(far(n)?);
         }
-        // Good sectors in between are not called bad.
+        // Good sectors in between are not recorded as bad.
         for n in 0..24 {
             let all = range(n << 13, 1 << 13)?;
             assert_eq!(poison.first_within(all), Some(far(n)?));
         }
-        // It would take memory to tell the rest from it, and the reserve has some.
+        // It would take memory to split the range, and the reserve has some.
         let mark = poison.mark();
         assert!(poison.clear_since(range(2, 2)?, mark));
 
@@ -262,12 +262,12 @@ mod poison {
         Ok(())
     }
 
-    /// What is repaired in the middle of an entry while the view is full.
+    /// A repair in the middle of an entry while the view is full.
     #[test]
     fn good_sectors_do_not_come_back_from_a_full_view() -> Result {
         let poison = poison()?;
         let count = Badblocks::CAPACITY as u64;
-        // One more than fit.
+        // One more than fits.
         for n in 0..=count {
             poison.add(range(n * 16, 8)?);
         }
@@ -275,13 +275,13 @@ mod poison {
         let mark = poison.mark();
         assert!(poison.clear_since(range(2, 2)?, mark));
         assert_eq!(poison.view().first_within(range(2, 2)?), None);
-        // Written by hand, so that all of the view is looked at.
+        // Written through the view, so that all of the view is read.
         let last = range(count * 16 + 32, 8)?;
         poison.view().remove(range(16, 8)?);
         assert!(poison.view().add(last));
         assert!(poison.covers(last));
         assert_eq!(poison.first_within(range(2, 2)?), None);
-        // What was taken out of the view for that is still on record.
+        // The entry that was removed from the view for that is still on record.
         for n in 1..=count {
             assert!(poison.covers(range(n * 16, 8)?));
         }

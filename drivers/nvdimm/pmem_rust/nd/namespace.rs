@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Namespaces: pieces of a region, and what claims them.
+//! Namespaces: parts of a region, and the claims on them.
 
 use super::{
     raw,
@@ -33,9 +33,9 @@ const INFO_BLOCK_RESERVE: u64 = 0x2000usize.next_multiple_of(PAGE_SIZE) as u64;
 /// A name for a disk, as C writes it.
 pub(crate) type DiskName = [u8; bindings::DISK_NAME_LEN as usize];
 
-/// What a device on the bus makes of its namespace.
+/// What a device on the bus uses its namespace as.
 pub(crate) enum Personality {
-    /// The namespace itself, or a claim on it that is not known.
+    /// The namespace itself, or an unknown claim on it.
     Plain,
     /// A block translation table.
     Btt,
@@ -43,15 +43,15 @@ pub(crate) enum Personality {
     Pfn,
 }
 
-/// Whether some other personality takes the namespace.
+/// Whether another personality takes the namespace.
 pub(crate) enum Claim {
-    /// Its information block was found, and a device for it made.
+    /// Its information block was found, and the bus made a device for it.
     Taken,
     /// None was found.
     Free,
 }
 
-/// What the information block of a `pfn` device says.
+/// The information block of a `pfn` device.
 pub(crate) struct PfnInfo {
     /// Where the data begins, in bytes from the start of the namespace.
     pub(crate) data_offset: u64,
@@ -91,7 +91,7 @@ impl<'a> Namespace<'a> {
         unsafe { Region::of(self.dev) }
     }
 
-    /// What the device makes of the namespace.
+    /// What the device uses the namespace as.
     pub(crate) fn personality(&self) -> Personality {
         // SAFETY: Takes any device.
         if unsafe { bindings::is_nd_btt(raw(self.dev)) } {
@@ -112,13 +112,13 @@ impl<'a> Namespace<'a> {
         })
     }
 
-    /// Undoes [`Namespace::enable`].
+    /// Takes back [`Namespace::enable`].
     pub(crate) fn disable(&self) {
         // SAFETY: The type invariant.
         unsafe { bindings::devm_namespace_disable(raw(self.dev), self.ndns.as_ptr()) };
     }
 
-    /// Attaches a block translation table, which is a driver of its own.
+    /// Attaches a block translation table, which has a driver of its own.
     pub(crate) fn attach_btt(&self) -> Result {
         // SAFETY: The type invariant.
         to_result(unsafe { bindings::nvdimm_namespace_attach_btt(self.ndns.as_ptr()) })
@@ -170,7 +170,7 @@ impl<'a> Namespace<'a> {
             Personality::Pfn => unsafe { bindings::to_nd_pfn(raw(self.dev)) },
             _ => return Err(EINVAL),
         };
-        // SAFETY: `nd_pfn` is valid, and nobody else has `pgmap` yet.
+        // SAFETY: `nd_pfn` is valid, and `pgmap` is not in use yet.
         to_result(unsafe { bindings::nvdimm_setup_pfn(nd_pfn, pgmap.as_raw()) })?;
         // SAFETY: After `nvdimm_setup_pfn()` there is a validated superblock.
         let sb = unsafe { (*nd_pfn).pfn_sb.as_ref() }.ok_or(ENXIO)?;
@@ -215,8 +215,7 @@ impl<'a> Namespace<'a> {
         Reservation::new(dev, first, len)
     }
 
-    /// Whether there are to be `struct page`s for the namespace although no `pfn` device asks for
-    /// them.
+    /// Whether the namespace gets `struct page`s although no `pfn` device asks for them.
     pub(crate) fn wants_pages(&self) -> bool {
         // SAFETY: The device is a namespace's, or a claim's, on the bus.
         unsafe { bindings::pmem_should_map_pages(raw(self.dev)) }
@@ -228,7 +227,7 @@ impl<'a> Namespace<'a> {
         unsafe { bindings::pmem_sector_size(self.ndns.as_ptr()) }
     }
 
-    /// What the namespace's disk is called.
+    /// The name of the namespace's disk.
     pub(crate) fn disk_name(&self) -> DiskName {
         let mut name = [0; bindings::DISK_NAME_LEN as usize];
         // SAFETY: The type invariant; the buffer has the size that the function expects.
@@ -245,7 +244,7 @@ pub(crate) fn detach_btt(dev: &Device<Core<'_>>) {
     }
 }
 
-/// The block translation table that `dev` is, if it is one.
+/// The block translation table of `dev`, if it is one.
 fn btt_of(dev: &Device<Core<'_>>) -> Option<*mut bindings::nd_btt> {
     // SAFETY: Takes any device.
     let is_btt = unsafe { bindings::is_nd_btt(raw(dev)) };
@@ -253,7 +252,7 @@ fn btt_of(dev: &Device<Core<'_>>) -> Option<*mut bindings::nd_btt> {
     is_btt.then(|| unsafe { bindings::to_nd_btt(raw(dev)) })
 }
 
-/// Has the bus's news about a device with a block translation table reach it.
+/// Passes news of the bus on to a device with a block translation table.
 pub(crate) fn revalidate_btt(dev: &Device<Core<'_>>, poison: bool) {
     let Some(nd_btt) = btt_of(dev) else { return };
     if !poison {
@@ -289,7 +288,7 @@ pub(crate) fn check_and_set_ro<T: kernel::block::bio_disk::Operations>(
     unsafe { bindings::nvdimm_check_and_set_ro(disk.as_raw()) };
 }
 
-/// Makes everything durable that was written to the region of `dev`, a bound device.
+/// Makes all data durable that was written to the region of `dev`, a bound device.
 pub(crate) fn flush(dev: &Device<Core<'_>>) {
     // SAFETY: Devices that the driver is bound to are on the bus, below a region.
     let flushed = unsafe { Region::of(dev) }.and_then(|region| region.flush());

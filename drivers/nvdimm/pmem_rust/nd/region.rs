@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Regions: what firmware says of a stretch of persistent memory, and can do for it.
+//! Regions: stretches of persistent memory, and firmware's services for them.
 
 use super::raw;
 use core::ptr::NonNull;
@@ -25,7 +25,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// How often a list that grows while it is read is read again.
+/// How many times the bus's list is read if it grows meanwhile.
 const READ_ATTEMPTS: usize = 8;
 
 /// How many bytes are taken off the bus's list at a time: C counts them in 32 bits.
@@ -37,7 +37,7 @@ const FORGET_STEP: u64 = 1 << 31;
 ///
 /// # Invariants
 ///
-/// `region` is the `nd_region` whose device `_dev` keeps, and its parent is the bus.
+/// `region` is the `nd_region` of the device `_dev`, which keeps it; its parent is the bus.
 pub(crate) struct Region {
     region: NonNull<bindings::nd_region>,
     _dev: ARef<Device>,
@@ -78,27 +78,27 @@ impl Region {
         unsafe { &raw mut (*self.bus()).badrange }
     }
 
-    /// Makes everything durable that was written before.
+    /// Makes all data durable that was written before.
     #[inline]
     pub(crate) fn flush(&self) -> Result {
         // SAFETY: The type invariant; without a bio the function is synchronous.
         to_result(unsafe { bindings::nvdimm_flush(self.region.as_ptr(), core::ptr::null_mut()) })
     }
 
-    /// Makes everything durable that was written before, and then ends `bio`, maybe later.
+    /// Makes all data durable that was written before, and then ends `bio`, maybe later.
     #[inline]
     pub(crate) fn flush_and_end(&self, bio: Bio) {
         // SAFETY: The type invariant. The bio was not ended.
         let done = unsafe { bindings::nvdimm_flush(self.region.as_ptr(), bio.as_raw()) };
         if done == bindings::NVDIMM_FLUSH_ASYNC as c_int {
-            // Whoever flushes ends the bio.
+            // The flush ends the bio.
             bio.into_raw();
             return;
         }
         bio.end(to_result(done));
     }
 
-    /// Whether there is a way to flush, and a need to; `ENXIO` when that is not known.
+    /// Whether a flush is possible and needed; `ENXIO` when that is not known.
     pub(crate) fn has_flush(&self) -> Result<bool> {
         // SAFETY: The type invariant.
         let has = unsafe { bindings::nvdimm_has_flush(self.region.as_ptr()) };
@@ -120,28 +120,29 @@ impl Region {
 
     /// Whether firmware has a command that clears poison.
     ///
-    /// C does not ask: it takes a bus without commands for one that clears everything at once,
-    /// and fails for ever on a bus with commands but without this one (QEMU's).
+    /// C does not check this: it takes a bus without commands for one that clears everything at
+    /// once, and always fails on a bus that has commands but not this one (QEMU's).
     pub(crate) fn can_clear_poison(&self) -> bool {
         // SAFETY: The bus is valid by the type invariant.
         let desc = unsafe { bindings::to_nd_desc(self.bus()) };
-        // SAFETY: A bus has a descriptor as long as it has regions. Its driver may set bits of it, so
-        // there is no reference to it.
+        // SAFETY: A bus has a descriptor as long as it has regions. Its driver may set bits of it,
+        // so there is no reference to it.
         let (has_commands, commands) = unsafe { ((*desc).ndctl.is_some(), (*desc).cmd_mask) };
         has_commands && commands & (1 << bindings::ND_CMD_CLEAR_ERROR) != 0
     }
 
-    /// Whether poison can be overwritten where firmware has no such command: what is still bad has
-    /// to be an error when it is read back, and on some machines it would be the end.
+    /// Whether poison can be overwritten if firmware has no command for it. What is still bad must
+    /// be an error when it is read back; on machines without machine-check recovery the read would
+    /// be fatal.
     pub(crate) fn can_overwrite_poison() -> bool {
         // SAFETY: Only looks at what the processor can do.
         unsafe { bindings::nvdimm_can_overwrite_poison() }
     }
 
-    /// Has firmware clear the poison in `phys`, physical addresses; returns how many bytes from
-    /// the start on it cleared.
+    /// Makes firmware clear the poison in `phys`, physical addresses. Returns how many bytes it
+    /// cleared, from the start on.
     ///
-    /// What it cleared is also taken off the bus's list.
+    /// libnvdimm also takes what was cleared off the bus's list.
     pub(crate) fn clear_poison(&self, phys: ByteRange) -> Result<u64> {
         let len = u32::try_from(phys.len()).map_err(|_| EINVAL)?;
         // SAFETY: The type invariant: the region's device is on the bus.
@@ -155,11 +156,12 @@ impl Region {
         }
     }
 
-    /// Puts `phys`, physical addresses, on the bus's list, which outlives this driver's binding.
+    /// Adds `phys`, physical addresses, to the bus's list, which outlives this driver's binding.
     ///
-    /// `badrange_add()` walks all of the list for an entry that begins at the same address: n reports
-    /// would take n^2 steps, with the list's spinlock held. Here entries may overlap, as the list's
-    /// readers allow anyway. If the range may be on the list already, ask [`Region::knows_all_of`].
+    /// `badrange_add()` searches all of the list for an entry with the same start: n reports would
+    /// take n^2 steps, with the list's spinlock held. Here entries may overlap, which the list's
+    /// readers allow. If the range may be on the list already, check [`Region::knows_all_of`]
+    /// first.
     pub(crate) fn remember_poison(&self, phys: ByteRange) -> Result {
         let entry = KBox::new(
             bindings::badrange_entry {
@@ -174,7 +176,7 @@ impl Region {
         let entry = KBox::into_raw(entry);
         // SAFETY: The lock is initialised with the bus.
         unsafe { bindings::spin_lock(&raw mut (*badrange).lock) };
-        // SAFETY: The list is valid while its lock is held, and nobody else has the entry.
+        // SAFETY: The list is valid while its lock is held, and the entry is on no list yet.
         unsafe { bindings::list_add_tail(&raw mut (*entry).list, &raw mut (*badrange).list) };
         // SAFETY: Locked above.
         unsafe { bindings::spin_unlock(&raw mut (*badrange).lock) };
@@ -188,7 +190,7 @@ impl Region {
         known
     }
 
-    /// The part of `phys`, physical addresses, that is the region's, from its start on.
+    /// The part of `phys`, physical addresses, that belongs to the region, from its start on.
     fn own_part(&self, phys: ByteRange) -> Option<ByteRange> {
         let region = self.region.as_ptr();
         // SAFETY: The type invariant. Both are set before the region has children. Others change
@@ -199,9 +201,9 @@ impl Region {
             .relative_to(start)
     }
 
-    /// Has `f` change the region's list of bad sectors, and wakes those who watch it.
+    /// Runs `f` on the region's list of bad sectors, and notifies its pollers.
     ///
-    /// The list is a view for user space: that it may be full, which `f` returns, is no failure.
+    /// The list is only a view for user space: that it is full, which `f` returns, is not an error.
     fn change_list(&self, f: impl FnOnce(&Badblocks) -> bool) {
         let region = self.region.as_ptr();
         // SAFETY: The type invariant; the list exists as long as the region has children.
@@ -227,7 +229,7 @@ impl Region {
         }
     }
 
-    /// Puts `phys`, physical addresses, on the region's list, which `ndctl list` shows.
+    /// Adds `phys`, physical addresses, to the region's list, which `ndctl list` shows.
     pub(crate) fn show_as_bad(&self, phys: ByteRange) {
         if let Some(part) = self.own_part(phys) {
             self.change_list(|list| list.add(part.sectors_touched()));
@@ -248,14 +250,14 @@ impl Region {
         }
     }
 
-    /// Whether the bus has some of `phys`, physical addresses, on its list.
+    /// Whether some of `phys`, physical addresses, is on the bus's list.
     pub(crate) fn knows_poison(&self, phys: ByteRange) -> bool {
         let mut known = false;
         self.each_known_poison(|entry| known |= entry.intersection(&phys).is_some());
         known
     }
 
-    /// The ranges of physical addresses within `within` that the bus has on its list.
+    /// The ranges of physical addresses within `within` that are on the bus's list.
     pub(crate) fn known_poison(&self, within: ByteRange) -> Result<KVVec<ByteRange>> {
         let mut room = 16;
         for _ in 0..READ_ATTEMPTS {
@@ -264,7 +266,7 @@ impl Region {
             self.each_known_poison(|entry| {
                 if let Some(part) = entry.intersection(&within) {
                     seen += 1;
-                    // When there is no room it is counted only.
+                    // Without room it is only counted.
                     let _ = found.push_within_capacity(part);
                 }
             });
