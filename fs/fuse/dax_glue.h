@@ -31,22 +31,22 @@ extern const struct iomap_ops rdax_fuse_iomap_ops;
 /* A connection's window, null without DAX; and where it is kept. */
 void *rdax_fuse_conn_window(struct fuse_conn *fc);
 void rdax_fuse_set_conn_window(struct fuse_conn *fc, void *window);
-/* What the mount option says: enum fuse_dax_mode. */
+/* The mount option: enum fuse_dax_mode. */
 unsigned int rdax_fuse_conn_mode(struct fuse_conn *fc);
-/* Whether the server says of each file if it wants DAX. */
+/* Whether the server chooses DAX for each file. */
 bool rdax_fuse_conn_per_inode(struct fuse_conn *fc);
 struct fuse_conn *rdax_fuse_sb_conn(struct super_block *sb);
 struct fuse_conn *rdax_fuse_inode_conn(struct inode *inode);
-/* What Rust keeps of an inode, and where; kfree() ends it. */
+/* Rust's data of an inode, which kfree() frees. */
 void *rdax_fuse_inode_data(struct inode *inode);
 void rdax_fuse_set_inode_data(struct fuse_inode *fi, void *data);
 struct inode *rdax_fuse_vfs_inode(struct fuse_inode *fi);
 u64 rdax_fuse_node_id(struct inode *inode);
-/* What the server calls an open file. */
+/* The server's handle of an open file. */
 u64 rdax_fuse_file_handle(struct file *file);
 /* Sends a request that calls args->end when it was answered, which may be now. */
 int rdax_fuse_send(struct inode *inode, struct fuse_args *args);
-/* The same in the name of nobody, waiting for nobody. */
+/* The same without the credentials of a task, and without waiting. */
 int rdax_fuse_send_unbound(struct fuse_conn *fc, struct fuse_args *args);
 ssize_t rdax_fuse_direct_write(struct kiocb *iocb, struct iov_iter *from);
 

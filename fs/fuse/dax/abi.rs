@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C interface, but for devices (`device.rs`): what `fs/fuse/fuse_i.h` and `dax_glue.h` declare,
-//! and the tables of functions that C calls.
+//! The C interface, but for devices (`device.rs`): what `fs/fuse/fuse_i.h` and `dax_glue.h`
+//! declare, and the tables of functions that C calls.
 
 use super::{
     device, fault,
@@ -33,7 +33,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// What C calls a result.
+/// Converts a result to C's `int`.
 fn to_int(result: Result) -> c_int {
     match result {
         Ok(()) => 0,
@@ -43,7 +43,7 @@ fn to_int(result: Result) -> c_int {
 
 // -- Connections
 
-/// Gives a connection its window, if its device has one.
+/// Creates the window of a connection, if its device has one.
 ///
 /// # Safety
 ///
@@ -95,7 +95,7 @@ pub(crate) unsafe extern "C" fn fuse_dax_cancel_work(fc: *mut bindings::fuse_con
     }
 }
 
-/// Takes over what the server can map; false refuses the server.
+/// Sets the alignment of the server; false refuses the server.
 ///
 /// # Safety
 ///
@@ -136,7 +136,8 @@ pub(crate) unsafe extern "C" fn fuse_dax_inode_alloc(
     unsafe { FileRef::alloc(fi, fc) }.is_ok()
 }
 
-/// The functions of a mapping with DAX. Its pages are the host's, which writes them back.
+/// The functions of a mapping with DAX. Its pages are the host's page cache, which the host writes
+/// back.
 struct AddressSpace(bindings::address_space_operations);
 
 // SAFETY: It is constant.
@@ -161,7 +162,7 @@ pub(crate) unsafe extern "C" fn fuse_dax_inode_init(inode: *mut bindings::inode,
     }
 }
 
-/// Has an inode go soon that is not as the server wants it now; the next one will be.
+/// Evicts an inode soon if its use of DAX is not what the server wants now; the next one will be.
 ///
 /// # Safety
 ///
@@ -187,8 +188,8 @@ pub(crate) unsafe extern "C" fn fuse_dax_inode_cleanup(inode: *mut bindings::ino
     }
 }
 
-/// Takes the pages of `start` up to and including `end` from page tables and caches; waits until none
-/// has a reference.
+/// Takes the pages of `start` up to and including `end` from page tables and caches; waits until
+/// none has a reference.
 ///
 /// # Safety
 ///
@@ -268,7 +269,7 @@ pub(crate) unsafe extern "C" fn rdax_fuse_iomap_end(
     let inode = unsafe { Inode::from_raw(inode) };
     // SAFETY: The function's contract.
     unsafe { vfs::end(inode, iomap) };
-    // Writes past the end of the file do not come here, so that its size is what it was.
+    // Writes past the end of the file do not get here, so the size of the file does not change.
     0
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The window of one connection: its lock, the waiting, and what is done without the lock.
+//! The window of one connection: its lock, its wait queues, and the operations outside of the lock.
 
 use super::{
     device::Slot,
@@ -46,14 +46,14 @@ use kernel::{
 /// The window of FUSE's inodes.
 pub(crate) type Manager = Window<FileRef>;
 
-/// How long ranges of inodes that went may stay mapped at the server, so that many are removed by
-/// one request.
+/// How long ranges of evicted inodes may stay mapped at the server, so that one request removes
+/// many.
 const REMOVE_DELAY_JIFFIES: usize = bindings::CONFIG_HZ as usize / 50 + 1;
 
-/// The alignment of 2 MiB, as the server would tell it.
+/// The alignment of 2 MiB, in the server's encoding.
 const BLOCK_SHIFT: u32 = PAGE_SHIFT + TOP_ORDER as u32;
 
-/// For how long a task sleeps when everything that it could take is referenced.
+/// How long a task sleeps when all ranges that it could evict have references.
 const PAUSE_JIFFIES: c_long = bindings::CONFIG_HZ as c_long / 50 + 1;
 
 struct Shared {
@@ -67,13 +67,13 @@ struct Shared {
 }
 
 impl Shared {
-    /// Counts what tasks in `room` and in `answers` wait for.
+    /// The counters that tasks in `room` and in `answers` wait for.
     #[inline]
     fn counts(&self) -> (u64, u64) {
         (self.window.changes(), self.window.answers())
     }
 
-    /// How many tasks wait for that.
+    /// The number of tasks that wait for `reason`.
     fn waiters(&mut self, reason: Reason) -> &mut u32 {
         match reason {
             Reason::Room => &mut self.for_room,
@@ -81,7 +81,7 @@ impl Shared {
         }
     }
 
-    /// Which tasks have to be woken, if these were the counts before.
+    /// Which tasks have to be woken, if the counters were `before`.
     #[inline]
     fn to_wake(&self, before: (u64, u64)) -> Wake {
         let (changes, answers) = before;
@@ -99,16 +99,16 @@ struct Wake {
     answers: bool,
 }
 
-/// What a task waits for.
+/// The reason of a wait.
 #[derive(Clone, Copy)]
 enum Reason {
     /// Any change of the window.
     Room,
-    /// An answer of the server. Uses of ranges that end are nothing to such a task.
+    /// An answer of the server. The end of a use of a range does not wake such a task.
     Answer,
 }
 
-/// A connection that has a window.
+/// A connection with a window.
 #[pin_data]
 pub(crate) struct Conn {
     #[pin]
@@ -119,7 +119,7 @@ pub(crate) struct Conn {
     answers: Opaque<bindings::wait_queue_head>,
     #[pin]
     work: DelayedWork<Conn>,
-    /// The connection. It may be used by those who have an inode of it or a request under way, and
+    /// The connection. It may be used by tasks with an inode of it or with a pending request, and
     /// by `work` until [`Conn::shut_down`].
     fc: *mut bindings::fuse_conn,
     device: ARef<dax::Device>,
@@ -148,7 +148,7 @@ impl WorkItem for Conn {
     }
 }
 
-/// A queue of tasks that wait.
+/// A queue for waiting tasks.
 fn new_queue() -> impl PinInit<Opaque<bindings::wait_queue_head>> {
     Opaque::ffi_init(|queue| {
         // SAFETY: `queue` is valid for writes, the name and the key are static.
@@ -163,7 +163,7 @@ fn new_queue() -> impl PinInit<Opaque<bindings::wait_queue_head>> {
 }
 
 impl Conn {
-    /// The window of `pages` pages of the device that `link` belongs to.
+    /// The window of `pages` pages of the device of `link`.
     pub(crate) fn new(
         fc: *mut bindings::fuse_conn,
         device: ARef<dax::Device>,
@@ -171,7 +171,7 @@ impl Conn {
         pages: u64,
     ) -> Result<Arc<Self>> {
         let mut window = Window::new(pages)?;
-        // Until the server says what it can map: C has no smaller ranges.
+        // The default until the server sets it: C has no smaller ranges.
         window.set_alignment(BLOCK_SHIFT);
         Arc::pin_init(
             pin_init!(Self {
@@ -196,12 +196,12 @@ impl Conn {
         &self.device
     }
 
-    /// What connects the device with this.
+    /// The device's reference to this.
     pub(crate) fn link(&self) -> &Slot {
         &self.link
     }
 
-    /// Runs `f` with nobody else at the window, and wakes those who wait for what it changed.
+    /// Runs `f` with exclusive access to the window, and wakes the tasks that wait for its changes.
     #[inline]
     pub(crate) fn update<R>(&self, f: impl FnOnce(&mut Manager) -> R) -> R {
         let mut shared = self.state.lock();
@@ -217,7 +217,7 @@ impl Conn {
         result
     }
 
-    /// Frees what [`Conn::update`] frees one by one.
+    /// Frees all at once what [`Conn::update`] would free one by one.
     pub(crate) fn free_unneeded(&self) {
         loop {
             let unneeded = self.state.lock().window.unneeded();
@@ -238,8 +238,8 @@ impl Conn {
         }
     }
 
-    /// Runs `f` until it gives something, and sleeps in between; unless `killable`, whatever
-    /// signals come.
+    /// Runs `f` until it gives a result, and sleeps in between; signals end the wait only if
+    /// `killable`.
     fn sleep<R>(
         &self,
         killable: bool,
@@ -287,7 +287,7 @@ impl Conn {
         }
     }
 
-    /// Waits, whatever signals come, until `f` gives something.
+    /// Waits until `f` gives a result; signals do not end the wait.
     pub(crate) fn wait_always<R>(&self, mut f: impl FnMut(&mut Manager) -> Option<R>) -> R {
         loop {
             if let Ok(result) = self.sleep(false, Reason::Room, &mut f) {
@@ -303,34 +303,34 @@ impl Conn {
         work.cast()
     }
 
-    /// No more requests and no more work: the connection goes away.
+    /// Blocks new requests and work, because the connection is shut down.
     pub(crate) fn shut_down(self: ArcBorrow<'_, Self>) {
         self.update(|window| window.close(ENOTCONN.to_errno()));
         self.state.lock().over = true;
         // SAFETY: The work was initialised by `new()`; it takes no lock that is held here.
         let pending = unsafe { bindings::cancel_delayed_work_sync(self.raw_work()) };
         if pending {
-            // SAFETY: The queue owned a reference, which is nobody's now.
+            // SAFETY: The queue owned a reference, which has no owner now.
             drop(unsafe { Arc::from_raw(core::ptr::from_ref(&*self)) });
         }
     }
 
-    /// Has the server remove what is stale, `delay` jiffies from now.
+    /// Schedules the removal of stale ranges, `delay` jiffies from now.
     fn remove_after(self: ArcBorrow<'_, Self>, delay: usize) {
         let this: Arc<Self> = self.into();
         let shared = self.state.lock();
-        // Inside of the lock, so that none is queued after `over` was set.
+        // Inside the lock, so that no work is queued after `over` was set.
         if shared.window.stale() > 0 && !shared.over {
             let _ = workqueue::system_long().enqueue_delayed(this, delay);
         }
     }
 
-    /// Has the server remove soon what is stale.
+    /// Schedules the removal of stale ranges for soon.
     pub(crate) fn remove_soon(self: ArcBorrow<'_, Self>) {
         self.remove_after(REMOVE_DELAY_JIFFIES);
     }
 
-    /// Takes all ranges of an inode that is evicted; sleeps.
+    /// Removes all ranges of an inode that is evicted; sleeps.
     pub(crate) fn forget(self: ArcBorrow<'_, Self>, file: &FileRef) {
         let mut some = |window: &mut Manager| match window.forget(file) {
             Forgot::Busy => None,
@@ -342,27 +342,27 @@ impl Conn {
         self.remove_soon();
     }
 
-    /// The device goes away: nobody uses its memory any more when this returns, except for those
-    /// who have references to pages.
+    /// Ends the use of the memory of a device that is removed. When this returns, only pages with
+    /// references may still be in use.
     pub(crate) fn evacuate(self: ArcBorrow<'_, Self>) {
         acquire::evacuate(&self, ENOTCONN.to_errno());
     }
 
-    /// Asks the server to remove all that it has mapped, after [`Conn::evacuate`] and while the device
-    /// can still be asked by; sleeps, some seconds if the server owes answers.
+    /// Asks the server to remove all mappings, after [`Conn::evacuate`] and while the device still
+    /// accepts requests; sleeps, some seconds if answers are outstanding.
     ///
-    /// What is mapped when the device is reset stays so for good: nobody remembers it then. QEMU does not
-    /// survive that the device is bound again.
+    /// What is mapped when the device is reset stays mapped for good, because there is no record of
+    /// it any more. QEMU does not survive binding the device again.
     pub(crate) fn give_back(self: ArcBorrow<'_, Self>) {
         acquire::settle(&self);
-        // What was mapped since, and what somebody had references to.
+        // Ranges that were mapped since, and those that had references.
         self.evacuate();
         self.remove_after(0);
         // SAFETY: As in `shut_down()`.
         unsafe { bindings::flush_delayed_work(self.raw_work()) };
     }
 
-    /// `pages` pages of the window, from `first` on, failed: their users are killed.
+    /// Handles the failure of `pages` pages of the window, from `first` on: their users are killed.
     pub(crate) fn fail(self: ArcBorrow<'_, Self>, first: u32, pages: u32, flags: c_int) -> Result {
         let mut result = Ok(());
         for page in first..first.saturating_add(pages) {

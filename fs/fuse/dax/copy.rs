@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Read and write by way of `fs/dax.c`.
+//! Read and write through `fs/dax.c`.
 
 use super::{
     kiocb::LockedIo,
@@ -11,27 +11,28 @@ use kernel::{
     prelude::*, //
 };
 
-/// How much of the caller's memory is brought in at a time.
+/// How much of the caller's memory is faulted in at a time.
 const FAULT_IN: usize = 1 << 20;
 
-/// After so many attempts without progress data goes by way of a page of the kernel's.
+/// After this many attempts without progress, data is copied through a kernel page.
 const TRIES: u32 = 3;
 
-/// What C calls an error where it expects a size.
+/// Converts an error to C's `ssize_t`.
 pub(super) fn to_size(error: Error) -> isize {
     error.to_errno() as isize
 }
 
-/// What C calls the size of what was copied.
+/// Converts a number of copied bytes to C's `ssize_t`.
 pub(super) fn to_copied(bytes: usize) -> isize {
     // CAST: No more than was asked for, which is less than 2 GiB.
     bytes as isize
 }
 
-/// Copies up to a page by way of memory that is always there.
+/// Copies up to a page through a kernel page, which is always present.
 ///
-/// The caller's memory may be a file of the same window. If that has room for one of the two only,
-/// this is how both come to be used in turn. No range is used while the caller's memory is.
+/// The caller's memory may be a file in the same window. If the window has room for only one of the
+/// two ranges, this uses them one after the other: no range is held while the caller's memory is
+/// accessed.
 fn copy_by_page<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> Result<isize> {
     let mut page = KVec::<u8>::zeroed(PAGE_SIZE, GFP_KERNEL)?;
     io.copy_by(&mut page)
@@ -39,10 +40,10 @@ fn copy_by_page<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> Result<i
 
 /// Copies between the caller's memory and the file.
 ///
-/// The copy does not wait for the caller's memory while it uses a range of the window: that memory
-/// may be a file of this window itself, and if all tasks had one range and waited for another,
-/// none would go on. So page faults are off meanwhile; a copy that stops at one goes on when the
-/// memory is there.
+/// The copy must not wait for the caller's memory while it holds a range: that memory may be a file
+/// in the same window, and if all tasks held one range and waited for another, there would be a
+/// deadlock. So page faults are disabled; a copy that stops at one continues when the memory was
+/// faulted in.
 fn copy<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> isize {
     let inode = io.inode();
     let mut done: isize = 0;
@@ -52,7 +53,7 @@ fn copy<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> isize {
         let copied = io.copy_window();
         drop(off);
         let left = io.left();
-        // Or an error that is not for want of memory, or the end of the file.
+        // Or an error other than missing memory, or the end of the file.
         let stopped = copied > 0 || copied == to_size(EFAULT);
         done = done.saturating_add(copied.max(0));
         let result = if done > 0 { done } else { copied };
@@ -67,7 +68,7 @@ fn copy<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> isize {
             match copy_by_page(io) {
                 Ok(copied) if copied > 0 => {
                     done = done.saturating_add(copied);
-                    // One more try without, then another page.
+                    // Try once more without, and then use a page again.
                     tries = TRIES;
                     continue;
                 }
@@ -87,7 +88,7 @@ fn copy<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> isize {
     }
 }
 
-/// Copies what could not be copied at once, after `done` bytes; how many it is with these.
+/// Copies the rest after `done` bytes. Returns the total.
 #[cold]
 pub(super) fn copy_rest<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>, done: usize) -> isize {
     let copied = copy(io);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The window as a device has it: where it is, access to it, and what becomes of it.
+//! The window of a device: how it is found, accessed and removed.
 //!
 //! C functions: `virtio_fs_setup_dax()` and what comes before it in `fs/fuse/virtio_fs.c`
 
@@ -51,18 +51,18 @@ use kernel::{
     ThisModule, //
 };
 
-/// A window, as its device, its connection and its memory know it.
+/// A window, shared by its device, its connection and its memory.
 #[pin_data]
 pub(crate) struct Slot {
-    /// Which connection uses it: at most one, since all mounts of a device share it.
+    /// The connection that uses it: at most one, because all mounts of a device share it.
     #[pin]
     conn: Mutex<Option<Arc<Conn>>>,
-    /// What makes the memory accessible, until it goes away.
+    /// Keeps the memory accessible, until it is removed.
     #[pin]
     access: Mutex<Option<Access>>,
     /// The frame of the window's first page.
     first: Pfn,
-    /// The window's pages stay, because they are in use and the wait for them ended before.
+    /// The window's pages stay, because the wait for them ended while they were in use.
     left: Atomic<bool>,
 }
 
@@ -71,15 +71,15 @@ impl Slot {
         self.conn.lock().clone()
     }
 
-    /// The connection goes away.
+    /// The connection is shut down.
     pub(crate) fn disconnect(&self) {
         // Not dropped under the lock.
         let _conn = self.conn.lock().take();
     }
 
-    /// Nobody uses the memory any more when this returns, or ever will. Sleeps.
+    /// Ends all use of the memory, for good. Sleeps.
     fn end(&self) {
-        // First those who use it, because killing the device waits for them.
+        // First the connection, because killing the device waits for its users.
         let conn = self.conn.lock().take();
         if let Some(conn) = &conn {
             conn.as_arc_borrow().evacuate();
@@ -99,7 +99,7 @@ impl Slot {
 #[cfg(MODULE)]
 static MODULE: ThisModule = {
     extern "C" {
-        // Only its address is of use.
+        // Only its address is used.
         static __this_module: kernel::types::Opaque<u8>;
     }
     // SAFETY: Each module has one.
@@ -109,7 +109,7 @@ static MODULE: ThisModule = {
 // SAFETY: Null is the kernel.
 static MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
 
-/// What hears of failures of the window's memory.
+/// The handler of failures of the window's memory.
 struct FailureHandler(Arc<Slot>);
 
 impl memremap::Operations for FailureHandler {
@@ -131,7 +131,7 @@ struct WindowMemory {
     slot: Arc<Slot>,
     kaddr: NonNull<u8>,
     pages: usize,
-    /// The `dax_device` itself, once it is there.
+    /// The `dax_device` itself, once it exists.
     device: SetOnce<ARef<dax::Device>>,
 }
 
@@ -148,13 +148,13 @@ unsafe impl dax::Operations for WindowMemory {
     fn direct_access(&self, pgoff: Pgoff, pages: usize, _mode: Mode) -> Result<dax::Access> {
         let left = self.pages.checked_sub(pgoff.0).filter(|left| *left > 0);
         let left = left.ok_or(ERANGE)?;
-        // None of these wraps: the page is in the window.
+        // Cannot wrap, because the page is in the window.
         let offset = pgoff.0 << PAGE_SHIFT;
         // SAFETY: The page is part of the mapping that begins there.
         let kaddr = unsafe { self.kaddr.add(offset) };
         let pfn = Pfn(self.slot.first.0 + pgoff.0);
-        // SAFETY: The mapping has `left` pages from there on, which are one range of frames. It stays
-        // until the device is unbound, before which `Slot::end()` drops the registration.
+        // SAFETY: The mapping has `left` pages from there on, which are one range of frames. It
+        // stays until the device is unbound, before which `Slot::end()` drops the registration.
         Ok(unsafe { dax::Access::new(pages.min(left), kaddr, pfn) })
     }
 
@@ -169,8 +169,8 @@ unsafe impl dax::Operations for WindowMemory {
         Ok(())
     }
 
-    /// The memory is the host's: a range with poison is not used any more, and there is nothing
-    /// to repair.
+    /// The memory is the host's: a range with poison is not used any more, and there is nothing to
+    /// repair.
     fn recovery_write(
         &self,
         _pgoff: Pgoff,
@@ -186,7 +186,7 @@ unsafe impl dax::Operations for WindowMemory {
     }
 }
 
-/// What makes a window's memory accessible.
+/// The registrations that make a window's memory accessible.
 struct Access {
     registration: dax::Registration<WindowMemory>,
     mapped: MappedPages,
@@ -194,12 +194,12 @@ struct Access {
 }
 
 impl Access {
-    /// Takes the memory, which begins at `first`, from all processes and files, and waits until nothing
-    /// uses it. `EINTR` if the wait ends before ([`MappedPages::wait_until_idle`]).
+    /// Revokes the memory, which begins at `first`, from all processes and files, and waits until
+    /// it is not in use. `EINTR` if the wait ends early ([`MappedPages::wait_until_idle`]).
     fn end(self, first: Pfn) -> Result {
         drop(self.registration);
-        // No task gets memory any more. What has references to pages, for direct I/O or in a pipe, would
-        // find them gone, and so would the file that still has entries for them.
+        // New users cannot get memory any more. The page structs must outlive references to pages,
+        // by direct I/O or a pipe, and entries of files.
         if self.mapped.revoke(first, self.pages) {
             return Ok(());
         }
@@ -217,7 +217,7 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// Makes the window of `fc`, which is the connection of the device that `dax_dev` belongs to.
+/// Creates the window of `fc`, the connection of the device of `dax_dev`.
 ///
 /// # Safety
 ///
@@ -240,7 +240,7 @@ pub(crate) unsafe fn connect(
     Ok(conn)
 }
 
-/// The memory that a device has on its bus, if that is a bus on which it says so by BARs.
+/// The memory of a device on its bus, if that is a bus with BARs.
 ///
 /// # Safety
 ///
@@ -265,8 +265,8 @@ unsafe fn bars(vdev: *mut bindings::virtio_device) -> Option<[Region; BARS]> {
 
 const BARS: usize = bindings::PCI_STD_NUM_BARS as usize;
 
-/// Finds the window of a device, and makes a `dax_device` for it; [`None`] if there is none that
-/// can be used.
+/// Finds the window of a device, and registers a `dax_device` for it; [`None`] if there is no
+/// usable one.
 ///
 /// # Safety
 ///
@@ -298,7 +298,7 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
     let window = match region::usable(window, bars, bits) {
         Ok(window) => window,
         Err(wrong) => {
-            // The files are there all the same.
+            // The files work without it.
             dev_err!(
                 dev,
                 "no DAX: the window, {:#x} bytes at {:#x}, {}\n",
@@ -347,7 +347,7 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
     )?;
     let registration = match dax::Registration::new(memory.clone(), dax::Capabilities::default()) {
         Ok(registration) => registration,
-        // A machine whose caches do not allow it has the files all the same.
+        // On a machine with aliasing data caches, the files work without it.
         Err(EOPNOTSUPP) => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -369,7 +369,7 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
     Ok(Some(device))
 }
 
-/// Finds the window of a device while that is probed. What this makes ends when it is unbound.
+/// Finds the window of a device that is being probed. Unbinding the device undoes this.
 ///
 /// # Safety
 ///
@@ -393,15 +393,15 @@ pub(crate) unsafe extern "C" fn fuse_dax_setup_window(
     }
 }
 
-/// Takes the memory of a window from all who use it, before the device is reset.
+/// Revokes the memory of a window from all users, before the device is reset.
 ///
-/// From then on the server may unmap what it mapped, and what reads as zeroes and swallows stores
-/// must not be mapped in anybody. Sleeps; some seconds, if pages are kept for I/O.
+/// After that the server may unmap its mappings. Memory that reads as zeroes and loses stores must
+/// not be mapped into any process. Sleeps; some seconds, if pages are pinned for I/O.
 ///
 /// # Safety
 ///
-/// virtio-fs calls this with a device of [`fuse_dax_setup_window`] while it is being unbound, once no
-/// mount finds it any more.
+/// virtio-fs calls this with a device of [`fuse_dax_setup_window`] while it is being unbound, once
+/// no mount finds it any more.
 #[export]
 pub(crate) unsafe extern "C" fn fuse_dax_remove_window(dax_dev: *mut bindings::dax_device) {
     // SAFETY: The function's contract.

@@ -4,11 +4,11 @@
 //!
 //! C functions: `__fuse_dax_fault()` and its callers
 //!
-//! A fault gets the range that it needs before it takes the locks that keep the file as it is, so
-//! that nothing inside of them waits for a range. C finds no range when it holds them all, gives
-//! up, waits and starts anew; for a 2 MiB fault it does not even see that, and maps small pages
-//! that never become large again. Here they do, as soon as the file has the whole block in one range
-//! and nothing of it is mapped: a file that was used here and there is mapped in pieces before.
+//! A fault acquires its range before it takes the locks that protect the file, so that nothing
+//! waits for a range with these locks held. C finds that there is no range when it holds them all,
+//! and drops them, waits and retries; for a 2 MiB fault it does not even notice, and maps small
+//! pages that never become large again. Here they do, as soon as one range has the whole block and
+//! nothing of the block is mapped: before that, a file with scattered accesses is mapped in pieces.
 
 use super::{
     held::Held,
@@ -33,48 +33,49 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// Waits for the range that a fault needs without the lock of its mapping, so that others can map and
+/// Waits for the range of a fault without the lock of its mapping, so that other tasks can map and
 /// unmap memory meanwhile.
 ///
-/// That is allowed only at the first try, because a range that is not held may be gone again at
-/// the next.
+/// This is allowed only at the first try, because the range is not held and may be evicted before
+/// the next one.
 fn wait_unlocked(fault: Fault<'_>, want: Want) -> Outcome {
-    // The reference keeps the inode while nothing else does.
+    // The reference keeps the inode, because nothing else does.
     if let Some(kept) = fault.unlock() {
         if let Some(file) = kept.open().inode().file() {
-            // Should there be an error, it comes again, unless a signal ends the task.
+            // The retry gets any error again, unless a signal ends the task.
             drop(Held::wait(file, want));
         }
     }
     RETRY
 }
 
-/// What a fault comes to that gets no range.
+/// The outcome of a fault that gets no range.
 fn outcome_of(failure: Failure) -> Outcome {
     match failure {
-        // The memory manager makes some, and has the fault come again.
+        // The memory manager frees some, and retries the fault.
         Failure::Unasked(error) if error == ENOMEM.to_errno() => OOM,
-        // The server's ENOMEM, too: it would be the same the next time.
+        // This includes the server's ENOMEM, which a retry would get again.
         _ => SIGBUS,
     }
 }
 
-/// Maps what was faulted for, with the range held; [`None`] when the range is not good any more.
+/// Maps the pages of a fault, with the range held; [`None`] if the range is not usable any more.
 fn map(fault: &Fault<'_>, order: c_uint, write: bool) -> Option<Outcome> {
     let (outcome, error) = fault.map(order, write);
     let failed = outcome & SIGBUS != 0;
     (!failed || error != EAGAIN.to_errno()).then_some(outcome)
 }
 
-/// Maps all of a block for a fault for a small page in it, with its range held, if nothing of the block
-/// is mapped there; [`None`] when it is to be a small page, or when the range is not good any more.
+/// Maps a whole block for a fault for a small page in it, with its range held, if nothing of the
+/// block is mapped here; [`None`] if a small page should be mapped, or if the range is not usable
+/// any more.
 fn map_block(fault: &Fault<'_>, write: bool) -> Option<Outcome> {
-    // What `fs/dax.c` would find out too, but after the table is gone.
+    // `fs/dax.c` would check this too, but after the table was freed.
     let aligned = (fault.memory_page() ^ fault.page().0) % u64::from(BLOCK_PAGES) == 0;
     if !aligned || !fault.free_empty_table() {
         return None;
     }
-    // Another fault may have been first: by small pages, or in another mapping of the file.
+    // Another fault may have been faster: with small pages, or in another mapping of the file.
     map(fault, TOP_ORDER.into(), write).filter(|outcome| outcome & !FALLBACK != 0)
 }
 
@@ -88,7 +89,7 @@ pub(super) fn handle(fault: Fault<'_>, order: c_uint, write: bool) -> Outcome {
     let for_write = fault.for_write();
 
     let huge = order == c_uint::from(TOP_ORDER);
-    // What `fs/dax.c` would find out too, but after a range was mapped for it.
+    // `fs/dax.c` would check this too, but after a range was mapped for it.
     let end = page
         .align_down(TOP_ORDER)
         .0

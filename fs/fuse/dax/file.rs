@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is kept of an inode.
+//! The data of an inode.
 
 use super::{
     conn::Conn,
@@ -38,7 +38,7 @@ static NEXT: Atomic<u64> = Atomic::new(1);
 
 /// What FUSE keeps in an inode's `dax` field.
 ///
-/// C ends it by `kfree()`, after a grace period: it has nothing to drop.
+/// C frees it by `kfree()`, after a grace period, so it must not need drop.
 struct InodeData {
     handle: FileRef,
     inode: *mut bindings::inode,
@@ -54,8 +54,8 @@ const _: () = assert!(!core::mem::needs_drop::<InodeData>());
 
 /// An inode of a connection that has a window.
 ///
-/// It is borrowed from an [`Inode`]. No safe function makes another one: those of [`File::handle`] are
-/// for the window, whose ranges have them.
+/// It is borrowed from an [`Inode`]. No safe function makes another one: those of [`File::handle`]
+/// are for the window, whose ranges have them.
 ///
 /// # Invariants
 ///
@@ -72,7 +72,7 @@ pub(crate) struct FileRef {
 unsafe impl Send for FileRef {}
 
 impl FileRef {
-    /// Has an inode that is being made get its data, if its connection has a window.
+    /// Allocates the data of a new inode, if its connection has a window.
     ///
     /// # Safety
     ///

@@ -120,28 +120,28 @@ impl<'a> Connection<'a> {
         Some(unsafe { Arc::<Conn>::from_foreign(window) })
     }
 
-    /// What the mount option says: `enum fuse_dax_mode`.
+    /// The mount option: `enum fuse_dax_mode`.
     fn mode(self) -> c_uint {
         // SAFETY: The type invariant.
         unsafe { bindings::rdax_fuse_conn_mode(self.raw) }
     }
 
-    /// Whether the server says of each inode if it wants DAX.
+    /// Whether the server chooses DAX for each inode.
     fn per_inode(self) -> bool {
         // SAFETY: The type invariant.
         unsafe { bindings::rdax_fuse_conn_per_inode(self.raw) }
     }
 
-    /// Whether the mount leaves it to each inode.
+    /// Whether the mount option leaves the choice to each inode.
     pub(crate) fn leaves_to_inodes(self) -> bool {
         !matches!(self.mode(), MODE_ALWAYS | MODE_NEVER)
     }
 
-    /// Whether an inode for which the server says `flags` is to have DAX.
+    /// Whether an inode with the server's `flags` gets DAX.
     pub(crate) fn wants_dax(self, flags: c_uint) -> bool {
         match self.mode() {
             MODE_NEVER => false,
-            // A device without a window: a mount that does not insist on DAX does without.
+            // A device without a window: a mount that does not require DAX works without it.
             _ if self.raw_window().is_null() => false,
             MODE_ALWAYS => true,
             _ => self.per_inode() && says_dax(flags),
@@ -154,7 +154,7 @@ pub(crate) fn says_dax(flags: c_uint) -> bool {
     flags & bindings::FUSE_ATTR_DAX != 0
 }
 
-/// Where the pages of an answer are described.
+/// Descriptions of the pages of an answer.
 #[derive(Zeroable)]
 pub(super) struct PageList<const N: usize> {
     folios: [*mut bindings::folio; N],
@@ -190,7 +190,7 @@ impl<'r> Args<'r> {
         args.in_numargs += 1;
     }
 
-    /// Has up to `len` bytes of data come into `pages`.
+    /// Receives up to `len` bytes of data in `pages`.
     pub(super) fn output<const N: usize>(
         &mut self,
         pages: &'r [Option<Page>],
@@ -221,13 +221,13 @@ impl<'r> Args<'r> {
     }
 }
 
-/// What a request asks for, and what becomes of the answer, which comes to any task.
+/// The contents of a request, and the handling of its answer, which any task may run.
 pub(super) trait Ask: Sized + Send + 'static {
     /// The operation.
     const OPCODE: c_uint;
 
-    /// Describes what is sent, and where the answer goes: parts of `self`, which does not move until
-    /// the answer came.
+    /// Describes what is sent, and where the answer goes: parts of `self`, which does not move
+    /// until the answer came.
     fn describe<'r>(&'r mut self, args: &mut Args<'r>);
 
     /// The server answered, or never will; the error is a negative error number.
@@ -236,11 +236,11 @@ pub(super) trait Ask: Sized + Send + 'static {
     fn done(&mut self, result: Result<(), i32>, len: usize);
 }
 
-/// By way of what a request goes to the server.
+/// How a request is sent to the server.
 #[derive(Clone, Copy)]
 pub(super) enum Via<'a> {
-    /// The mount of an inode, which it is about, with the task's credentials. Waits until the server
-    /// can be asked at all, which a fatal signal ends (`EINTR`).
+    /// The mount of an inode, which it is about, with the task's credentials. Waits until the
+    /// server can be asked at all, which a fatal signal ends (`EINTR`).
     Inode(Inode<'a>),
     /// The connection, in the name of no task. Does not wait.
     Connection(Connection<'a>),
@@ -264,13 +264,13 @@ impl<A: Ask> Request<A> {
         )
     }
 
-    /// What it asks for.
+    /// Its contents.
     pub(super) fn ask_mut(&mut self) -> &mut A {
         &mut self.ask
     }
 
-    /// Sends it; [`Ask::done`] follows, or has come already. Comes back with the reason if it was not
-    /// sent. (A request keeps its connection until it was answered.)
+    /// Sends it; [`Ask::done`] follows, or has come already. Comes back with the reason if it was
+    /// not sent. (A request keeps its connection until it was answered.)
     pub(super) fn send(mut request: KBox<Self>, via: Via<'_>) -> Result<(), (Error, KBox<Self>)> {
         let this = &mut *request;
         let args = &mut this.args;
@@ -288,8 +288,8 @@ impl<A: Ask> Request<A> {
         // SAFETY: It was a box, which is not in use any more.
         let args = unsafe { &raw mut (*request).args.args };
         let error = match via {
-            // SAFETY: `Inode` keeps it. The request stays until `end()`, and so does what `args` points
-            // to: by the lifetime that `Args` asks for it is part of what the request owns.
+            // SAFETY: `Inode` keeps it. The request stays until `end()`, and so does what `args`
+            // points to: by the lifetime that `Args` asks for it is part of what the request owns.
             Via::Inode(inode) => unsafe { bindings::rdax_fuse_send(inode.as_raw(), args) },
             // SAFETY: As above.
             Via::Connection(fc) => unsafe { bindings::rdax_fuse_send_unbound(fc.raw, args) },

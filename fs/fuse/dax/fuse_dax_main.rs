@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Direct access of virtio-fs to the host's page cache.
+//! DAX of virtio-fs: direct access to the host's page cache.
 //!
-//! A device may have a window of memory, and the server maps parts of files into it on request.
+//! A device may have a window of memory, into which the server maps parts of files on request.
 //!
 //! C version: [`fs/fuse/dax.c`](srctree/fs/fuse/dax.c)
 //!
-//! - `window.rs` and `window/` manage the window: what is where, and what goes when room is needed.
-//! - `conn.rs` is the window of one connection, `file.rs` what is kept of an inode, `held.rs` a
-//!   range in use.
-//! - `read.rs`, `write.rs`, `fault.rs` and `iomap.rs` are how files use it. `hit.rs` is copies that can
-//!   be made at once, `copy.rs` all others, `bypass.rs` reads past the window.
-//! - `request.rs` is what the server is asked for.
-//! - `vfs.rs`, `kiocb.rs`, `vmf.rs` and `fuse.rs` are C's inodes, calls, faults and connections as
-//!   types that safe code can use, and their locks.
-//! - `device.rs` finds the window of a virtio device, and hears when its memory fails or goes.
+//! - `window.rs` and `window/` manage the window: what is mapped where, and what is evicted for
+//!   room.
+//! - `conn.rs` is the window of one connection, `file.rs` the data of an inode, `held.rs` a range
+//!   in use.
+//! - `read.rs`, `write.rs`, `fault.rs` and `iomap.rs` are the accesses of files. `hit.rs` makes
+//!   copies that need not wait, `copy.rs` all others, `bypass.rs` reads past the window.
+//! - `request.rs` is the requests to the server.
+//! - `vfs.rs`, `kiocb.rs`, `vmf.rs` and `fuse.rs` wrap C's inodes, calls, faults and connections,
+//!   and their locks, in types for safe code.
+//! - `device.rs` finds the window of a virtio device, and handles its failures and its removal.
 //! - `abi.rs` is the C interface.
 //!
 //! # Lock order
@@ -28,18 +29,21 @@
 //!           Conn.state                            spinlock, innermost: nothing is taken inside
 //! ```
 //!
-//! The use of a range (`Window::acquire` to `Window::release`) is not a lock, but is waited for:
+//! The use of a range (`Window::acquire` to `Window::release`) is not a lock, but tasks wait for
+//! it:
 //!
-//! - It is taken with the inode lock or a fault's lock held, and before `invalidate_lock`. Who has
-//!   one takes no second, and waits for nothing that a waiter for ranges might hold: a truncation
-//!   that has `invalidate_lock` uses no range, and copies do not fault while they use a range.
-//! - Who takes a range from a file ("reclaims") locks nothing for longer than a moment. C takes the
-//!   file's `invalidate_lock` for it, so that a fault cannot and one reader stops all others. It is
-//!   not needed: pages come into page tables only by way of `iomap_begin`, and that refuses a
-//!   range that is being taken.
-//! - An inode that is evicted waits for those who are taking its ranges. These wait for neither
-//!   memory nor the server, so that eviction may happen anywhere, in reclaim of memory too. It
-//!   sends no request, so that it may happen in a worker that completes requests (C: 42fbb31310b2).
+//! - A task acquires it with the inode lock or a fault's lock held, and before `invalidate_lock`. A
+//!   task that holds one takes no second, and waits for nothing that a waiter for ranges might
+//!   hold: a truncation that holds `invalidate_lock` uses no range, and copies do not fault while
+//!   they hold a range.
+//! - A task that reclaims a range from a file takes only short locks. C takes the file's
+//!   `invalidate_lock` for this, so that a fault cannot reclaim and one reader stops all others. It
+//!   is not needed: pages get into page tables only through `iomap_begin`, which refuses a range
+//!   that is being reclaimed.
+//! - The eviction of an inode waits for tasks that reclaim its ranges. These wait for neither
+//!   memory nor the server, so that eviction may happen anywhere, including in reclaim of memory.
+//!   It sends no request, so that it may happen in a worker that completes requests (C:
+//!   42fbb31310b2).
 
 mod abi;
 mod bypass;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Read and write of what the window has.
+//! Read and write of mapped ranges.
 //!
-//! That is nearly all that is read and written while files fit the window, and nothing but a copy:
-//! there are no holes here, no blocks that are shared, and no poison that could be repaired, which
-//! `fs/dax.c` has to be ready for at each extent. Whatever is not a copy goes there (`copy.rs`).
+//! While the files in use fit the window, nearly every access is of this kind, and it is only a
+//! copy: here are no holes, no shared blocks and no repairable poison, which `fs/dax.c` has to
+//! check for at each extent. Anything else goes there (`copy.rs`).
 
 use super::{
     held::Held,
@@ -12,10 +12,10 @@ use super::{
     window::units::FilePage, //
 };
 
-/// Copies between the caller's memory and the range that has the first byte, if that can be used at
-/// once, no further than that and the file go; how many bytes.
+/// Copies between the caller's memory and the range with the first byte, if that can be used at
+/// once, up to the end of the range or of the file. Returns the number of bytes.
 ///
-/// Waits for nothing: not for the server, and not for page faults of the caller's memory.
+/// Does not wait: neither for the server, nor for page faults of the caller's memory.
 #[inline]
 pub(super) fn copy<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> usize {
     let inode = io.inode();
@@ -23,7 +23,7 @@ pub(super) fn copy<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> usize
     let (Some(file), Some(pos)) = (inode.file(), io.pos()) else {
         return 0;
     };
-    // Where there is nothing to copy no range is used.
+    // Without bytes to copy, no range is used.
     if pos >= size || count == 0 {
         return 0;
     }
@@ -36,7 +36,7 @@ pub(super) fn copy<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> usize
     let bytes = left.min(size - pos).min(count as u64) as usize;
     let copied = io.copy_device(conn.device(), offset, bytes);
     drop(held);
-    // What goes on from here finds out about an error.
+    // The caller continues from here, and gets the error itself.
     let copied = copied.unwrap_or(0);
     io.skip(copied);
     copied

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a part of a file is in the window: what `fs/dax.c` asks, and how long that stays so.
+//! The place of a part of a file in the window, for `fs/dax.c`, and how long it is valid.
 //!
 //! C functions: `fuse_iomap_begin()`, `fuse_iomap_end()`
 
@@ -17,9 +17,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// Says where `extent` begins in the window, and has the range stay until the end.
+/// Answers where `extent` begins in the window, and holds the range until the end.
 ///
-/// The answer may be for less than was asked for; what is past the end of the file is a hole.
+/// The answer may be shorter than the query; the part beyond the end of the file is a hole.
 pub(super) fn begin(mut extent: Extent<'_>) -> Result {
     let inode = extent.inode;
     let file = inode.file().ok_or(EIO)?;
@@ -35,14 +35,14 @@ pub(super) fn begin(mut extent: Extent<'_>) -> Result {
     let page = FilePage::of_byte(extent.pos);
     let fault = extent.in_fault();
     let held = match fault {
-        // The fault uses the range already.
+        // The fault holds the range already.
         true => Held::again(file, page, write),
         false => Held::now(file, page, write),
     };
     let held = match held {
         Some(held) => held,
-        // A fault has a range before it comes here, because what it has locked by now others may
-        // need to make room. If that range is not good any more, the fault starts anew.
+        // A fault acquires its range before this, because other tasks may need the locks that it
+        // holds now to make room. If that range is not usable any more, the fault is retried.
         None if fault || extent.nowait() => return Err(EAGAIN),
         None => {
             let want = Want {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads and writes as the VFS asks for them.
+//! Reads and writes of the VFS.
 //!
-//! What needs the inode's lock is a method of [`LockedIo`], which has it. It lends no `&mut` of what
-//! is locked, which could be exchanged for another.
+//! Operations that need the inode's lock are methods of [`LockedIo`], which holds it. It does not
+//! lend `&mut` of what is locked, because that could be exchanged for another.
 
 use super::vfs::{
     iomap_ops,
@@ -37,12 +37,12 @@ pub(crate) const READ: bool = false;
 /// The direction of an [`Io`] that writes to the file.
 pub(crate) const WRITE: bool = true;
 
-/// A call of read or, if `W`, of write, with the memory it is about.
+/// A call of read or, if `W`, of write, and its memory.
 ///
 /// # Invariants
 ///
-/// Both pointers are what the VFS gave to that call, which lasts longer than `'a`. The iterator goes
-/// in the direction that `W` says, and nothing else uses either. The file is one of FUSE.
+/// Both pointers are what the VFS gave to that call, which lasts longer than `'a`. The iterator
+/// goes in the direction that `W` says, and nothing else uses either. The file is one of FUSE.
 pub(crate) struct Io<'a, const W: bool> {
     iocb: *mut bindings::kiocb,
     iter: *mut bindings::iov_iter,
@@ -92,39 +92,39 @@ impl<'a, const W: bool> Io<'a, W> {
         self.file().inode()
     }
 
-    /// Where in the file it goes on, in bytes.
+    /// The position in the file, in bytes.
     #[inline]
     pub(crate) fn pos(&self) -> Option<u64> {
         u64::try_from(self.iocb().ki_pos).ok()
     }
 
-    /// How many bytes are left to copy.
+    /// The number of bytes left to copy.
     #[inline]
     pub(crate) fn left(&self) -> usize {
         // SAFETY: The type invariant.
         unsafe { bindings::iov_iter_count(self.iter) }
     }
 
-    /// Whether the caller does not want to wait.
+    /// Whether the caller must not wait.
     #[inline]
     pub(crate) fn nowait(&self) -> bool {
         self.iocb().ki_flags & bindings::IOCB_NOWAIT != 0
     }
 
-    /// Whether the file was opened with O_DIRECT, or is as if.
+    /// Whether the file was opened with O_DIRECT, or is treated so.
     pub(crate) fn direct(&self) -> bool {
         // CAST: One bit of the flags.
         self.iocb().ki_flags & bindings::IOCB_DIRECT as c_int != 0
     }
 
-    /// Whether the caller's memory may be missing.
+    /// Whether the caller's memory may have to be faulted in.
     pub(crate) fn user_backed(&self) -> bool {
         // SAFETY: The type invariant.
         unsafe { bindings::user_backed_iter(self.iter) }
     }
 
-    /// Locks the inode: for read shared, for write exclusively. `EAGAIN` if that had to wait, and must
-    /// not.
+    /// Locks the inode: for read shared, for write exclusively. `EAGAIN` if the lock is not free
+    /// and the caller must not wait.
     #[inline]
     pub(crate) fn lock(&mut self) -> Result<LockedIo<'_, 'a, W>> {
         let inode = self.inode().as_raw();
@@ -157,15 +157,15 @@ impl<'a, const W: bool> Io<'a, W> {
 }
 
 impl Io<'_, WRITE> {
-    /// What a synchronous write waits for after it has written `written` bytes; what it comes to.
+    /// Makes a synchronous write of `written` bytes durable. Returns the result of the call.
     pub(crate) fn sync(&mut self, written: isize) -> isize {
         // SAFETY: The type invariant.
         unsafe { bindings::generic_write_sync(self.iocb, written) }
     }
 }
 
-/// An [`Io`] with the lock of the inode, which `dax_iomap_rw()` asks for: for read shared, for write
-/// exclusive.
+/// An [`Io`] with the lock of the inode, which `dax_iomap_rw()` asks for: for read shared, for
+/// write exclusive.
 ///
 /// # Invariants
 ///
@@ -199,7 +199,7 @@ impl<const W: bool> Drop for LockedIo<'_, '_, W> {
 }
 
 impl<const W: bool> LockedIo<'_, '_, W> {
-    /// Moves [`Io::pos`] on.
+    /// Advances [`Io::pos`].
     #[inline]
     pub(crate) fn skip(&mut self, bytes: usize) {
         let pos = &mut self.io.iocb_mut().ki_pos;
@@ -207,9 +207,9 @@ impl<const W: bool> LockedIo<'_, '_, W> {
         *pos = pos.saturating_add(bytes as i64);
     }
 
-    /// Brings in the next `bytes` of the caller's memory; how many are missing still.
+    /// Faults in the next `bytes` of the caller's memory. Returns how many are still missing.
     ///
-    /// No range may be used meanwhile: the memory may be of the same window.
+    /// No range may be held meanwhile, because the memory may be in the same window.
     pub(crate) fn fault_in(&mut self, bytes: usize) -> usize {
         if W {
             // SAFETY: The type invariant of `Io`.
@@ -239,14 +239,15 @@ impl<const W: bool> LockedIo<'_, '_, W> {
         }
     }
 
-    /// Copies between the caller's memory and the window; how many bytes, or an error number.
+    /// Copies between the caller's memory and the window. Returns the number of bytes, or an error
+    /// number.
     pub(crate) fn copy_window(&mut self) -> isize {
         // SAFETY: The type invariants; the table is static.
         unsafe { bindings::dax_iomap_rw(self.io.iocb, self.io.iter, iomap_ops()) }
     }
 
-    /// Copies as much by way of `buffer`, which is always there; how many bytes, or an error number.
-    /// No range is used while the caller's memory is.
+    /// Does the same through `buffer`, which is always present. Returns the number of bytes, or an
+    /// error number. No range is held while the caller's memory is accessed.
     pub(crate) fn copy_by(&mut self, buffer: &mut [u8]) -> Result<isize> {
         let iter = self.io.iter;
         let mut bytes = self.left().min(buffer.len());
@@ -288,7 +289,8 @@ impl<const W: bool> LockedIo<'_, '_, W> {
 }
 
 impl LockedIo<'_, '_, READ> {
-    /// Copies the first `bytes` bytes of `page` to the caller's memory; how many.
+    /// Copies the first `bytes` bytes of `page` to the caller's memory. Returns how many were
+    /// copied.
     pub(crate) fn copy_page(&mut self, page: &Page, bytes: usize) -> usize {
         let bytes = bytes.min(PAGE_SIZE);
         // SAFETY: The page has as many bytes; by the type invariant the iterator is a destination.
@@ -297,20 +299,20 @@ impl LockedIo<'_, '_, READ> {
 }
 
 impl LockedIo<'_, '_, WRITE> {
-    /// Checks a write, and cuts it to what is allowed; how many bytes that is, or an error number.
+    /// Checks a write, and shortens it to what is allowed. Returns its bytes, or an error number.
     pub(crate) fn check(&mut self) -> isize {
         // SAFETY: The type invariants.
         unsafe { bindings::generic_write_checks(self.io.iocb, self.io.iter) }
     }
 
-    /// Takes from the file what it may not have once it was written to.
+    /// Removes privileges from the file that a write must clear.
     pub(crate) fn remove_privs(&mut self) -> Result {
         // SAFETY: The type invariants.
         let error = unsafe { bindings::file_remove_privs(self.io.iocb().ki_filp) };
         kernel::error::to_result(error)
     }
 
-    /// Has the server write; how many bytes, or an error number.
+    /// Makes the server write. Returns the number of bytes, or an error number.
     pub(crate) fn write_through(&mut self) -> isize {
         // SAFETY: The type invariants.
         unsafe { bindings::rdax_fuse_direct_write(self.io.iocb, self.io.iter) }

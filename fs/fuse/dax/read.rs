@@ -19,8 +19,7 @@ use super::{
     }, //
 };
 
-/// Reads what could not be read at once, past the window perhaps, after `done` bytes; how many it is
-/// with these.
+/// Reads the rest after `done` bytes, perhaps past the window. Returns the total.
 #[cold]
 fn read_rest(io: &mut LockedIo<'_, '_, READ>, mut done: usize) -> isize {
     while let Some(passed) = bypass::read(io) {
@@ -36,7 +35,7 @@ fn read_rest(io: &mut LockedIo<'_, '_, READ>, mut done: usize) -> isize {
     copy_rest(io, done)
 }
 
-/// How many bytes were read, or an error number.
+/// Reads. Returns the number of bytes, or an error number.
 #[inline]
 pub(super) fn read(mut io: Io<'_, READ>) -> isize {
     let locked = io.lock();

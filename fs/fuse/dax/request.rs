@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the server is asked for: to map, to remove mappings, and for data.
+//! The requests to the server: to map, to remove mappings, and to read data.
 
 use super::{
     conn::Conn,
@@ -50,7 +50,7 @@ use pin_init::init_zeroed;
 /// The most ranges that one request removes: what fits a page, as in C.
 const BATCH: usize = 256;
 
-/// [`Window::setup_done`] is called when that was answered.
+/// A request to map a range. Its answer calls [`Window::setup_done`].
 ///
 /// [`Window::setup_done`]: super::window::Window::setup_done
 struct AskSetup {
@@ -73,7 +73,7 @@ impl Ask for AskSetup {
     }
 }
 
-/// Asks for a range to be mapped. An error says that the server was not asked.
+/// Requests the mapping of a range. On an error, no request was sent.
 pub(crate) fn setup(conn: Arc<Conn>, file: &FileRef, setup: Setup) -> Result {
     let mut flags = u64::from(bindings::FUSE_SETUPMAPPING_FLAG_READ);
     if setup.writable {
@@ -95,7 +95,7 @@ pub(crate) fn setup(conn: Arc<Conn>, file: &FileRef, setup: Setup) -> Result {
     Request::send(request, Via::Inode(file.inode())).map_err(|(error, _)| error)
 }
 
-/// [`Window::removed`] is called for each range when that was answered.
+/// A request to remove ranges. Its answer calls [`Window::removed`] for each range.
 ///
 /// [`Window::removed`]: super::window::Window::removed
 struct AskRemove {
@@ -130,7 +130,7 @@ impl Ask for AskRemove {
     }
 }
 
-/// Takes stale ranges, as many as fit a request, and asks for them to be removed.
+/// Takes stale ranges, as many as fit a request, and requests their removal.
 pub(crate) fn remove(conn: Arc<Conn>, fc: Connection<'_>) -> Result {
     let mut request = Request::new(try_init!(AskRemove {
         head <- init_zeroed(),
@@ -153,9 +153,9 @@ pub(crate) fn remove(conn: Arc<Conn>, fc: Connection<'_>) -> Result {
     if ask.head.count == 0 {
         return Ok(());
     }
-    // Ranges of many files: the server goes by the window alone.
+    // The ranges belong to many files, but the server goes by the window alone.
     if let Err((error, mut request)) = Request::send(request, Via::Connection(fc)) {
-        // What the server has there is replaced by what is mapped there next.
+        // The next mapping replaces what the server has there.
         request.ask_mut().done(Err(error.to_errno()), 0);
     }
     Ok(())
@@ -164,22 +164,22 @@ pub(crate) fn remove(conn: Arc<Conn>, fc: Connection<'_>) -> Result {
 /// The most pages that a read past the window gets.
 const PAGES: usize = 4;
 
-/// The most bytes that may be left of a read, or of the file, for some to go past the window.
+/// A read past the window needs this much or less to be left of the read, or of the file.
 pub(super) const MOST: usize = PAGES * PAGE_SIZE;
 
-/// What the server sent.
+/// The data of an answer.
 #[derive(Default)]
 pub(super) struct Data {
     pages: [Option<Page>; PAGES],
-    /// How many bytes of them.
+    /// The number of bytes.
     len: usize,
 }
 
 impl Data {
     /// Room for `len` bytes, at most [`MOST`].
     ///
-    /// The pages are zeroed: how much of them was written is the server's and the device's word, and
-    /// goes to a process.
+    /// The pages are zeroed, because the server and the device decide how much of them is written,
+    /// and they are copied to a process.
     fn alloc(len: usize) -> Result<Self> {
         let mut data = Self {
             len,
@@ -191,12 +191,12 @@ impl Data {
         Ok(data)
     }
 
-    /// How many bytes there are.
+    /// The number of bytes.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Copies to the caller's memory, as far as that takes it; how many bytes.
+    /// Copies to the caller's memory, as far as possible. Returns the number of bytes.
     pub(super) fn copy_to(&self, io: &mut LockedIo<'_, '_, READ>) -> usize {
         let mut done: usize = 0;
         for page in self.pages.iter().flatten() {
@@ -211,7 +211,7 @@ impl Data {
     }
 }
 
-/// What a task waits for that has asked for data.
+/// The answer that a task waits for.
 #[pin_data]
 pub(super) struct Answer {
     #[pin]
@@ -237,7 +237,7 @@ impl Answer {
         self.done.complete_all();
     }
 
-    /// Waits, for the server or a fatal signal.
+    /// Waits for the server or a fatal signal.
     pub(super) fn wait(&self) -> Result<Data> {
         self.done
             .wait_for_completion_killable()
@@ -251,8 +251,8 @@ struct AskRead {
     data: Data,
     list: PageList<PAGES>,
     answer: Arc<Answer>,
-    /// The server's handle is good as long as the file is open, which a task that was killed does
-    /// not keep it.
+    /// Keeps the file open, on which the server's handle depends. A task that was killed does not
+    /// keep it.
     file: Option<KeptFile>,
 }
 
@@ -267,15 +267,15 @@ impl Ask for AskRead {
     fn done(&mut self, result: Result<(), i32>, len: usize) {
         let mut data = core::mem::take(&mut self.data);
         data.len = data.len.min(len);
-        // Before the reader gets on: it may close the file and unmount at once, and the last reference
-        // must not be this one, which would go some time later.
+        // Before the reader continues: it may close the file and unmount at once, and this must not
+        // be the last reference then, because it is dropped some time later.
         drop(self.file.take());
         self.answer
             .give(result.map(|()| data).map_err(Error::from_errno));
     }
 }
 
-/// Asks for `bytes`, at most [`MOST`], from `pos` on; what has the answer, unless this fails.
+/// Requests `bytes`, at most [`MOST`], from `pos` on. Returns where the answer will be.
 pub(super) fn read(file: OpenFile<'_>, pos: u64, bytes: usize) -> Result<Arc<Answer>> {
     let answer = Answer::new()?;
     let given = answer.clone();

@@ -88,7 +88,7 @@ impl File for TestFile {
 
 /// A server that answers at once, with `error`.
 struct TestServer {
-    /// After so many pauses it answers what it was asked in between, if not at once.
+    /// After this many pauses it answers the requests since then, if not at once.
     late: Cell<u32>,
     owed: Cell<Option<Setup>>,
     window: RefCell<Window<TestFile>>,
@@ -135,7 +135,7 @@ impl Platform<TestFile> for TestServer {
     }
 
     fn wait<R>(&self, mut f: impl FnMut(&mut Window<TestFile>) -> Option<R>) -> Result<R, Killed> {
-        // There is nobody else to wait for: as if a signal had come.
+        // There is no other task to wait for, so end the wait as a signal would.
         f(&mut self.window.borrow_mut()).ok_or(Killed)
     }
 
@@ -240,14 +240,14 @@ mod suite {
             let end = server.update(|window| window.pass(&file, page, 8 * BLOCK));
             end.map(|end| end.0)
         };
-        // There is room.
+        // There are free ranges.
         assert_eq!(pass(4, 7), None);
         assert_eq!(server.touch(&file, 0, 8 * BLOCK, false), Ok(()));
         assert_eq!(server.touch(&file, 2 * BLOCK, 8 * BLOCK, false), Ok(()));
-        // It is there.
+        // The page is mapped.
         assert_eq!(pass(2, 7), None);
         assert_eq!(pass(4, 70), Some(5 * BLOCK));
-        // In a row.
+        // Sequential.
         assert_eq!(pass(4, 71), None);
         assert_eq!(pass(6, 70), Some(7 * BLOCK));
         assert_eq!(pass(4, 100), Some(5 * BLOCK));
@@ -287,7 +287,7 @@ mod suite {
         }
         server.error.set(0);
         assert_eq!(server.touch(&file, 0, BLOCK, false), Ok(()));
-        // An upgrade that fails leaves what is there.
+        // An upgrade that fails leaves the mapping.
         server.error.set(-13);
         assert_eq!(server.touch(&file, 0, BLOCK, true), Err(-13));
         assert_eq!(server.touch(&file, 0, BLOCK, false), Ok(()));
@@ -300,7 +300,7 @@ mod suite {
         let (file, other) = (TestFile::new(1)?, TestFile::new(2)?);
         let id = server.acquire(&file, 0, BLOCK, false);
         assert!(id.is_ok());
-        // The wait is ended by a signal.
+        // A signal ends the wait.
         assert_eq!(server.touch(&other, 0, BLOCK, false), Err(-4));
         if let Ok(id) = id {
             server.update(|window| window.release(id));
@@ -315,12 +315,12 @@ mod suite {
         let file = TestFile::new(1)?;
         assert_eq!(server.touch(&file, 0, 8 * BLOCK, false), Ok(()));
         assert_eq!(server.touch(&file, 2 * BLOCK, 8 * BLOCK, false), Ok(()));
-        // The first that would go is referenced: the other goes.
+        // The first one to evict has references, so the other is evicted.
         server.busy.set(1);
         assert_eq!(server.touch(&file, 4 * BLOCK, 8 * BLOCK, false), Ok(()));
         assert_eq!(server.touch(&file, 0, 8 * BLOCK, false), Ok(()));
         assert_eq!(server.setups.get(), 3);
-        // All are, for a while: the task sleeps.
+        // All have references for a while, so the task sleeps.
         server.busy.set(1000);
         assert_eq!(server.touch(&file, 6 * BLOCK, 8 * BLOCK, false), Ok(()));
         assert_eq!(server.pauses.get(), 1);
@@ -338,7 +338,7 @@ mod suite {
         server.update(|window| window.release(bad));
         let victim = server.update(|window| window.fail(RangeId(bad.0 + 3)));
         assert!(victim.is_some());
-        // Its inode is being looked at.
+        // Its inode is in use.
         assert_eq!(server.update(|window| window.forget(&file)), Forgot::Busy);
         let area = server.update(|window| window.unpin(bad));
         assert!(area.is_some_and(|area| acquire::reclaim(&server, area)));
@@ -349,7 +349,7 @@ mod suite {
                 server.update(|window| window.release(id));
             }
         }
-        // When all has failed, that is said.
+        // When all of the window has failed, requests fail.
         let other = RangeId(BLOCK_PAGES * u32::from(bad.0 == 0));
         if let Some(victim) = server.update(|window| window.fail(other)) {
             let area = server.update(|window| window.unpin(victim.id));
@@ -366,7 +366,7 @@ mod suite {
         assert_eq!(server.touch(&file, 0, BLOCK, false), Ok(()));
         server.update(|window| window.close(-107));
         assert_eq!(server.touch(&file, 0, BLOCK, false), Err(-107));
-        // What is still mapped is not held at once either, or it could not be taken.
+        // A mapped range is not held at once either, or it could not be reclaimed.
         let held = server.update(|window| window.try_hold(&file, FilePage(0), false));
         assert_eq!(held, None);
         Ok(())

@@ -55,7 +55,7 @@ impl<'a> Inode<'a> {
         self.raw
     }
 
-    /// What is kept of it, if its connection has a window.
+    /// Its data, if its connection has a window.
     #[inline]
     pub(crate) fn file(self) -> Option<&'a FileRef> {
         FileRef::of(self)
@@ -85,7 +85,7 @@ impl<'a> Inode<'a> {
         unsafe { (*self.raw).i_sb }
     }
 
-    /// The time of the last access is the server's, and has just changed there.
+    /// Invalidates the access time, which is the server's and has just changed there.
     pub(crate) fn invalidate_atime(self) {
         // SAFETY: The type invariant.
         unsafe { bindings::fuse_invalidate_atime(self.raw) };
@@ -109,7 +109,7 @@ impl<'a> Inode<'a> {
         unsafe { (*self.raw).i_data.a_ops = ops };
     }
 
-    /// Has it go as soon as it is not in use.
+    /// Evicts it as soon as it is not in use.
     pub(crate) fn do_not_cache(self) {
         // SAFETY: The type invariant.
         unsafe { bindings::d_mark_dontcache(self.raw) };
@@ -148,7 +148,7 @@ impl<'a> Inode<'a> {
     }
 }
 
-/// Gives up `invalidate_lock` while pages have references.
+/// Releases `invalidate_lock` during a wait for pages with references.
 ///
 /// # Safety
 ///
@@ -273,7 +273,7 @@ impl<'a> OpenFile<'a> {
         unsafe { Inode::from_raw((*self.0.as_ptr()).f_inode) }
     }
 
-    /// What the server calls it.
+    /// The server's handle of the file.
     pub(crate) fn handle(self) -> u64 {
         // SAFETY: The type invariant.
         unsafe { bindings::rdax_fuse_file_handle(self.0.as_ptr()) }
@@ -305,7 +305,7 @@ impl KeptFile {
     }
 }
 
-/// What `fs/dax.c` asks where a file is.
+/// The operations by which `fs/dax.c` finds the place of a file in the window.
 #[inline]
 pub(crate) fn iomap_ops() -> *const bindings::iomap_ops {
     &raw const bindings::rdax_fuse_iomap_ops
@@ -314,9 +314,9 @@ pub(crate) fn iomap_ops() -> *const bindings::iomap_ops {
 /// `IOMAP_NULL_ADDR`: nowhere in the window.
 const NULL_ADDR: u64 = u64::MAX;
 
-/// What `fs/dax.c` asks of a part of a file, and the answer.
+/// A query of `fs/dax.c` about a part of a file, and the answer.
 pub(crate) struct Extent<'a> {
-    /// Of which it is asked.
+    /// The inode of the query.
     pub(crate) inode: Inode<'a>,
     iomap: &'a mut bindings::iomap,
     /// Of the file, in bytes.
@@ -326,7 +326,7 @@ pub(crate) struct Extent<'a> {
 }
 
 impl<'a> Extent<'a> {
-    /// A question for `length` bytes of `inode` from `pos` on; [`None`] if that is none that has an answer.
+    /// A query about `length` bytes of `inode` from `pos` on; [`None`] if it has no answer.
     ///
     /// # Safety
     ///
@@ -361,7 +361,7 @@ impl<'a> Extent<'a> {
         self.flags & bindings::IOMAP_WRITE != 0
     }
 
-    /// Whether a page fault asks.
+    /// Whether the query is from a page fault.
     pub(crate) fn in_fault(&self) -> bool {
         self.flags & bindings::IOMAP_FAULT != 0
     }
@@ -370,12 +370,12 @@ impl<'a> Extent<'a> {
         self.flags & bindings::IOMAP_NOWAIT != 0
     }
 
-    /// Of which device the answer is.
+    /// Sets the device of the answer.
     pub(crate) fn set_device(&mut self, device: &dax::Device) {
         self.iomap.dax_dev = device.as_raw();
     }
 
-    /// Answers that there is nothing.
+    /// Answers that there is a hole.
     pub(crate) fn set_hole(self) {
         self.iomap.addr = NULL_ADDR;
         self.iomap.length = self.length;
@@ -383,8 +383,8 @@ impl<'a> Extent<'a> {
         self.iomap.type_ = bindings::IOMAP_HOLE as u16;
     }
 
-    /// Answers that `length` bytes are from `offset` of the device on, in `held`, whose use lasts until
-    /// [`end`].
+    /// Answers that `length` bytes are from `offset` of the device on, in `held`, whose use lasts
+    /// until [`end`].
     ///
     /// # Safety
     ///
@@ -398,7 +398,7 @@ impl<'a> Extent<'a> {
     }
 }
 
-/// Ends the use of the range that [`Extent::set_mapped`] said.
+/// Ends the use of the range that [`Extent::set_mapped`] recorded.
 ///
 /// # Safety
 ///
@@ -412,7 +412,7 @@ pub(crate) unsafe fn end(inode: Inode<'_>, iomap: *mut bindings::iomap) {
     }
 }
 
-/// What `iomap.private` says of a range.
+/// Encodes a range for `iomap.private`.
 fn to_private(id: RangeId) -> *mut c_void {
     core::ptr::without_provenance_mut(id.0 as usize + 1)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Page faults as the memory manager has them.
+//! Page faults of the memory manager.
 
 use super::{
     vfs::{
@@ -20,7 +20,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// What a fault comes to: `vm_fault_t`.
+/// The result of a fault: `vm_fault_t`.
 pub(crate) type Outcome = bindings::vm_fault_t;
 
 pub(crate) const SIGBUS: Outcome = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
@@ -28,11 +28,12 @@ pub(crate) const OOM: Outcome = bindings::vm_fault_reason_VM_FAULT_OOM;
 pub(crate) const RETRY: Outcome = bindings::vm_fault_reason_VM_FAULT_RETRY;
 pub(crate) const FALLBACK: Outcome = bindings::vm_fault_reason_VM_FAULT_FALLBACK;
 
-/// A page fault that is being handled, in a mapping of a file of FUSE with DAX.
+/// A page fault in a mapping of a DAX file of FUSE.
 ///
 /// # Invariants
 ///
-/// `vmf` is such a fault, whose mapping is locked. It is not handled before `'a` is over, but by this.
+/// `vmf` is such a fault, whose mapping is locked. It is not handled before `'a` is over, but by
+/// this.
 pub(crate) struct Fault<'a> {
     vmf: *mut bindings::vm_fault,
     _call: PhantomData<&'a mut bindings::vm_fault>,
@@ -41,8 +42,8 @@ pub(crate) struct Fault<'a> {
 impl Fault<'_> {
     /// # Safety
     ///
-    /// `vmf` must be a fault in a mapping of a file of FUSE with DAX that the memory manager has just
-    /// called for, and is not used otherwise before `'a` is over.
+    /// `vmf` must be a fault in a mapping of a file of FUSE with DAX that the memory manager has
+    /// just called for, and is not used otherwise before `'a` is over.
     pub(crate) unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
         // INVARIANT: The function's contract.
         Self {
@@ -72,12 +73,12 @@ impl Fault<'_> {
         FilePage(self.vmf().__bindgen_anon_1.pgoff as u64)
     }
 
-    /// The number of the page of memory.
+    /// The number of the virtual page.
     pub(crate) fn memory_page(&self) -> u64 {
         (self.vmf().__bindgen_anon_1.address / PAGE_SIZE) as u64
     }
 
-    /// Whether a store faulted.
+    /// Whether the fault is for a store.
     pub(crate) fn for_write(&self) -> bool {
         self.vmf().flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0
     }
@@ -105,8 +106,8 @@ impl Fault<'_> {
         unsafe { bindings::rdax_may_drop_fault_lock(self.vmf) }
     }
 
-    /// Unlocks the mapping, which may go then; what comes back keeps the file open. The fault has to
-    /// come to [`RETRY`]. [`None`] if that is not allowed.
+    /// Unlocks the mapping, which may be freed then; the result keeps the file open. The fault has
+    /// to return [`RETRY`]. [`None`] if unlocking is not allowed.
     pub(crate) fn unlock(self) -> Option<KeptFile> {
         if !self.may_unlock() {
             return None;
@@ -117,17 +118,17 @@ impl Fault<'_> {
         Some(open)
     }
 
-    /// Makes room for a huge page where there is an empty table; whether there was one. For before
-    /// anything is mapped.
+    /// Frees an empty page table, so that a huge page can be mapped. Returns whether there was one.
+    /// To be called before anything is mapped.
     pub(crate) fn free_empty_table(&self) -> bool {
         // SAFETY: The type invariant.
         unsafe { bindings::vmf_free_empty_page_table(self.vmf) }
     }
 
-    /// Maps pages that the window has, `1 << order` of them, if `write` for writing; and the error number
-    /// if that was one of the window's.
+    /// Maps `1 << order` pages of the window, if `write` for writing. Returns the outcome, and an
+    /// error number if there was an error of the window.
     ///
-    /// What is truncated is not mapped at the same time.
+    /// Truncation is excluded meanwhile.
     pub(crate) fn map(&self, order: c_uint, write: bool) -> (Outcome, c_int) {
         let inode = self.inode();
         let _writes = write.then(|| WriteFault::start(inode));

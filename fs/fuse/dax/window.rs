@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The manager of the window: what part of which file is where in it.
+//! The manager of the window: which part of which file each of its ranges maps.
 //!
-//! All of it is one state, [`Window`], of which one task at a time calls a method, under a lock of
-//! the caller's. No method sleeps, and none goes through more than the ranges of one 2 MiB block or,
-//! to find one to take, 64 ranges and, for each, as many neighbours or those of its block. What has
-//! to be done outside of the lock a method returns ([`Step`]), and how that goes on in `acquire.rs`
+//! All of it is one state, [`Window`]. One task at a time calls a method, under a lock of the
+//! caller's. No method sleeps. None visits more than the ranges of one 2 MiB block or, to find a
+//! range to evict, 64 ranges and for each as many neighbours or the ranges of its block. A method
+//! returns the work to be done outside of the lock ([`Step`]); the protocol of that is in
+//! `acquire.rs`.
 //! is the protocol.
 //!
 //! This is plain `no_std` Rust without calls to C, here and in `window/`: KUnit runs it in the
@@ -69,10 +70,10 @@ use units::{
     TOP_ORDER, //
 };
 
-/// A file of which parts may be in the window.
+/// A file that may have parts in the window.
 ///
-/// Values are handles. A file is one of a single window, and its inode stays as long as a range has
-/// the file: before the inode goes, [`Window::forget`] returns [`Forgot::All`](evict::Forgot::All).
+/// Values are handles. A file belongs to a single window, and its inode stays while a range has the
+/// file: [`Window::forget`] returns [`Forgot::All`](evict::Forgot::All) before the inode is freed.
 pub(crate) trait File: Sized {
     /// A number that no other file has or ever had.
     fn id(&self) -> u64;
@@ -112,24 +113,24 @@ pub(crate) trait File: Sized {
     unsafe fn set_run(&self, run: Run);
 }
 
-/// What the server is to be asked for.
+/// A request to the server to map a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Setup {
-    /// Where in the window.
+    /// The range of the window.
     pub(crate) id: RangeId,
-    /// From which page of the file on.
+    /// The first page of the file.
     pub(crate) page: FilePage,
-    /// How much.
+    /// The order of the range.
     pub(crate) order: u8,
-    /// For writing too.
+    /// Whether to map for writing too.
     pub(crate) writable: bool,
-    /// It is mapped already, and in use, for reading.
+    /// Whether the range is mapped and in use for reading.
     pub(crate) upgrade: bool,
 }
 
-/// Ranges that are to be taken from their files: those in an aligned area that are `Reclaiming`
-/// with this ticket. A range of the area that was taken may long be somebody else's, and be taken
-/// from him by a third, while the rest is still to be done.
+/// Ranges to be evicted: those in an aligned area that are `Reclaiming` with this ticket. A range
+/// that was evicted may have another file by now, and be evicted again by another task, before the
+/// rest of the area is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Area {
     pub(crate) start: RangeId,
@@ -137,68 +138,67 @@ pub(crate) struct Area {
     ticket: u64,
 }
 
-/// A range that is mapped, and where.
+/// A range that is mapped, and its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) id: RangeId,
-    /// The first page of the file that is there.
+    /// The first page of the file in the range.
     pub(crate) page: FilePage,
     pub(crate) order: u8,
 }
 
 impl Place {
-    /// Where in the window byte `pos` of the file is, which the range has, and how many bytes from
-    /// there on the range has.
+    /// The offset in the window of byte `pos` of the file, which the range has, and the number of
+    /// bytes from there to the end of the range.
     #[inline]
     pub(crate) fn at_byte(&self, pos: u64) -> (u64, u64) {
-        // Nothing of this wraps: the byte is in the range, and that in the window.
+        // None of this wraps: the byte is in the range, and the range in the window.
         let inside = pos.saturating_sub(self.page.byte());
         let left = order_bytes(self.order).saturating_sub(inside);
         (self.id.offset().saturating_add(inside), left)
     }
 }
 
-/// What has to be done next for a task that wants a page of a file.
+/// The next step of a task that wants a page of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Nothing: the range is mapped and will stay until [`Window::release`]. `ahead` says that its
-    /// use is a reason to map more ahead.
+    /// Nothing: the range is mapped and will stay until [`Window::release`]. `ahead` means that
+    /// this use is a reason to map further ahead.
     Held { id: RangeId, ahead: bool },
-    /// Wait for [`Window::poll`] to say something of this range.
+    /// Wait until [`Window::poll`] has a result for this range.
     Join(RangeId),
-    /// Ask the server, then as for [`Step::Join`].
+    /// Send the request, then as for [`Step::Join`].
     Start(Setup),
-    /// Take these ranges from their files, see [`Window::reclaim_next`]; then ask again.
+    /// Evict these ranges, see [`Window::reclaim_next`]; then try again.
     Reclaim(Area),
-    /// Have the server remove stale ranges, see [`Window::take_stale`]; then ask again.
+    /// Make the server remove stale ranges, see [`Window::take_stale`]; then try again.
     Remove,
-    /// Allocate [`Room`] and give it to [`Window::give_room`]; then ask again.
+    /// Allocate [`Room`] and give it to [`Window::give_room`]; then try again.
     NeedsRoom(RangeId),
-    /// Wait until [`Window::changes`] is not this any more; then ask again.
+    /// Wait until [`Window::changes`] differs from this; then try again.
     Wait(u64),
-    /// Nothing can be taken for a range of this order: call [`Window::drain`]; then as for
-    /// [`Step::Wait`].
+    /// No range of this order can be evicted: call [`Window::drain`]; then as for [`Step::Wait`].
     Drain(u8, u64),
-    /// Fail with this, a negative error number.
+    /// Fail with this negative error number.
     Fail(i32),
 }
 
-/// What became of a range that a task waits for.
+/// The state of a range that a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Poll {
-    /// Nothing yet.
+    /// Not known yet.
     Pending,
     /// It is mapped, and stays until [`Window::release`].
     Held,
     /// The server refused, with this negative error number. The range is not the task's any more.
     Failed(i32),
-    /// As above, but for want of something: with fewer mappings it may agree.
+    /// The same, but for lack of a resource: the server may agree with fewer mappings.
     Wanting(i32),
-    /// It is not what the task needs. The range is not the task's any more.
+    /// It is not what the task needs. The task does not hold the range any more.
     Again,
 }
 
-/// How often things happened.
+/// Counts of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     /// The server was asked to map a range.
@@ -209,13 +209,13 @@ pub(crate) struct Counters {
     pub(crate) upgrades: u64,
     /// A range was taken from its file.
     pub(crate) reclaims: u64,
-    /// A range could not be taken, because its pages were in use by more than page tables.
+    /// A range could not be evicted, because its pages had references beyond page tables.
     pub(crate) busy: u64,
     /// The server was asked to remove a range.
     pub(crate) removes: u64,
     /// Ranges that are out of service.
     pub(crate) retired: u64,
-    /// A read went past the window.
+    /// A read bypassed the window.
     pub(crate) passes: u64,
 }
 
@@ -226,31 +226,31 @@ pub(crate) struct Counters {
 /// - Every page of the window is part of exactly one range.
 /// - A range is in `index` and in its file's list if and only if its record has a file.
 /// - A range is in `lru` if and only if it is `Mapped`.
-/// - `limit` has counted those for which the server has something.
+/// - `limit` has counted the ranges that the server maps.
 pub(crate) struct Window<F: File> {
     table: Table<F>,
     index: Index,
     free: Free,
     ghosts: Ghosts,
-    /// Mapped ranges, see `lru.rs` for their order.
+    /// Mapped ranges; `lru.rs` documents their order.
     lru: List,
     mapped: u32,
     /// Counts uses of ranges.
     uses: u64,
-    /// How many ranges the server was asked to remove and has not answered.
+    /// How many ranges the server was asked to remove and has not answered for.
     removing: u32,
     limit: Limit,
     /// The smallest range that the server can map.
     smallest: u8,
-    /// What tasks are kept out of, because it is to be taken.
+    /// An area that gets no new users, because it is to be evicted.
     drain: Option<Drain>,
-    /// How many tasks wait for something to be taken.
+    /// How many tasks wait for an eviction.
     drainers: u32,
-    /// What new requests fail with.
+    /// The error of new requests, once the window is closed.
     closed: Option<i32>,
-    /// Counts what tasks might wait for.
+    /// Counts the changes that tasks may wait for.
     changes: u64,
-    /// Counts what tasks might wait for that use a range already.
+    /// Counts the changes that tasks which hold a range may wait for.
     answers: u64,
     /// Counts areas.
     tickets: u64,
@@ -258,10 +258,10 @@ pub(crate) struct Window<F: File> {
 }
 
 impl<F: File> Window<F> {
-    /// A window of `pages` pages; what is beyond the last whole block is not used. Sleeps.
+    /// A window of `pages` pages; a rest smaller than a block is not used. Sleeps.
     pub(crate) fn new(pages: u64) -> Result<Self> {
         let blocks = u32::try_from(pages / u64::from(BLOCK_PAGES)).map_err(|_| EINVAL)?;
-        // `RangeId` has to be able to name every page.
+        // `RangeId` must be able to number every page.
         if blocks == 0 || blocks > u32::MAX / BLOCK_PAGES - 1 {
             return Err(EINVAL);
         }
@@ -287,9 +287,9 @@ impl<F: File> Window<F> {
         })
     }
 
-    /// Takes over the server's alignment, as a power of two of bytes; false when it is too large.
+    /// Sets the server's alignment, as a power of two of bytes; false when it is too large.
     ///
-    /// For before the first use.
+    /// To be called before the first use.
     pub(crate) fn set_alignment(&mut self, shift: u32) -> bool {
         let order = shift.saturating_sub(PAGE_SHIFT);
         match u8::try_from(order) {
@@ -301,19 +301,19 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// Counts what somebody might wait for.
+    /// Counts the changes that tasks may wait for.
     #[inline]
     pub(crate) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Counts what may have [`Window::poll`] say something else.
+    /// Counts the changes that may change the result of [`Window::poll`].
     #[inline]
     pub(crate) fn answers(&self) -> u64 {
         self.answers
     }
 
-    /// Of the changes, one that [`Window::poll`] sees.
+    /// Counts a change that [`Window::poll`] sees.
     fn answered(&mut self) {
         self.answers = self.answers.wrapping_add(1);
         self.changed();
@@ -334,7 +334,7 @@ impl<F: File> Window<F> {
         self.table.blocks()
     }
 
-    /// Where `id` is, a range that has a file.
+    /// The place of `id`, a range that has a file.
     pub(crate) fn place(&self, id: RangeId) -> Place {
         let record = self.table.get(id);
         Place {
@@ -344,7 +344,7 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// Lets nobody in any more: requests fail with `error`, a negative error number.
+    /// Closes the window: new requests fail with `error`, a negative error number.
     pub(crate) fn close(&mut self, error: i32) {
         self.closed = Some(error);
         self.answered();
@@ -368,9 +368,10 @@ impl<F: File> Window<F> {
         unsafe { file.ranges() }
     }
 
-    /// Gives `id`, which has none, to `file`, as far as finding it goes.
+    /// Adds `id`, which has no file, to the index and to the list of `file`.
     fn link_file(&mut self, id: RangeId, file: &F) {
-        // SAFETY: `unlink_file()` takes the handle out of the record when the range has the file no more.
+        // SAFETY: `unlink_file()` takes the handle out of the record when the range has the file no
+        // more.
         self.table.get_mut(id).file = Some(unsafe { file.handle() });
         self.index.insert(&mut self.table, id);
         let mut ranges = self.ranges_of(file);
@@ -379,7 +380,8 @@ impl<F: File> Window<F> {
         unsafe { file.set_ranges(ranges) };
     }
 
-    /// Takes `id` from its file, as far as finding it goes. The inode stays as long as the lock is held.
+    /// Removes `id` from the index and from its file's list. The inode stays while the lock is
+    /// held.
     fn unlink_file(&mut self, id: RangeId) -> Option<F> {
         self.index.remove(&mut self.table, id);
         let file = self.table.get_mut(id).file.take()?;
@@ -390,23 +392,23 @@ impl<F: File> Window<F> {
         Some(file)
     }
 
-    /// Hands over records; what comes back was not needed.
+    /// Hands over records. Returns them if they are not needed.
     pub(crate) fn give_room(&mut self, id: RangeId, room: Room<F>) -> Option<Room<F>> {
         self.table.give_room(id, room)
     }
 
-    /// Records of a block that are not needed any more, to be dropped without the lock.
+    /// Records of a block that does not need them any more, to be freed without the lock.
     #[inline]
     pub(crate) fn unneeded(&mut self) -> Option<Room<F>> {
         self.table.unneeded()
     }
 
-    /// How many ranges the server should be asked to remove.
+    /// How many ranges the server may be asked to remove.
     pub(crate) fn stale(&self) -> u32 {
         self.free.stale_count()
     }
 
-    /// Takes a range that the server is to be asked to remove; [`Window::removed`] has to follow.
+    /// Takes a range for the server to remove; [`Window::removed`] has to follow.
     pub(crate) fn take_stale(&mut self) -> Option<(RangeId, u8)> {
         let id = self.free.take_stale(&mut self.table)?;
         let record = self.table.get_mut(id);
@@ -419,7 +421,8 @@ impl<F: File> Window<F> {
 
     /// The server answered, or never will.
     ///
-    /// Whatever it said, the range is free: a mapping that is still there is replaced by the next.
+    /// Whatever the answer, the range is free: a mapping that is still there is replaced by the
+    /// next one.
     pub(crate) fn removed(&mut self, id: RangeId) {
         let record = self.table.get(id);
         if record.state != State::Removing {

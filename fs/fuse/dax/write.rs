@@ -33,8 +33,8 @@ fn write_locked(io: &mut LockedIo<'_, '_, WRITE>) -> isize {
     if let Err(error) = io.remove_privs() {
         return to_size(error);
     }
-    // The server has to make the file longer and put data there in one step, which a copy into
-    // the window is not.
+    // The server has to extend the file and write the data in one step, which a copy into the
+    // window cannot do.
     if extends(io) {
         return io.write_through();
     }
@@ -46,7 +46,7 @@ fn write_locked(io: &mut LockedIo<'_, '_, WRITE>) -> isize {
     }
 }
 
-/// How many bytes were written, or an error number.
+/// Writes. Returns the number of bytes, or an error number.
 #[inline]
 pub(super) fn write(mut io: Io<'_, WRITE>) -> isize {
     let written = {

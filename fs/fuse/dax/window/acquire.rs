@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a task comes by the range that has a page of a file.
+//! How a task acquires the range that has a page of a file.
 //!
-//! The task asks the window what to do, does it without the lock, and asks again. Each answer but
-//! [`Step::Wait`], [`Step::Drain`] and [`Step::Join`] has the task do something that others may be
-//! waiting for, so that there is always one that goes on:
+//! The task asks the window for the next step, does it without the lock, and asks again. Every step
+//! except [`Step::Wait`], [`Step::Drain`] and [`Step::Join`] makes progress that other tasks may
+//! wait for, so there is always a task that can continue:
 //!
-//! - A range that is mapped serves the task that had it mapped at least once, because it is in that
-//!   task's use before the server is asked. So with a single range, however many tasks there are,
-//!   each answer of the server is one page fault or copy done.
-//! - A task that uses a range waits for no other range: it gives back the first before it asks for
-//!   the second. So no two tasks wait for each other's.
-//! - Where all that a task could take is in use, the ranges that were used longest ago get no new
-//!   users until they were taken, so that uses which overlap do not keep it out.
-//! - A task that waits for an answer of the server is woken by every answer, one that waits for
-//!   anything else by every change. A fatal signal ends each wait of a task.
-//! - A range whose pages cannot be taken, because of references to them (direct I/O, RDMA) that may
-//!   last, goes to the end of the queue; when that was so a number of times in a row, the task
-//!   sleeps a little, since nobody tells when references go.
+//! - A mapped range serves the task that requested it at least once, because that task holds it
+//!   before the request is sent. So with a single range and any number of tasks, each answer of the
+//!   server completes one page fault or copy.
+//! - A task that holds a range waits for no other range: it releases the first before it requests
+//!   the second. So no two tasks wait for each other.
+//! - If all ranges that a task could evict are in use, the least recently used ones get no new
+//!   users until they are evicted, so that overlapping uses do not starve the task.
+//! - A task that waits for an answer of the server is woken by every answer; one that waits for
+//!   anything else, by every change. A fatal signal ends each wait of a task.
+//! - A range that cannot be evicted, because its pages have references (direct I/O, RDMA) that may
+//!   last, goes to the end of the queue. After a number of these in a row the task sleeps a little,
+//!   because nothing reports when references are dropped.
 
 use super::{
     table::Room,
@@ -34,18 +34,19 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// After so many ranges in a row that could not be taken, a task sleeps.
+/// A task sleeps after this many ranges in a row that could not be evicted.
 const BUSY_TRIES: u32 = 16;
 
-/// How often a task asks for what the server refuses for want of something. A limit that is lower than
-/// it was costs one or a few; a server that refuses one file and maps others would be asked for ever.
+/// How many times a task tries what the server refuses for lack of a resource. A limit that has
+/// been lowered costs one or a few tries; a server that refuses one file and maps others would be
+/// asked forever.
 const WANTS: u32 = 32;
 
-/// How many steps a block that is mapped ahead may take: another may have to be taken first, or the
-/// pieces that there are of it.
+/// How many steps mapping a block ahead may take: another block, or the pieces of this one, may
+/// have to be evicted first.
 const STEPS_AHEAD: u32 = 10;
 
-/// How often [`settle`] sleeps, which takes some seconds.
+/// How many times [`settle`] sleeps, which takes some seconds in all.
 const ANSWER_TRIES: u32 = 250;
 
 /// A fatal signal came while waiting.
@@ -80,24 +81,24 @@ impl From<Killed> for Failure {
     }
 }
 
-/// The lock around a [`Window`], and what has to be done without it.
+/// The lock around a [`Window`], and the operations outside of it.
 pub(crate) trait Platform<F: File> {
-    /// Runs `f` with nobody else at the window; then wakes those in [`Platform::wait`] if
+    /// Runs `f` with exclusive access to the window; then wakes the tasks in [`Platform::wait`] if
     /// [`Window::changes`] has changed.
     fn update<R>(&self, f: impl FnOnce(&mut Window<F>) -> R) -> R;
 
-    /// Runs `f`, with nobody else at the window, until it gives a result or a fatal signal comes.
-    /// Sleeps in between; `f` must change nothing that others wait for unless it gives a result.
+    /// Runs `f`, with exclusive access to the window, until it gives a result or a fatal signal
+    /// comes. Sleeps in between. `f` must not change what others wait for unless it gives a result.
     fn wait<R>(&self, f: impl FnMut(&mut Window<F>) -> Option<R>) -> Result<R, Killed>;
 
-    /// As above, for what only changes with [`Window::answers`].
+    /// The same, for conditions that change only with [`Window::answers`].
     fn wait_for_answer<R>(&self, f: impl FnMut(&mut Window<F>) -> Option<R>) -> Result<R, Killed> {
         self.wait(f)
     }
 
-    /// As [`Platform::wait`], whatever signals come.
+    /// As [`Platform::wait`], but signals do not end it.
     ///
-    /// Where signals stay until they are taken this has to sleep in spite of them.
+    /// Platforms on which pending signals would end each sleep must override it.
     fn wait_always<R>(&self, mut f: impl FnMut(&mut Window<F>) -> Option<R>) -> R {
         loop {
             if let Ok(result) = self.wait(&mut f) {
@@ -106,21 +107,21 @@ pub(crate) trait Platform<F: File> {
         }
     }
 
-    /// Sleeps for a moment.
+    /// Sleeps briefly.
     fn pause(&self) -> Result<(), Killed>;
 
-    /// Sends a request; [`Window::setup_done`] follows at any time, or has come already. On an
-    /// error, a negative error number, it will not follow.
+    /// Sends a request; [`Window::setup_done`] follows at any time, or has come already. After an
+    /// error, which is a negative error number, it does not follow.
     fn send_setup(&self, file: &F, setup: Setup) -> Result<(), i32>;
 
-    /// Has the server remove some stale ranges: takes them by [`Window::take_stale`] and sends
-    /// requests; [`Window::removed`] follows for each. On an error, a negative error number, none
-    /// was taken.
+    /// Sends requests to remove stale ranges, which it takes by [`Window::take_stale`];
+    /// [`Window::removed`] follows for each. After an error, which is a negative error number, no
+    /// range was taken.
     fn send_removes(&self) -> Result<(), i32>;
 
-    /// Takes the pages of a range from page tables and caches of its file, whose inode stays until
-    /// [`Window::reclaimed`]. False if somebody has references to some. Does not wait for the
-    /// server, nor for memory.
+    /// Removes the pages of a range from page tables and from its file, whose inode stays until
+    /// [`Window::reclaimed`]. False if some of them have references. Does not wait for the server
+    /// or for memory.
     fn drop_pages(&self, file: &F, page: FilePage, order: u8) -> bool;
 
     /// Allocates room; sleeps.
@@ -129,18 +130,18 @@ pub(crate) trait Platform<F: File> {
     }
 }
 
-/// What a task wants.
+/// The page that a task wants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Want {
-    /// Which page of the file.
+    /// The number of the page.
     pub(crate) page: FilePage,
-    /// How many pages the file has.
+    /// The number of pages of the file.
     pub(crate) file_pages: u64,
-    /// For writing.
+    /// Whether it is for writing.
     pub(crate) write: bool,
 }
 
-/// Gets the range that has a page of `file`, for use until [`Window::release`].
+/// Acquires the range that has a page of `file`, until [`Window::release`].
 ///
 /// Sleeps. The caller must not use another range of the window.
 pub(crate) fn acquire<F: File>(
@@ -161,7 +162,7 @@ fn end_drain<F: File>(platform: &impl Platform<F>, drains: &mut bool) {
     }
 }
 
-/// As above; `drains` says whether the task has called [`Window::drain`].
+/// The same; `drains` says whether the task has called [`Window::drain`].
 fn acquire_draining<F: File>(
     platform: &impl Platform<F>,
     file: &F,
@@ -181,7 +182,7 @@ fn acquire_draining<F: File>(
                 return Ok(id);
             }
             Step::Join(id) => {
-                // What it waits for now is the server: no other task is kept out for that.
+                // The task now waits for the server, and no other task is blocked for that.
                 end_drain(platform, drains);
                 join(platform, id, want.write)
             }
@@ -212,13 +213,13 @@ fn acquire_draining<F: File>(
             Step::NeedsRoom(id) => {
                 let room = platform.room();
                 let room = room.map_err(|error| Failure::Unasked(error.to_errno()))?;
-                // What is not needed is freed here, without the lock.
+                // Records that are not needed are freed here, without the lock.
                 let _unneeded = platform.update(|window| window.give_room(id, room));
                 continue;
             }
             Step::Wait(seen) => {
-                // The page may have come into what is drained, maybe by this task alone: then the end
-                // of that is what it waits for.
+                // The page may be in the drained area by now, maybe mapped by this task. Then the
+                // task waits for the end of the drain itself.
                 end_drain(platform, drains);
                 platform.wait(|window| (window.changes() != seen).then_some(()))?;
                 continue;
@@ -234,7 +235,7 @@ fn acquire_draining<F: File>(
         match polled? {
             (id, Poll::Held) => return Ok(id),
             (_, Poll::Failed(error)) => return Err(Failure::Refused(error)),
-            // Mappings of other files succeed meanwhile, so only the task knows how often.
+            // Mappings of other files succeed meanwhile, so only the task can count its tries.
             (_, Poll::Wanting(error)) if wants == WANTS => return Err(Failure::Refused(error)),
             (_, Poll::Wanting(_)) => wants += 1,
             (_, Poll::Again | Poll::Pending) => {}
@@ -242,7 +243,7 @@ fn acquire_draining<F: File>(
     }
 }
 
-/// Waits for the answer about a range that the task uses.
+/// Waits for the answer about a range that the task holds.
 fn join<F: File>(
     platform: &impl Platform<F>,
     id: RangeId,
@@ -255,21 +256,21 @@ fn join<F: File>(
     match polled {
         Ok(poll) => Ok((id, poll)),
         Err(Killed) => {
-            // The request goes on. What comes of it is for others.
+            // The request continues. Its result is for other tasks.
             platform.update(|window| window.release(id));
             Err(Killed)
         }
     }
 }
 
-/// Sends a request. If that fails, tasks that wait for the answer start anew.
+/// Sends a request. If that fails, tasks that wait for the answer start again.
 fn start<F: File>(platform: &impl Platform<F>, file: &F, setup: Setup) -> Result<(), i32> {
     platform
         .send_setup(file, setup)
         .inspect_err(|_| platform.update(|window| window.unasked(setup.id, setup.upgrade)))
 }
 
-/// Takes the ranges of an area from their files; false if some could not be taken.
+/// Evicts the ranges of an area; false if some could not be evicted.
 pub(crate) fn reclaim<F: File>(platform: &impl Platform<F>, area: Area) -> bool {
     while let Some(victim) = platform.update(|window| window.reclaim_next(area)) {
         // SAFETY: `reclaimed()` comes below.
@@ -283,14 +284,14 @@ pub(crate) fn reclaim<F: File>(platform: &impl Platform<F>, area: Area) -> bool 
     true
 }
 
-/// Closes the window with `error`, a negative error number, and takes all that files have of it; sleeps.
+/// Closes the window with `error`, a negative error number, and evicts the ranges of all files.
+/// Sleeps.
 ///
-/// When this returns nobody uses a range any more, or will. What is left are ranges that somebody has
-/// references to, and those of which the server was asked something that it has not answered.
+/// When this returns, no task uses a range or will use one. The exceptions are ranges with pages
+/// that have references, and those with a request that the server has not answered.
 pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
     platform.update(|window| window.close(error));
-    // Copies, faults, and tasks that take a range for themselves, all of which began before. None of them
-    // waits for the server.
+    // Copies, faults and evictions that began before. None of them waits for the server.
     let mut at = RangeId(0);
     while at != RangeId::NONE {
         at = platform.wait_always(|window| {
@@ -298,7 +299,7 @@ pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
             (next != at).then_some(next)
         });
     }
-    // A range whose pages are referenced is tried no more than once more.
+    // A range with references to its pages is tried once more at most.
     let mut tries = platform.update(|window| window.mapped()).saturating_mul(2);
     while tries > 0 && platform.update(|window| window.mapped()) > 0 {
         tries -= 1;
@@ -306,7 +307,7 @@ pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
             Some(area) => {
                 reclaim(platform, area);
             }
-            // Its memory has just failed, or the server was asked to make it writable.
+            // Its memory has just failed, or a request to make it writable is pending.
             None => {
                 let _ = platform.pause();
             }
@@ -314,7 +315,7 @@ pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
     }
 }
 
-/// Waits until the server owes no answer about a range of a closed window, but not for ever.
+/// Waits, for a limited time, until all requests about ranges of a closed window are answered.
 pub(crate) fn settle<F: File>(platform: &impl Platform<F>) {
     let mut at = RangeId(0);
     let mut tries = ANSWER_TRIES;
@@ -328,7 +329,7 @@ pub(crate) fn settle<F: File>(platform: &impl Platform<F>) {
     }
 }
 
-/// Asks for what will probably be wanted next; waits for nothing.
+/// Requests what will probably be needed next, and does not wait.
 fn map_ahead<F: File>(platform: &impl Platform<F>, file: &F, want: Want, missed: bool) {
     let depth = platform.update(|window| window.depth_ahead(file, want.page, missed));
     let mut first = true;

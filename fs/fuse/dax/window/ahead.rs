@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping ahead of a task that goes through a file from front to back.
+//! Readahead of mappings for a task that reads a file sequentially.
 //!
-//! A second miss right after the block of the first says that a task does so: blocks after it are
-//! asked for while the task is still busy with this one. The first of them gets a mark, and the use
-//! of it is the sign to ask for more, twice as many as before. Files are read once through with
-//! exactly as many requests as without; one that is left half-way costs at most the depth.
+//! Two misses in adjacent blocks start it: the following blocks are requested while the task still
+//! uses this one. The first of them gets a mark, like the page of the readahead mark, and its use
+//! requests twice as many as before. A file that is read once from start to end takes as many
+//! requests as without readahead; one that is left half-way costs at most the depth.
 
 use super::{
     grain::Grain,
@@ -23,36 +23,36 @@ use super::{
 /// The most blocks that are mapped ahead.
 const MAX_DEPTH: u32 = 8;
 
-/// Misses in a row after which blocks are mapped ahead.
+/// How many misses in a row start readahead.
 const STREAK: u8 = 2;
 
 /// How a file is being read, block by block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// The block after the last one that was asked for.
+    /// The block after the last one that was requested.
     next: u64,
-    /// How many misses came in a row.
+    /// How many misses were sequential.
     streak: u8,
     /// How many blocks were last mapped ahead.
     depth: u8,
-    /// The page after the last one that was read past the window, or was about to be.
+    /// The page after the last one that was read past the window, or considered for it.
     after_pass: u64,
-    /// How large its ranges should be.
+    /// The size of its ranges.
     pub(super) grain: Grain,
 }
 
 impl Run {
-    /// `page` is read past the window, or the first of a range for which that was thought of.
+    /// `page` was read past the window, or is the first page of a range that was considered for it.
     pub(super) fn passed(&mut self, page: FilePage) {
         self.after_pass = page.0.saturating_add(1);
     }
 
-    /// Whether `page` comes after that one.
+    /// Whether `page` is the page after that.
     pub(super) fn is_after_pass(&self, page: FilePage) -> bool {
         page.0 == self.after_pass && page.0 != 0
     }
 
-    /// `block` was not there.
+    /// `block` was not mapped.
     fn missed(&mut self, block: u64) {
         if block == self.next {
             self.streak = self.streak.saturating_add(1);
@@ -63,13 +63,13 @@ impl Run {
         self.next = block.saturating_add(1);
     }
 
-    /// Has the file be mapped in pieces, or not; for tests.
+    /// Maps the file in pieces or not; for tests.
     #[cfg(test)]
     pub(crate) fn set_fine(&mut self, fine: bool) {
         self.grain.set_fine(fine);
     }
 
-    /// Whether a task goes through it.
+    /// Whether the file is being read sequentially.
     pub(super) fn in_a_row(&self) -> bool {
         self.streak >= STREAK
     }
@@ -88,22 +88,23 @@ impl Run {
 }
 
 impl<F: File> Window<F> {
-    /// `page` of `file` was not mapped, or had a mark: how many blocks should be mapped ahead.
+    /// `page` of `file` was not mapped, or had a mark. Returns how many blocks to map ahead.
     pub(crate) fn depth_ahead(&mut self, file: &F, page: FilePage, missed: bool) -> u32 {
         let mut run = self.run_of(file);
         if missed {
             run.missed(page.block());
         }
-        // What is mapped ahead must not push out what is about to be used.
+        // Readahead must not evict what is about to be used.
         let depth = run.deepen(self.blocks() / 4);
         self.set_run_of(file, run);
         depth
     }
 
-    /// What to do to map the next block ahead: [`Step::Start`], which nobody has to wait for,
-    /// [`Step::Reclaim`], after which this is asked again, or anything else, which ends it.
+    /// The step to map the next block ahead: [`Step::Start`], which the task need not wait for;
+    /// [`Step::Reclaim`], after which this is called again; or anything else, which ends the
+    /// readahead.
     ///
-    /// `first` is for the block that is to get the mark.
+    /// `first` is for the block that gets the mark.
     pub(crate) fn request_ahead(
         &mut self,
         file: &F,
@@ -119,7 +120,7 @@ impl<F: File> Window<F> {
         }
         let found = self.index.find(&self.table, file, page.block(), Some);
         if found.is_some() && self.piece_in_the_way(file, page).is_none() {
-            // Somebody was faster; leave the rest to him.
+            // Another task was faster; leave the rest to it.
             return Step::Wait(self.changes);
         }
         match self.allocate(file, page, file_pages) {

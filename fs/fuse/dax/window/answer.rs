@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an answer of the server says.
+//! Parses the server's answers.
 
 use kernel::prelude::*;
 
-/// The last of the error numbers that a server may give; anything else is made up.
+/// The smallest error number that a server may return; anything lower is invalid.
 const MIN_ERROR: i32 = -4095;
 
-/// Whether the server did what it was asked for; the error is a negative error number.
+/// Converts the server's error to a result, with a negative error number.
 ///
-/// The transport refuses numbers that are none; whoever forgets to must not have memory used that
-/// nothing is mapped to.
+/// The transport refuses invalid numbers. This does not rely on it, because an invalid number must
+/// not lead to the use of memory with nothing mapped to it.
 pub(crate) fn result_of(error: i32) -> Result<(), i32> {
     match error {
         0 => Ok(()),

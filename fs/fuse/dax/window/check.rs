@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether the window's invariants hold; for tests.
+//! Checks of the window's invariants; for tests.
 
 use super::{
     table::{

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How files lose ranges: to others who need the room, because the file goes, or because memory
-//! failed.
+//! Eviction: a file loses ranges because others need the room, because the file is evicted, or
+//! because memory failed.
 
 use super::{
     table::{
@@ -19,48 +19,48 @@ use super::{
     Window, //
 };
 
-/// How many of the ranges that were used longest ago are looked at for one that can be taken. Those
-/// that are in use were used last.
+/// How many of the least recently used ranges are checked for one that can be evicted. Ranges in
+/// use are the most recently used.
 const CANDIDATES: u32 = 64;
 
-/// How many ranges are dealt with before others have their turn.
+/// How many ranges are processed before the lock is released.
 const AT_ONCE: u32 = 64;
 
-/// How far [`Window::forget`] came.
+/// The result of [`Window::forget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forgot {
     /// The file has no ranges any more.
     All,
-    /// It has more, which are to be asked for at once.
+    /// It has more; call again at once.
     Some,
-    /// Nothing was done, since somebody looks at the inode: it is to be asked for again after a change.
+    /// Nothing was done, because a task uses the inode; call again after a change.
     Busy,
 }
 
-/// What may be done with an area.
+/// The state of an area that might be evicted.
 enum Outlook {
-    /// All of it is free or can be taken.
+    /// All of it is free or can be evicted.
     Good,
-    /// Some of it is in use, by tasks that wait for nothing, and the rest is good.
+    /// Some of it is in use, by tasks that do not wait, and the rest is good.
     Busy,
-    /// The server owes an answer about some of it, or another task is at it.
+    /// Some of it has an unanswered request, or is being evicted by another task.
     Pending,
-    /// Some of it is out of service for good.
+    /// Some of it is retired.
     Bad,
 }
 
-/// An area that gets no new users. Those that it has end by themselves.
+/// An area that gets no new users. Its present uses end by themselves.
 #[derive(Clone, Copy)]
 pub(crate) struct Drain {
     start: RangeId,
     order: u8,
 }
 
-/// A range that is to be taken from its file.
+/// A range to be evicted.
 pub(crate) struct Victim<F> {
     pub(crate) id: RangeId,
     file: F,
-    /// The first page of the file that is there.
+    /// The first page of the file in the range.
     pub(crate) page: FilePage,
     pub(crate) order: u8,
 }
@@ -70,15 +70,15 @@ impl<F: File> Victim<F> {
     ///
     /// # Safety
     ///
-    /// The end of what the victim was given out for, [`Window::reclaimed`] or [`Window::unpin`], comes
-    /// after the last use of the result.
+    /// The end of what the victim was given out for, [`Window::reclaimed`] or [`Window::unpin`],
+    /// comes after the last use of the result.
     pub(crate) unsafe fn file(&self) -> &F {
         &self.file
     }
 }
 
 impl<F: File> Window<F> {
-    /// Whether `id`, a mapped range, is used by nobody but through page tables.
+    /// Whether `id`, a mapped range, has no users except page tables.
     pub(super) fn may_reclaim(&self, id: RangeId) -> bool {
         let record = self.table.get(id);
         record.state == State::Mapped && record.users == 0 && record.pins == 0 && !record.upgrading
@@ -91,15 +91,15 @@ impl<F: File> Window<F> {
             .is_some_and(|drain| id.align_down(drain.order) == drain.start)
     }
 
-    /// A task waits because all that is large enough for a range of `order` is in use; `first` says
-    /// that it has not called this before. [`Window::drained`] has to follow.
+    /// A task waits because all areas that are large enough for a range of `order` are in use;
+    /// `first` is for its first call. [`Window::drained`] has to follow.
     ///
-    /// Uses may overlap without an end, and each alone be short: so the ranges that were used longest
-    /// ago get no new ones, until they were taken or nobody waits any more.
+    /// Uses may overlap without an end even if each is short. So the least recently used area gets
+    /// no new users until it is evicted, or no task waits any more.
     pub(crate) fn drain(&mut self, order: u8, first: bool) {
         self.drainers = self.drainers.saturating_add(first.into());
-        // Tasks that wait for less take a larger area, too. One that is too small for this task would
-        // have to be taken by others, and they may have been killed.
+        // Tasks that wait for a smaller range evict a larger area, too. An area that is too small
+        // for this task would have to be evicted by other tasks, and they may have been killed.
         if self.drain.is_some_and(|drain| drain.order >= order) {
             return;
         }
@@ -112,13 +112,13 @@ impl<F: File> Window<F> {
             at = List::next::<Queued, F>(&self.table, id);
             let order = order.max(self.table.get(id).order);
             let start = id.align_down(order);
-            // The same block again, of which this is another piece.
+            // The same block again, for another piece of it.
             if core::mem::replace(&mut looked, start) == start {
                 continue;
             }
             if matches!(self.outlook(start, order), Outlook::Busy) {
                 if self.drain.replace(Drain { start, order }).is_some() {
-                    // Some wait for the end of the old one.
+                    // Some tasks wait for the end of the old one.
                     self.changed();
                 }
                 return;
@@ -126,7 +126,7 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// A task that called [`Window::drain`] waits no more.
+    /// A task that called [`Window::drain`] does not wait any more.
     pub(crate) fn drained(&mut self) {
         self.drainers = self.drainers.saturating_sub(1);
         if self.drainers == 0 && self.drain.take().is_some() {
@@ -134,14 +134,14 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// Takes what was drained for a range of `order`, if nobody uses it any more.
+    /// Takes the drained area for a range of `order`, if it has no users any more.
     fn reclaim_drained(&mut self, order: u8) -> Option<Area> {
         let drain = self.drain.filter(|drain| drain.order >= order)?;
         let outlook = self.outlook(drain.start, drain.order);
         if matches!(outlook, Outlook::Busy) {
             return None;
         }
-        // If it is not good, because a failure or another task was first, it is good for nobody now.
+        // If it is not good, because of a failure or another task, it is of no use to any task now.
         self.drain = None;
         self.changed();
         matches!(outlook, Outlook::Good).then(|| self.reclaim_area(drain.start, drain.order))
@@ -170,18 +170,18 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// Finds what to take so that there is a range of `order`, and marks it.
+    /// Chooses and marks what to evict for a range of `order`.
     ///
-    /// The range that was used longest ago, if it is large enough; otherwise all that is around it.
-    /// A larger area is taken as a whole or not at all.
+    /// That is the least recently used range, if it is large enough; otherwise the area around it.
+    /// A larger area is evicted as a whole or not at all.
     pub(super) fn plan_reclaim(&mut self, order: u8) -> Option<Area> {
         self.reclaim_drained(order)
             .or_else(|| self.plan_reclaim_of(order, true))
             .or_else(|| self.plan_reclaim_of(order, false))
     }
 
-    /// As above; `spare` what came back soon after it was taken the last time, and what was used
-    /// since it was put in order, of which there may be more than can be looked at.
+    /// The same. With `spare`, skips ranges that were needed again soon after their last eviction,
+    /// and those used since they were sorted, of which there may be more than can be checked.
     fn plan_reclaim_of(&mut self, order: u8, spare: bool) -> Option<Area> {
         let mut at = self.lru.first.some();
         let mut looked = RangeId::NONE;
@@ -195,7 +195,7 @@ impl<F: File> Window<F> {
                 continue;
             }
             if spare && self.settle(id) {
-                // Its place may be before the next.
+                // Its sorted place may be before the next one.
                 at = self.lru.first.some();
                 continue;
             }
@@ -220,8 +220,8 @@ impl<F: File> Window<F> {
                 Outlook::Bad => in_the_way = in_the_way.or(Some(id)),
             }
         }
-        // There will never be such a range where this one is. If that is so of all that were looked
-        // at, nobody would ever look at the others: it goes, so that they come closer.
+        // There will never be such a range around this one. If that is so for all that were
+        // checked, the others would never be checked: evict this one, so that they move up.
         in_the_way.filter(|_| !spare).map(|id| self.reclaim_one(id))
     }
 
@@ -259,9 +259,9 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// What of an area is still to be taken; [`Window::reclaimed`] has to follow for each.
+    /// The rest of an area to be evicted; [`Window::reclaimed`] has to follow for each range.
     ///
-    /// Only the task that was told to take the area asks.
+    /// Only the task that got the area calls this.
     pub(crate) fn reclaim_next(&self, area: Area) -> Option<Victim<F>> {
         let mut at = area.start;
         while area.start.pages(area.order).contains(&at.0) {
@@ -280,8 +280,8 @@ impl<F: File> Window<F> {
         None
     }
 
-    /// A range's pages were taken from its file; or not, because somebody has references to them.
-    /// Then the rest of the area would be taken in vain, and is left as it is.
+    /// The pages of a range were removed from its file, or not, because some have references. In
+    /// that case evicting the rest of the area would be useless, and it is left as it is.
     pub(crate) fn reclaimed(&mut self, area: Area, id: RangeId, taken: bool) {
         let record = self.table.get(id);
         if record.state != State::Reclaiming || record.ticket != area.ticket {
@@ -306,8 +306,8 @@ impl<F: File> Window<F> {
         self.changed();
     }
 
-    /// The first range from `at` on that is `wanted`, or one before which there were too many to look at under
-    /// the lock; [`RangeId::NONE`] after the last.
+    /// The first range from `at` on that is `wanted`, or a range where the search reached its limit
+    /// under the lock; [`RangeId::NONE`] after the last.
     fn find(&self, mut at: RangeId, wanted: impl Fn(&Record<F>) -> bool) -> RangeId {
         for _ in 0..AT_ONCE {
             let Some(id) = self.table.head_of(at).some() else {
@@ -322,14 +322,14 @@ impl<F: File> Window<F> {
         at
     }
 
-    /// Skips ranges that nobody uses or just takes from their file; see [`Window::find`].
+    /// Skips ranges without users that are not just being evicted; see [`Window::find`].
     pub(crate) fn skip_unused(&self, at: RangeId) -> RangeId {
         self.find(at, |record| {
             record.users > 0 || record.state == State::Reclaiming
         })
     }
 
-    /// Skips ranges of which the server owes no answer; see [`Window::find`].
+    /// Skips ranges without unanswered requests; see [`Window::find`].
     pub(crate) fn skip_answered(&self, at: RangeId) -> RangeId {
         self.find(at, |record| match record.state {
             State::Setup => record.error == 0,
@@ -339,15 +339,15 @@ impl<F: File> Window<F> {
         })
     }
 
-    /// Any range that can be taken.
+    /// Any range that can be evicted.
     pub(crate) fn take_any(&mut self) -> Option<Area> {
         self.plan_reclaim(0)
     }
 
-    /// Takes what `file` has, because its inode goes away: not all at once, since a file may have all
-    /// of a large window and this is under its lock.
+    /// Evicts the ranges of `file`, because its inode is evicted. Not all at once, because a file
+    /// may have all of a large window and this runs under the window's lock.
     ///
-    /// The server is not asked for anything: whoever needs the room will.
+    /// No request is sent: a later mapping replaces the ranges, or removes them.
     pub(crate) fn forget(&mut self, file: &F) -> Forgot {
         for taken in 0..AT_ONCE {
             let Some(id) = self.ranges_of(file).first.some() else {
@@ -356,7 +356,7 @@ impl<F: File> Window<F> {
             let record = self.table.get(id);
             let (state, upgrading) = (record.state, record.upgrading);
             if state == State::Reclaiming || record.pins > 0 {
-                // Who waits for what was taken before that one is told first.
+                // Tasks that wait for ranges which were freed before that one are woken first.
                 return match taken {
                     0 => Forgot::Busy,
                     _ => Forgot::Some,
@@ -365,12 +365,12 @@ impl<F: File> Window<F> {
             self.unlink_file(id);
             self.changed();
             if state != State::Mapped {
-                // The server has not answered. When it does, nobody needs it any more.
+                // The server has not answered. When it does, the range is not needed any more.
                 continue;
             }
             self.leave_lru(id);
             if upgrading {
-                // As if it had been asked for only now.
+                // As if it had been requested only now.
                 let epoch = self.limit.ask(false);
                 let record = self.table.get_mut(id);
                 record.state = State::Setup;
@@ -385,9 +385,9 @@ impl<F: File> Window<F> {
         Forgot::Some
     }
 
-    /// A page of the window failed: no more use of the range that it is in.
+    /// A page of the window failed: its range must not be used any more.
     ///
-    /// If a file has it mapped, that is returned, and the inode stays until [`Window::unpin`].
+    /// Returns the range if a file has it mapped; then the inode stays until [`Window::unpin`].
     pub(crate) fn fail(&mut self, page: RangeId) -> Option<Victim<F>> {
         let id = self.table.head_of(page).some()?;
         let record = self.table.get_mut(id);
@@ -395,7 +395,7 @@ impl<F: File> Window<F> {
         match record.state {
             State::Clean | State::Stale => {
                 if record.state == State::Stale {
-                    // Nobody will ask for it to be removed.
+                    // There will be no request to remove it.
                     self.limit.gone();
                 }
                 self.free.retire_free(&mut self.table, id);
@@ -420,7 +420,7 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// Ends what [`Window::fail`] began. The area, if any, is to be reclaimed by the caller.
+    /// Ends what [`Window::fail`] began. The caller reclaims the returned area, if any.
     pub(crate) fn unpin(&mut self, id: RangeId) -> Option<Area> {
         let record = self.table.get_mut(id);
         record.pins = record.pins.saturating_sub(1);

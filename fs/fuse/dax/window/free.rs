@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The parts of the window that no file has.
+//! The free parts of the window.
 //!
-//! Clean ranges are kept by the buddy rule: two halves that are both clean become one. Stale ones
-//! keep their size until the server has removed what is there, or a larger mapping replaces it.
+//! Clean ranges follow the buddy rule: two halves that are both clean become one. Stale ranges keep
+//! their size until the server has removed the mapping, or a larger mapping replaces it.
 
 use super::{
     table::{
@@ -20,14 +20,14 @@ use super::{
     },
 };
 
-/// How many stale ranges are looked at for one that is part of a larger free area.
+/// How many stale ranges are checked for being part of a larger free area.
 const MERGE_TRIES: usize = 8;
 
-/// What may be had of a size.
+/// The result of a search for a free range.
 pub(crate) enum Found {
     /// This range, which is in no list any more.
     Range(RangeId),
-    /// The block of this range has to be cut, for which its pages need records.
+    /// The block of this range has to be split, for which its pages need records.
     NeedsRoom(RangeId),
     /// Nothing.
     Nothing,
@@ -36,7 +36,7 @@ pub(crate) enum Found {
 pub(crate) struct Free {
     clean: [List; ORDERS],
     stale: [List; ORDERS],
-    /// Poisoned ranges that the server has yet to be told of.
+    /// Poisoned ranges that the server still has to remove.
     bad: List,
     /// How many ranges are stale or bad.
     stale_count: u32,
@@ -70,23 +70,23 @@ impl Free {
         self.stale_count
     }
 
-    /// The largest order that there can ever be, if there is any.
+    /// The largest order that can still exist, if there is any.
     pub(crate) fn largest_order(&self, smallest: u8) -> Option<u8> {
         match (self.whole_blocks, self.in_service) {
             (_, 0) => None,
-            // What is left of the blocks may be in pieces.
+            // The rest of the blocks may be in pieces.
             (0, _) => Some(smallest),
             _ => Some(TOP_ORDER),
         }
     }
 
-    /// Whether there is a range of `order`, or will be when the server has removed what is stale.
+    /// Whether there is a range of `order`, or will be when the server has removed the stale ones.
     pub(crate) fn has(&self, order: u8) -> bool {
         let clean = self.clean.get(usize::from(order)..).unwrap_or(&[]);
         self.stale_count > 0 || clean.iter().any(|list| list.first.some().is_some())
     }
 
-    /// Takes a range of `order`: of exactly that size if there is one, or cut from a larger one.
+    /// Takes a range of `order`: one of that size if there is one, or else a part of a larger one.
     pub(crate) fn take<F>(&mut self, table: &mut Table<F>, order: u8) -> Found {
         let at = usize::from(order);
         if let Some(id) = self.clean.get(at).and_then(|list| list.first.some()) {
@@ -122,13 +122,13 @@ impl Free {
         Some(id)
     }
 
-    /// Makes one range of `order` of smaller ones that are free beside each other, and gives it and how
-    /// many of them were stale; or [`None`].
+    /// Merges adjacent free ranges into one of `order`. Returns it and how many of them were stale;
+    /// or [`None`].
     ///
-    /// A new mapping replaces all those that it covers, so that nothing has to be removed first.
+    /// A new mapping replaces all those that it covers, so nothing has to be removed first.
     pub(crate) fn merge<F>(&mut self, table: &mut Table<F>, order: u8) -> Option<(RangeId, u32)> {
         let seen: &Table<F> = table;
-        // What was freed last is at the end: that may have been for this.
+        // The last one that was freed is at the end; it may have been evicted for this.
         let lists = self.stale.iter().take(order.into()).rev();
         let ids = lists.flat_map(|list| {
             let before = move |id: &RangeId| List::prev::<Queued, F>(seen, *id).some();
@@ -187,7 +187,7 @@ impl Free {
         }
     }
 
-    /// Takes `id`, which is clean or stale, out of its list.
+    /// Removes `id`, which is clean or stale, from its list.
     fn unlink<F>(&mut self, table: &mut Table<F>, id: RangeId) {
         let record = table.get(id);
         let (state, poisoned, order) = (record.state, record.poisoned, record.order);
@@ -199,7 +199,7 @@ impl Free {
         }
     }
 
-    /// Makes `id` clean, and one with what is clean beside it.
+    /// Makes `id` clean, and merges it with clean buddies.
     pub(crate) fn put_clean<F>(&mut self, table: &mut Table<F>, id: RangeId, order: u8) {
         let (mut id, mut order) = (id, order);
         while order < TOP_ORDER {
@@ -226,7 +226,7 @@ impl Free {
         self.put_list(table, id, order, State::Stale);
     }
 
-    /// Takes a stale range, to have the server remove it; bad ones come first.
+    /// Takes a stale range for the server to remove; bad ones come first.
     pub(crate) fn take_stale<F>(&mut self, table: &mut Table<F>) -> Option<RangeId> {
         let lists = core::iter::once(&self.bad).chain(&self.stale);
         let id = lists.filter_map(|list| list.first.some()).next()?;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What was taken lately, to see what should not have been; and what was read past the window, to
-//! see what should be in it.
+//! A ghost list: which ranges were evicted lately, to see which should not have been, and which
+//! places were read past the window, to see which should be in it.
 //!
-//! How often a range is used through page tables nobody tells: it looks as if it was used when it
-//! was last faulted, and is taken however hot it is. But then it is wanted again at once. A range
-//! that comes back soon is spared when its turn comes the next time, and twice the time after that.
+//! Nothing counts the uses of a range through page tables: it looks as if last used when it last
+//! faulted, and is evicted however hot it is. But then it is soon needed again. A range that is
+//! needed again soon is spared at its next eviction, and twice at the one after that.
 
 use super::{
     units::FilePage,
@@ -16,32 +16,32 @@ use kernel::prelude::*;
 /// Places for each block of the window.
 const PER_BLOCK: usize = 16;
 
-/// How often a range is spared at most.
+/// How many times a range is spared at most.
 pub(crate) const MOST_LIVES: u8 = 7;
 
-/// So often a place is read past the window before it is mapped.
+/// How many times a place is read past the window before it is mapped.
 ///
 /// Where pages are used by a Zipf distribution a second read in a short time is often chance, and
 /// pushes out what is hotter: two passes are about as many requests as one, and less than half as
 /// many mappings.
 const PASSES: u8 = 2;
 
-/// A range that was taken, or one that was not mapped.
+/// A range that was evicted, or a place that was not mapped.
 #[derive(Clone, Copy, Default)]
 struct Ghost {
-    /// Tells most others apart.
+    /// A hash that distinguishes most of them.
     tag: u32,
-    /// The time of that.
+    /// The time of the event.
     when: u32,
     /// It was mapped.
     taken: bool,
-    /// How often it was spared when its turn came.
+    /// How many times it was spared.
     lives: u8,
-    /// How often it was read past the window, no long time apart.
+    /// How many times it was read past the window in a short time.
     passes: u8,
 }
 
-/// The last of those that share a place.
+/// The last entry of each place of the hash table.
 pub(crate) struct Ghosts {
     /// Their number is a power of two.
     places: KVVec<Ghost>,
@@ -80,7 +80,7 @@ impl Ghosts {
         self.clock
     }
 
-    /// The range of `file` that begins at `page` was taken, having had so many lives.
+    /// The range of `file` that begins at `page` was evicted, with `lives`.
     pub(crate) fn took<F: File>(&mut self, file: &F, page: FilePage, lives: u8) {
         let when = self.tick();
         if let (Some(ghost), tag) = self.place(file, page) {
@@ -89,13 +89,13 @@ impl Ghosts {
                 when,
                 taken: true,
                 lives,
-                // What was mapped until lately was worth it.
+                // A range that was mapped until lately has earned it.
                 passes: PASSES,
             };
         }
     }
 
-    /// That range is wanted: how many lives it has, after no more than `soon` others.
+    /// The lives of that range, which is needed: 0 unless it was evicted at most `soon` events ago.
     pub(crate) fn back<F: File>(&mut self, file: &F, page: FilePage, soon: u32) -> u8 {
         let now = self.clock;
         match self.place(file, page) {
@@ -110,8 +110,8 @@ impl Ghosts {
         }
     }
 
-    /// That range is to be read: whether past the window, because it was not read often enough,
-    /// each time after no more than `soon` others.
+    /// That range is to be read: whether past the window, because it was read too rarely, with at
+    /// most `soon` other events between reads.
     pub(crate) fn pass<F: File>(&mut self, file: &F, page: FilePage, soon: u32) -> bool {
         let when = self.tick();
         let (Some(ghost), tag) = self.place(file, page) else {

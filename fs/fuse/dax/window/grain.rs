@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How large the ranges of a file are while the window is smaller than what is used of it.
+//! The size of a file's ranges while the window is smaller than the working set.
 //!
-//! A range of 2 MiB is one request for all that is near. But where a file is used here and there,
-//! what is hot takes 2 MiB of the window for each page of it: the same window has room for
-//! several times as much in pieces. So blocks that are taken having been used in one or two places
-//! are a reason to map that file in pieces, and pieces that are wanted from their first page on while
-//! the piece before them is there are a reason to map blocks again. Pieces that are in the way of a
-//! block go then. Each time that is so, it takes four times as much to try
-//! pieces anew, because a block that page tables map as one does not tell where it is used.
+//! A range of 2 MiB maps all that is near with one request. But where accesses are scattered, each
+//! hot page takes 2 MiB of the window: in pieces, the same window holds several times as much. So
+//! the eviction of a block that was used in only one or two places is a reason to map that file in
+//! pieces. The reverse is a piece that is needed from its first page on while the piece before it
+//! is mapped: a reason to map blocks again. The pieces in the way of a block are evicted then.
+//! After each return to blocks it takes four times as much to try pieces again, because page tables
+//! that map a block as one do not show where it is used.
 //!
-//! The window is never more than [`PIECES`] pieces, because somebody pays for their number: a VMM
-//! may have few slots for memory, and QEMU lays out the guest's memory anew for each. A large
-//! window stays one of blocks. So does one of very few: a block can only be had when no piece in
-//! it is in use, and there has to be one like that soon.
+//! The window is never more than [`PIECES`] pieces, because their number has a cost: a VMM may have
+//! few memory slots, and QEMU rebuilds the guest's memory map for each. A large window uses only
+//! blocks. So does one of very few blocks: a block needs an area in which no piece is in use, and
+//! there has to be one soon.
 
 use super::{
     units::{
@@ -25,43 +25,43 @@ use super::{
     Window, //
 };
 
-/// The most pieces that a window is cut into for this.
+/// The most pieces that a window is split into for this.
 const PIECES: u32 = 128;
 
-/// The fewest blocks of a window of which some may be cut for this.
+/// A window of fewer blocks than this is not split for this.
 const FEWEST_BLOCKS: u32 = 4;
 
 /// The order of the smallest piece: an eighth of a block.
 const PIECE_ORDER: u8 = TOP_ORDER - 3;
 
-/// Used in no more eighths than these a block might better have been a piece.
+/// A block that was used in no more eighths than these might better have been a piece.
 const FEW: u32 = 2;
 
-/// What speaks for pieces at least before they are tried for the first time. In a window of more
-/// blocks it is as much as these, since at first those are taken that are left of something else.
+/// The minimum score before pieces are tried for the first time. In a window with more blocks it is
+/// their number, because the first evictions are of leftovers of other uses.
 const PATIENCE: u16 = 8;
 
-/// How often that is multiplied by four at most.
+/// How many times the minimum is multiplied by four at most.
 const MOST_VAIN: u8 = 4;
 
-/// So much speaks for blocks before they are tried again. It is little, since one in 64 first uses of
-/// a piece is by chance one of its first page.
+/// The minimum score before blocks are tried again. It is low, because only one in 64 first uses of
+/// a piece is of its first page by chance.
 const DENSE: u16 = 4;
 
-/// What is known of how a file is used.
+/// How a file is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grain {
-    /// In pieces.
+    /// Whether it is mapped in pieces.
     fine: bool,
-    /// How much speaks for changing that.
+    /// The score for changing that.
     doubt: u16,
-    /// How often it was changed back to blocks.
+    /// How many times it was changed back to blocks.
     vain: u8,
 }
 
 impl Grain {
     fn weigh(&mut self, speaks: bool, enough: u16) {
-        // What speaks against counts twice, so that an even mixture changes nothing.
+        // Evidence against a change counts twice, so that an even mixture changes nothing.
         self.doubt = match speaks {
             true => self.doubt.saturating_add(1),
             false => self.doubt.saturating_sub(2),
@@ -75,7 +75,7 @@ impl Grain {
         }
     }
 
-    /// That it is so, or not; for tests.
+    /// Sets whether the file is mapped in pieces; for tests.
     #[cfg(test)]
     pub(super) fn set_fine(&mut self, fine: bool) {
         self.fine = fine;
@@ -91,9 +91,9 @@ impl Grain {
         self.vain > 0
     }
 
-    /// A block was taken that had been used in these eighths.
+    /// A block was evicted that had been used in these eighths.
     pub(super) fn took_block(&mut self, used: u8, blocks: u32) {
-        // One that was mapped ahead in vain says nothing.
+        // A block that was mapped ahead and not used is no evidence.
         if !self.fine && used != 0 {
             let least = u16::try_from(blocks).unwrap_or(u16::MAX).max(PATIENCE);
             let enough = least.saturating_mul(1 << (2 * self.vain));
@@ -101,7 +101,8 @@ impl Grain {
         }
     }
 
-    /// A piece is wanted; `after` says whether from its first page on, after the one before it.
+    /// A piece is needed; `after` means from its first page on, while the piece before it is
+    /// mapped.
     pub(super) fn missed_piece(&mut self, after: bool) {
         if self.fine {
             self.weigh(after, DENSE);
@@ -116,7 +117,7 @@ pub(super) fn eighth(page: FilePage) -> u8 {
 }
 
 impl<F: File> Window<F> {
-    /// The order of pieces: [`TOP_ORDER`] if there are to be none.
+    /// The order of pieces; [`TOP_ORDER`] if blocks are not split.
     pub(super) fn piece_order(&self) -> u8 {
         if self.blocks() < FEWEST_BLOCKS {
             return TOP_ORDER;
@@ -136,7 +137,7 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// `page` of `file` is to be mapped because it is wanted.
+    /// `page` of `file` is about to be mapped because a task needs it.
     pub(super) fn weigh_miss(&self, file: &F, page: FilePage) {
         let mut run = self.run_of(file);
         if run.grain.is_fine() {
@@ -148,7 +149,7 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// A range of `order` was taken from `file`, having been used in the eighths `used`.
+    /// A range of `order` of `file` was evicted; it had been used in the eighths `used`.
     pub(super) fn weigh_taken(&self, file: &F, order: u8, used: u8) {
         let mut run = self.run_of(file);
         if order == TOP_ORDER && !run.in_a_row() && self.piece_order() < TOP_ORDER {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a task is given the range with a page that it wants: what to do for it, the server's answer,
-//! and the end of the use.
+//! Granting ranges: the steps to get the range with a page, the server's answer, and the end of the
+//! use.
 
 use super::{
     free::Found,
@@ -40,8 +40,8 @@ impl<F: File> Window<F> {
         self.hold_known(id, page, write)
     }
 
-    /// As above, for a task that uses the range already. A drain waits for the end of that use, and
-    /// must not keep the task from it.
+    /// The same, for a task that holds the range already. A drain waits for the end of that use,
+    /// and must not block the task.
     pub(crate) fn hold_again(&mut self, file: &F, page: FilePage, write: bool) -> Option<Place> {
         let id = self.index.lookup(&self.table, file, page)?;
         self.hold_known(id, page, write)
@@ -68,7 +68,7 @@ impl<F: File> Window<F> {
         })
     }
 
-    /// What to do for a task that wants `page` of `file`, which has `file_pages` pages.
+    /// The next step for a task that wants `page` of `file`, which has `file_pages` pages.
     pub(crate) fn request(
         &mut self,
         file: &F,
@@ -139,11 +139,11 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// How large a range for `page` of `file` should be.
+    /// The order of a new range for `page` of `file`.
     ///
-    /// As large as what the file has from an aligned page on, so that small files take small ranges,
-    /// and no larger than how it is used says; but where the file already has ranges beside it, no
-    /// larger than what is left between them.
+    /// It covers what the file has from an aligned page on, so that small files take small ranges,
+    /// and is not larger than `grain.rs` says. Between existing ranges of the file it is not larger
+    /// than the gap.
     pub(super) fn order_for(&self, file: &F, page: FilePage, file_pages: u64, largest: u8) -> u8 {
         let block = page.align_down(TOP_ORDER);
         let mut order = order_holding(file_pages.saturating_sub(block.0))
@@ -165,11 +165,11 @@ impl<F: File> Window<F> {
         order.max(self.smallest)
     }
 
-    /// A piece that there is of the block of `page`, if that should be mapped as a whole and all that
-    /// there is of it can be taken.
+    /// A piece of the block of `page`, if the block should be mapped as a whole and all of its
+    /// pieces can be evicted.
     ///
-    /// Only where the file was mapped in pieces because of how it was used: what a file has that
-    /// grew has to stay.
+    /// Only if the file was mapped in pieces because of its accesses: the ranges of a file that
+    /// grew have to stay.
     pub(super) fn piece_in_the_way(&self, file: &F, page: FilePage) -> Option<RangeId> {
         let grain = self.run_of(file).grain;
         let whole = self.free.largest_order(self.smallest) == Some(TOP_ORDER);
@@ -184,7 +184,7 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// Takes a range out of what is free for `page` of `file`; or says what has to be done first.
+    /// Takes a free range for `page` of `file`, or returns the step that is needed first.
     pub(super) fn allocate(
         &mut self,
         file: &F,
@@ -230,7 +230,7 @@ impl<F: File> Window<F> {
         if self.removing > 0 {
             return Err(Step::Wait(self.changes));
         }
-        // Where the server has room for no more mappings any of them will do.
+        // If the server has no room for more mappings, evicting any of them will do.
         let order = if full { 0 } else { order };
         Err(match self.plan_reclaim(order) {
             Some(area) => Step::Reclaim(area),
@@ -277,12 +277,12 @@ impl<F: File> Window<F> {
 
     /// The server answered: `Err` is a negative error number.
     ///
-    /// An answer to what was not asked changes nothing.
+    /// An answer without a request changes nothing.
     pub(crate) fn setup_done(&mut self, id: RangeId, upgrade: bool, result: Result<(), i32>) {
         let record = self.table.get_mut(id);
         let error = match result {
             Ok(()) => 0,
-            // Zero would mean that all is well.
+            // Zero would mean success.
             Err(error) => error.min(-1),
         };
         match record.state {
@@ -305,7 +305,7 @@ impl<F: File> Window<F> {
                     record.wanting = self.limit.refused(record.epoch);
                     self.fail_setup(id, error);
                 } else {
-                    // What the server has there is unknown.
+                    // What the server maps there is unknown.
                     self.limit.answered();
                     record.vacant = false;
                     self.fail_setup(id, error);
@@ -316,7 +316,7 @@ impl<F: File> Window<F> {
         self.answered();
     }
 
-    /// The server was not asked after all: those that wait for the answer start anew.
+    /// The request was not sent: tasks that wait for the answer start again.
     pub(crate) fn unasked(&mut self, id: RangeId, upgrade: bool) {
         let record = self.table.get_mut(id);
         match record.state {
@@ -341,7 +341,7 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// Frees `id`, which was not mapped, and which nobody waits for any more.
+    /// Frees `id`, which was not mapped and has no waiters any more.
     fn put_back(&mut self, id: RangeId) {
         let record = self.table.get(id);
         if record.vacant && !record.poisoned {
@@ -353,7 +353,7 @@ impl<F: File> Window<F> {
         }
     }
 
-    /// What became of a range that the caller uses since [`Step::Join`] or [`Step::Start`].
+    /// The state of a range that the caller holds since [`Step::Join`] or [`Step::Start`].
     pub(crate) fn poll(&mut self, id: RangeId, write: bool) -> Poll {
         let record = self.table.get(id);
         let pending = match record.state {
@@ -363,7 +363,7 @@ impl<F: File> Window<F> {
         };
         let poll = match record.state {
             _ if pending => match self.closed {
-                // The answer is for nobody, should it come.
+                // An answer that may still come has no waiters.
                 Some(error) => Poll::Failed(error),
                 None => return Poll::Pending,
             },

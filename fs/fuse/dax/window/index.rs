@@ -2,8 +2,8 @@
 
 //! Finds the range that has a page of a file.
 //!
-//! A hash table of chains. Its key is the file and the 2 MiB of it that a range is in, so that one
-//! look finds ranges of every size.
+//! A hash table with chains. The key is the file and the 2 MiB block of the file, so that one
+//! lookup finds ranges of every size.
 
 use super::{
     table::Table,
@@ -15,7 +15,7 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// How many chains there are for each block of the window: it may be cut into 512 ranges.
+/// How many chains there are for each block of the window, which may be split into 512 ranges.
 const CHAINS_PER_BLOCK: usize = 64;
 
 pub(crate) struct Index {
@@ -39,7 +39,8 @@ impl Index {
 
     #[inline]
     fn place(&self, file: u64, block: u64) -> usize {
-        // Files are numbered from 1 on: the blocks of one must not be those of the next.
+        // Files are numbered from 1 on. The blocks of one file must not collide with those of the
+        // next.
         let mixed = file
             .wrapping_mul(0xff51_afd7_ed55_8ccd)
             .wrapping_add(block)
@@ -48,7 +49,7 @@ impl Index {
         (mixed >> 32) as usize & self.chains.len().wrapping_sub(1)
     }
 
-    /// Calls `f` for every range of `file` in its 2 MiB `block`, until that gives something.
+    /// Calls `f` for every range of `file` in its 2 MiB `block`, until it gives a result.
     #[inline]
     pub(crate) fn find<F: File, R>(
         &self,
@@ -84,7 +85,7 @@ impl Index {
         })
     }
 
-    /// Puts in `id`, whose record says whose it is and which page.
+    /// Inserts `id` by the file and the page in its record.
     pub(crate) fn insert<F: File>(&mut self, table: &mut Table<F>, id: RangeId) {
         let record = table.get(id);
         let Some(file) = &record.file else { return };
@@ -94,7 +95,7 @@ impl Index {
         }
     }
 
-    /// Takes out `id`, whose record still says whose it is and which page.
+    /// Removes `id`, which still has its file and page in its record.
     pub(crate) fn remove<F: File>(&mut self, table: &mut Table<F>, id: RangeId) {
         let record = table.get(id);
         let next = record.chain;

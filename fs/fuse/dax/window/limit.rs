@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many mappings the server allows.
+//! The number of mappings that the server allows.
 //!
-//! Each takes something of the server's: a VMM has slots for memory, a process has
-//! `vm.max_map_count` mappings (65,530). The protocol has no number for that, and says that a
-//! SETUPMAPPING fails when there is no more, and may succeed after a REMOVEMAPPING. So the number is
-//! learned from refusals (`ENOSPC`, `ENOMEM`), and the window then holds no more mappings than were
-//! there at the time. Since what was refused may fit again later, it grows by and by.
+//! Each mapping takes a resource of the server: a VMM has memory slots, a process has
+//! `vm.max_map_count` mappings (65,530). The protocol does not give a number. It says that
+//! SETUPMAPPING fails when the resource is exhausted, and may succeed after a REMOVEMAPPING. So the
+//! limit is learned from refusals (`ENOSPC`, `ENOMEM`): the window then holds no more mappings than
+//! it had at that time. Because the resource may become free later, the limit grows slowly.
 
 use kernel::prelude::*;
 
-/// After so many refusals, with no mapping in between and each time with fewer mappings, the
+/// After this many refusals, with no mapping in between and each time with fewer mappings, the
 /// application gets the error. By then 135 mappings were given up: 127, and one for each new try.
 const REFUSALS: u32 = 8;
 
-/// The limit grows after as many mappings as it allows, but at least so many: one refusal of 64 is
-/// what it costs a server with a lower one.
+/// The limit grows after as many mappings as it allows, but at least after this many: so a server
+/// with a fixed limit refuses one in 64 at most.
 const GROWS_AFTER: u32 = 64;
 
-/// It grows by one, and by this part of it.
+/// It grows by one, and by the fraction of one in this many.
 const GROWS_BY: u32 = 16;
 
-/// What is mapped, and how much may be.
+/// The number of mappings, and the limit.
 pub(crate) struct Limit {
-    /// Ranges for which the server has something, or may have.
+    /// Ranges that the server maps, or may map.
     held: u32,
-    /// Of these, those that it was asked for and has not answered.
+    /// Those of them with a request that is not answered.
     asked: u32,
-    /// No more than so many, if it has refused any.
+    /// The limit, if the server has refused any.
     most: Option<u32>,
-    /// How often `most` was lowered: what was asked for before that teaches nothing.
+    /// How many times `most` was lowered: refusals of earlier requests do not count.
     epoch: u32,
     /// Refusals since the last mapping, one of each epoch.
     refusals: u32,
@@ -37,7 +37,7 @@ pub(crate) struct Limit {
     mapped: u32,
 }
 
-/// Whether the server refused for want of something that another mapping has.
+/// Whether the server refused for lack of a resource that another mapping has.
 pub(super) fn is_want(error: i32) -> bool {
     error == ENOSPC.to_errno() || error == ENOMEM.to_errno()
 }
@@ -54,31 +54,31 @@ impl Limit {
         }
     }
 
-    /// Whether one more mapping is too many.
+    /// Whether one more mapping would exceed the limit.
     #[inline]
     pub(super) fn full(&self) -> bool {
         self.most.is_some_and(|most| self.held >= most)
     }
 
-    /// Whether there are too many, so that not even one in place of another is allowed.
+    /// Whether the limit is exceeded, so that even replacing a mapping is not allowed.
     pub(super) fn over(&self) -> bool {
         self.most.is_some_and(|most| self.held > most)
     }
 
-    /// The server is asked for a range, where it has nothing if `vacant`. Gives what
-    /// [`Limit::refused`] wants.
+    /// A request for a range is sent; the server maps nothing there if `vacant`. Returns the epoch
+    /// for [`Limit::refused`].
     pub(super) fn ask(&mut self, vacant: bool) -> u32 {
         self.held = self.held.saturating_add(vacant.into());
         self.asked = self.asked.saturating_add(1);
         self.epoch
     }
 
-    /// It answered, or will not, and taught nothing.
+    /// A request was answered, or will not be, without consequences for the limit.
     pub(super) fn answered(&mut self) {
         self.asked = self.asked.saturating_sub(1);
     }
 
-    /// It mapped the range.
+    /// A request was granted.
     pub(super) fn mapped(&mut self) {
         self.answered();
         self.refusals = 0;
@@ -92,11 +92,11 @@ impl Limit {
         }
     }
 
-    /// It refused for want of something, what it was asked for in `epoch`: whether to try again with
+    /// A request from `epoch` was refused for lack of a resource. Returns whether to try again with
     /// fewer mappings.
     pub(super) fn refused(&mut self, epoch: u32) -> bool {
         self.answered();
-        // This one is not there.
+        // Without the refused one.
         let others = self.held.saturating_sub(self.asked).saturating_sub(1);
         if epoch != self.epoch {
             return true;
@@ -112,12 +112,12 @@ impl Limit {
         true
     }
 
-    /// The server has nothing for a range any more.
+    /// The server does not map a range any more.
     pub(super) fn gone(&mut self) {
         self.held = self.held.saturating_sub(1);
     }
 
-    /// What was counted, for tests: held, asked.
+    /// The counts, for tests: held, asked.
     #[cfg(any(test, CONFIG_FUSE_DAX_RUST_KUNIT_TEST))]
     pub(super) fn counted(&self) -> (u32, u32) {
         (self.held, self.asked)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which range was used longest ago.
+//! The order of the ranges by their last use.
 //!
-//! Ranges are used for every page that is read or written, and taken once in a while: so a use only
-//! writes down when it was, and the list of the ranges is put in order when one is to be taken, as
-//! far as that has to look at it. In the list, those that were not used since they were put there
-//! are in order of use, and those that were are somewhere before their place.
+//! A range is used for every page that is read or written, and evicted rarely. So a use only
+//! records its time. The list is sorted at an eviction, as far as that has to look at it. Ranges
+//! that were not used since they were sorted in are in order; those that were are before their
+//! place.
 
 use super::{
     table::{
@@ -19,12 +19,12 @@ use super::{
     Window, //
 };
 
-/// How many ranges are looked at for the place of one. That is enough for order in a window of as
-/// many, and in a larger one it is about right.
+/// How many neighbours are visited to find the place of a range. That gives exact order in a window
+/// of as many ranges, and approximate order in a larger one.
 const NEIGHBOURS: u32 = 64;
 
 impl<F> Record<F> {
-    /// The range is used; `uses` counts that.
+    /// Records a use of the range; `uses` counts them.
     #[inline]
     pub(super) fn touch(&mut self, uses: &mut u64) {
         *uses = uses.wrapping_add(1);
@@ -34,7 +34,7 @@ impl<F> Record<F> {
 }
 
 impl<F: File> Window<F> {
-    /// Puts `id`, which is in no list, behind all others, as if it was used.
+    /// Appends `id`, which is in no list, as if it were just used.
     fn push_lru(&mut self, id: RangeId) {
         let record = self.table.get_mut(id);
         record.touch(&mut self.uses);
@@ -53,14 +53,14 @@ impl<F: File> Window<F> {
         self.mapped = self.mapped.saturating_sub(1);
     }
 
-    /// Puts `id`, a mapped range, behind all others.
+    /// Moves `id`, a mapped range, to the end.
     pub(super) fn spare(&mut self, id: RangeId) {
         self.lru.remove::<Queued, F>(&mut self.table, id);
         self.push_lru(id);
     }
 
-    /// Puts `id`, a mapped range that was used since it was put where it is, in its place; false if
-    /// it was not, which is its place then.
+    /// Moves `id`, a mapped range, to its place if it was used since it was sorted in; false if it
+    /// was not, because then it is in its place.
     pub(super) fn settle(&mut self, id: RangeId) -> bool {
         let record = self.table.get_mut(id);
         if !core::mem::replace(&mut record.again, false) {

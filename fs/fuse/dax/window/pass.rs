@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which reads go past the window.
+//! Which reads bypass the window.
 //!
-//! To map a range while the window is full costs another range, and both change the memory that a
-//! VMM lays out for its guest, which takes it much longer than to read a page. For a page that is
-//! read once this is done in vain, and whoever had the other range pays again. So a small read of
-//! what is not there is a request for the data itself (FUSE_READ), until the same place has been
-//! read so often that a mapping will be worth it. The server reads the page cache that it maps: the
-//! data is the same.
+//! While the window is full, mapping a range evicts another one. Both change the memory map that a
+//! VMM has for its guest, which takes it much longer than to read a page. For a page that is read
+//! once this is wasted, and the evicted range costs the same again. So a small read of an unmapped
+//! page is a request for the data itself (FUSE_READ), until the same place has been read often
+//! enough to be worth a mapping. The server reads the page cache that it would map, so the data is
+//! the same.
 //!
-//! Not so while there is room, where somebody reads in a row, and as long as nothing is known of
-//! whether a file does better in pieces: what becomes of its blocks is what tells that.
+//! The exceptions are a window with free ranges or a larger range to evict, sequential reads, and
+//! files for which `grain.rs` has no evidence yet, because that comes from evicted blocks.
 
 use super::{
     units::{
@@ -22,7 +22,8 @@ use super::{
 };
 
 impl<F: File> Window<F> {
-    /// Where a read from `page` on should end that goes past the window; [`None`] if it should not.
+    /// Where a read from `page` on that bypasses the window should end; [`None`] if it should not
+    /// bypass it.
     ///
     /// `file` has `file_pages` pages.
     pub(crate) fn pass(&mut self, file: &F, page: FilePage, file_pages: u64) -> Option<FilePage> {
@@ -34,7 +35,7 @@ impl<F: File> Window<F> {
         let mut run = self.run_of(file);
         let undecided =
             order == TOP_ORDER && self.piece_order() < TOP_ORDER && !run.grain.was_fine();
-        // Where a larger range goes there is room for several.
+        // The eviction of a larger range makes room for several.
         let first = self.lru.first.some();
         let cheap = first.is_some_and(|id| self.table.get(id).order > order);
         let room = !self.limit.full() && self.free.has(order);

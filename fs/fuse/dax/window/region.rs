@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether what a device says about its window can be true.
+//! Validates what a device reports about its window.
 
 use super::units::{
     order_bytes,
@@ -10,18 +10,18 @@ use super::units::{
 /// What is wrong with a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// It has not even room for one range.
+    /// It is smaller than one range.
     Small,
-    /// Its end cannot be addressed.
+    /// Its end is beyond what 64 bits can count.
     Wraps,
-    /// It does not start where a page can.
+    /// It does not start at a possible page.
     Unaligned,
-    /// It is not inside of any memory that the device has on its bus.
+    /// It is not inside any memory that the device has on its bus.
     Outside,
 }
 
 impl Wrong {
-    /// What to tell.
+    /// The message for the log.
     pub(crate) fn why(self) -> &'static str {
         match self {
             Wrong::Small => "is smaller than 2 MiB",
@@ -52,10 +52,10 @@ impl Region {
     }
 }
 
-/// What of `window` can be used: whole blocks, whose memory is inside one of `bars`.
+/// The usable part of `window`: whole blocks, inside one of `bars`.
 ///
-/// Without `bars` the device is on a bus that has none, and says where its memory is by itself.
-/// `address_bits` is how wide physical addresses are.
+/// Without `bars`, the device is on a bus without BARs and its report is the only source.
+/// `address_bits` is the width of physical addresses.
 pub(crate) fn usable(
     window: Region,
     bars: Option<&[Region]>,

@@ -2,10 +2,9 @@
 
 //! The records of all ranges, and lists of them.
 //!
-//! A range is a naturally aligned power of two of pages. Its record is found by its first page;
-//! the other pages' records say [`State::Inside`]. The records of a 2 MiB block that was never cut
-//! are not even allocated but for the first, so that a window of large ranges costs next to
-//! nothing.
+//! A range is a naturally aligned power of two of pages. Its record is that of its first page; the
+//! other pages' records are [`State::Inside`]. For a 2 MiB block that was never split, only the
+//! first record is allocated, so that a window of large ranges costs little memory.
 
 use super::units::{
     RangeId,
@@ -13,7 +12,7 @@ use super::units::{
 };
 use kernel::prelude::*;
 
-/// Where a range is in its life.
+/// The state of a range.
 ///
 /// ```text
 ///         +------------------------------ removed ------------------------------+
@@ -28,27 +27,28 @@ use kernel::prelude::*;
 pub(crate) enum State {
     /// Not the first page of a range.
     Inside,
-    /// Free; the server has nothing there.
+    /// Free; the server maps nothing there.
     Clean,
-    /// Free, but the server may still have something there. Mapping a range that covers all of it
-    /// replaces that; anything else has to remove it first.
+    /// Free, but the server may still map something there. Mapping a range that covers all of it
+    /// replaces that; otherwise it has to be removed first.
     Stale,
-    /// The server was asked to map it, or it said no and those who wait have not all heard yet.
+    /// The server was asked to map it; or it refused, and some waiting tasks have not seen that
+    /// yet.
     Setup,
-    /// Part of a file is there.
+    /// It maps a part of a file.
     Mapped,
-    /// Mapped, but its pages are being taken from the file's users. Nobody new may use it.
+    /// Mapped, but its pages are being removed from the file. It gets no new users.
     Reclaiming,
-    /// The server was asked to remove what it has there.
+    /// The server was asked to remove the mapping.
     Removing,
     /// Out of service.
     Retired,
 }
 
-/// In place of an error: those that wait for the range are to start anew. No error number is positive.
+/// In place of an error: tasks that wait for the range start again. No error number is positive.
 pub(crate) const AGAIN: i32 = 1;
 
-/// A neighbourhood in a list.
+/// The neighbours in a list.
 #[derive(Clone, Copy)]
 pub(crate) struct Link {
     prev: RangeId,
@@ -62,7 +62,7 @@ impl Link {
     };
 }
 
-/// What is known of a range.
+/// The state of a range.
 pub(crate) struct Record<F> {
     pub(crate) state: State,
     pub(crate) order: u8,
@@ -70,41 +70,42 @@ pub(crate) struct Record<F> {
     pub(crate) writable: bool,
     /// The server was asked to map it for writing, while it is in use for reading.
     pub(crate) upgrading: bool,
-    /// Some of its memory failed: no more use, and never again.
+    /// Some of its memory failed: it must not be used again.
     pub(crate) poisoned: bool,
-    /// It was mapped ahead of its use, and its use says to map further ahead.
+    /// It was mapped ahead, and its first use continues the readahead.
     pub(crate) mark: bool,
-    /// It was used since it got where it is in the list of mapped ranges.
+    /// It was used since it was sorted into the list of mapped ranges.
     pub(crate) again: bool,
-    /// It could not be taken once, since its pages were in use by more than page tables.
+    /// An eviction failed, because its pages had references beyond page tables.
     pub(crate) stuck: bool,
-    /// How often it is still to be spared when it is its turn to be taken, and was to be at first.
+    /// How many more times its eviction is skipped, and the initial value of that.
     pub(crate) lives: (u8, u8),
-    /// In which eighths of its block it was seen to be used.
+    /// The eighths of its block in which uses were seen.
     pub(crate) used: u8,
     /// Why the server refused, a negative error number; 0 when it did not; or [`AGAIN`].
     pub(crate) error: i32,
-    /// It refused for want of something, and may not next time.
+    /// It was refused for lack of a resource, so the next request may succeed.
     pub(crate) wanting: bool,
-    /// The server was asked to map it, and had nothing there. Stays so if it refuses for want of room.
+    /// The server had nothing mapped there before this request. Stays set if it refuses for lack of
+    /// room.
     pub(crate) vacant: bool,
-    /// What `Limit::refused` wants.
+    /// The epoch for `Limit::refused`.
     pub(crate) epoch: u32,
     /// When it was last used, as a number of uses of the window.
     pub(crate) used_at: u64,
-    /// How many use it, or wait for it to be mapped.
+    /// How many tasks use it, or wait for it to be mapped.
     pub(crate) users: u32,
-    /// Who is taking it from its file, while somebody is: see `Area`.
+    /// The ticket of the eviction that it is part of, if it is: see `Area`.
     pub(crate) ticket: u64,
-    /// How many look at its file's inode, which must not go away meanwhile.
+    /// How many tasks use the inode of its file, which must not be freed meanwhile.
     pub(crate) pins: u32,
-    /// Whose it is.
+    /// The file that has it.
     pub(crate) file: Option<F>,
-    /// The first page of the file that is there.
+    /// The first page of the file in the range.
     pub(crate) page: super::units::FilePage,
-    /// In the list that its state says.
+    /// The list of its state.
     pub(crate) queue: Link,
-    /// In the list of its file.
+    /// The list of its file.
     pub(crate) sibling: Link,
     /// The next in its chain of the index.
     pub(crate) chain: RangeId,
@@ -140,11 +141,11 @@ impl<F> Record<F> {
     }
 }
 
-/// Room for the records of the pages of a block that was not cut before.
+/// Records for the pages of a block that was not split before.
 pub(crate) struct Room<F>(KVVec<Record<F>>);
 
 impl<F> Room<F> {
-    /// Allocates it, at the expense of the task whose small file needs it; sleeps.
+    /// Allocates the records, charged to the task whose small file needs them; sleeps.
     pub(crate) fn new() -> Result<Self> {
         let pages = BLOCK_PAGES as usize - 1;
         let mut records = KVVec::with_capacity(pages, GFP_KERNEL_ACCOUNT)?;
@@ -163,9 +164,9 @@ struct Block<F> {
 /// All records of a window.
 pub(crate) struct Table<F> {
     blocks: KVVec<Block<F>>,
-    /// Stands for what does not exist, so that no number of a range can be a reason to panic.
+    /// Stands for records that do not exist, so that no range number can cause a panic.
     nobody: Record<F>,
-    /// That of blocks that are whole again. Has room for all blocks.
+    /// Records of blocks that are whole again. Has room for all blocks.
     unneeded: KVVec<Room<F>>,
 }
 
@@ -229,7 +230,7 @@ impl<F> Table<F> {
             .is_some_and(|block| block.rest.is_some())
     }
 
-    /// Has the pages of the block of `id` get records; gives back what is not needed.
+    /// Gives the pages of the block of `id` their records. Returns them if they are not needed.
     pub(crate) fn give_room(&mut self, id: RangeId, room: Room<F>) -> Option<Room<F>> {
         match self.blocks.get_mut(id.block() as usize) {
             Some(block) if block.rest.is_none() => {
@@ -240,12 +241,13 @@ impl<F> Table<F> {
         }
     }
 
-    /// The block of `id` is one range, which is free: its pages need no records.
+    /// The block of `id` is one free range, so its pages need no records.
     ///
     /// They are kept until [`Table::unneeded`].
     pub(crate) fn now_whole(&mut self, id: RangeId) {
         if let Some(block) = self.blocks.get_mut(id.block() as usize) {
-            // It is full only if nobody asks for what is unneeded; then the block keeps its own.
+            // It is full only if the unneeded records are not taken out; then the block keeps its
+            // own.
             if let Some(room) = block
                 .rest
                 .take_if(|_| self.unneeded.len() < self.unneeded.capacity())
@@ -255,13 +257,13 @@ impl<F> Table<F> {
         }
     }
 
-    /// The records of one block that needs none, to be freed without the lock.
+    /// The records of one block that does not need them, to be freed without the lock.
     #[inline]
     pub(crate) fn unneeded(&mut self) -> Option<Room<F>> {
         self.unneeded.pop()
     }
 
-    /// The range that `page` is in: a block has at most one of each order that could hold it.
+    /// The range that contains `page`: a block has at most one of each order that could.
     pub(crate) fn head_of(&self, page: RangeId) -> RangeId {
         for order in 0..super::units::ORDERS as u8 {
             let start = page.align_down(order);
@@ -274,7 +276,7 @@ impl<F> Table<F> {
     }
 }
 
-/// Which of a record's links a list goes along.
+/// Selects which of a record's links a list uses.
 pub(crate) trait Along {
     /// The link of `record`.
     fn link<F>(record: &Record<F>) -> &Link;
@@ -282,7 +284,7 @@ pub(crate) trait Along {
     fn link_mut<F>(record: &mut Record<F>) -> &mut Link;
 }
 
-/// The lists that ranges of one state are in.
+/// The lists by state.
 pub(crate) struct Queued;
 
 impl Along for Queued {
@@ -296,7 +298,7 @@ impl Along for Queued {
     }
 }
 
-/// The lists of what belongs to one file.
+/// The list of a file's ranges.
 pub(crate) struct Siblings;
 
 impl Along for Siblings {
@@ -324,7 +326,7 @@ impl List {
         last: RangeId::NONE,
     };
 
-    /// Puts `id`, which is in no such list, at the end.
+    /// Appends `id`, which is in no such list.
     #[inline]
     pub(crate) fn push_back<L: Along, F>(&mut self, table: &mut Table<F>, id: RangeId) {
         let last = self.last;
@@ -339,7 +341,7 @@ impl List {
         self.last = id;
     }
 
-    /// Puts `id`, which is in no such list, behind `at`, or first if that is none.
+    /// Inserts `id`, which is in no such list, after `at`, or at the front if that is none.
     pub(crate) fn insert_after<L: Along, F>(
         &mut self,
         table: &mut Table<F>,
@@ -357,7 +359,7 @@ impl List {
         *L::link_mut(table.get_mut(id)) = Link { prev: at, next };
     }
 
-    /// Takes `id`, which is in this list, out.
+    /// Removes `id`, which is in this list.
     #[inline]
     pub(crate) fn remove<L: Along, F>(&mut self, table: &mut Table<F>, id: RangeId) {
         let link = core::mem::replace(L::link_mut(table.get_mut(id)), Link::NONE);
@@ -371,12 +373,12 @@ impl List {
         }
     }
 
-    /// What comes before `id`, or none.
+    /// The range before `id`, or none.
     pub(crate) fn prev<L: Along, F>(table: &Table<F>, id: RangeId) -> RangeId {
         L::link(table.get(id)).prev
     }
 
-    /// What comes after `id`.
+    /// The range after `id`.
     #[inline]
     pub(crate) fn next<L: Along, F>(table: &Table<F>, id: RangeId) -> Option<RangeId> {
         L::link(table.get(id)).next.some()

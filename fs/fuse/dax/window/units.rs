@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the window is measured in.
+//! The units of the window.
 //!
-//! A page is 4 KiB here whatever the machine's pages are: it is the smallest alignment that the
+//! A page is 4 KiB here whatever the machine's page size: it is the smallest alignment of the
+//! protocol. The file system only builds where both are the same.
 //! protocol knows. The file system only builds where both are the same.
 
 use core::ops::Range;
@@ -30,7 +31,7 @@ impl FilePage {
         Self(offset >> PAGE_SHIFT)
     }
 
-    /// Its first byte; saturates, no file being that long.
+    /// Its first byte; saturates, which is beyond the end of any file.
     #[inline]
     pub(crate) fn byte(self) -> u64 {
         self.0.saturating_mul(1 << PAGE_SHIFT)
@@ -81,7 +82,7 @@ impl RangeId {
         self.0 >> TOP_ORDER
     }
 
-    /// The other half of what is one order larger.
+    /// The other half of the range that is one order larger.
     #[inline]
     pub(crate) fn buddy(self, order: u8) -> Self {
         Self(self.0 ^ (1 << order))
@@ -106,7 +107,7 @@ pub(crate) fn order_bytes(order: u8) -> u64 {
     1 << (u32::from(order) + PAGE_SHIFT)
 }
 
-/// The smallest order of which one range holds `pages` pages, at most [`TOP_ORDER`].
+/// The smallest order of a range that holds `pages` pages, at most [`TOP_ORDER`].
 #[inline]
 pub(crate) fn order_holding(pages: u64) -> u8 {
     let mut order = 0;
