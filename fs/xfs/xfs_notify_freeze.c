@@ -32,14 +32,15 @@ xfs_dax_nofs_restore(
 
 /*
  * freeze_super() waits for all writers, in a sleep that nothing ends, and a writer may
- * wait for user space.  So a worker calls it, and is left alone when it takes too long.
+ * wait for user space.  So a worker calls it, and the task stops waiting for the worker
+ * when it takes too long.
  */
 struct xfs_dax_freezer {
 	struct work_struct	work;
 	struct super_block	*sb;
 	struct completion	done;
 	refcount_t		refs;
-	/* The worker sets it when it is done, the waiter when it gives up: the first wins. */
+	/* Set by the worker when it is done, and by the waiter on timeout: the first wins. */
 	atomic_t		decided;
 	int			error;
 };

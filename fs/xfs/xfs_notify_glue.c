@@ -52,7 +52,7 @@ xfs_dax_put_work(
 	kfree(put);
 }
 
-/* A worker gives up the reference to an inode, if any, and the active one to sb. */
+/* A worker puts the reference to an inode, if any, and the active one to sb. */
 static void
 xfs_dax_put_later(
 	struct super_block	*sb,
@@ -354,7 +354,7 @@ xfs_dax_is_on(
 	return xfs_dax_inode_is_on(VFS_I(ip), btp);
 }
 
-/* Does somebody map the file, or know its pages from having done so? */
+/* Does a process map the file, or does it have pages from a mapping? */
 bool
 xfs_dax_is_mapped(
 	struct xfs_inode	*ip)
@@ -364,7 +364,7 @@ xfs_dax_is_mapped(
 	return mapping_mapped(mapping) || !mapping_empty(mapping);
 }
 
-/* Does somebody map the file? */
+/* Does a process map the file? */
 bool
 xfs_dax_has_users(
 	struct xfs_inode	*ip)
@@ -418,7 +418,7 @@ out:
 	return found;
 }
 
-/* Between lock and unlock there is no page fault in the file, and it is not cut. */
+/* Between lock and unlock there is no page fault in the file, and no truncation. */
 void
 xfs_dax_lock(
 	struct xfs_inode	*ip)
@@ -461,13 +461,13 @@ xfs_dax_forget(
 		invalidate_inode_pages2(mapping);
 		return true;
 	}
-	/* What is dirty has to get from the caches to the memory. */
+	/* Dirty cache lines have to be written back to the memory. */
 	if (mapping_tagged(mapping, PAGECACHE_TAG_DIRTY))
 		filemap_write_and_wait(mapping);
 	return dax_forget_idle(mapping, pfn, force);
 }
 
-/* The log says for which page the removal of btp waits. */
+/* Logs for which page the removal of btp waits. */
 void
 xfs_dax_say_in_use(
 	struct xfs_buftarg	*btp,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Between XFS's notify_failure in Rust and XFS, whose types stay opaque to Rust:
- * what is in here is all that it knows of them.  mp is a mount that is born and
- * that the caller has pinned, btp one of its devices.
+ * The interface between XFS and its notify_failure in Rust, for which XFS's types are
+ * opaque.  mp is a mount that is born and that the caller has pinned, btp one of its
+ * devices.
  */
 #ifndef _RDAX_XFS_NOTIFY_RUST_H
 #define _RDAX_XFS_NOTIFY_RUST_H
@@ -15,7 +15,7 @@ struct xfs_buftarg;
 struct xfs_inode;
 struct xfs_mount;
 
-/* What a part of a device is for. */
+/* The purpose of a part of a device. */
 enum xfs_dax_role {
 	XFS_DAX_DATA,
 	XFS_DAX_RT,
@@ -69,7 +69,7 @@ struct xfs_dax_failed {
 	u64			len;
 };
 
-/* Not 0: no more. */
+/* A result other than 0 ends the query. */
 typedef int (*xfs_dax_rmap_fn)(const struct xfs_dax_rmap *extent, void *priv);
 
 /* What Rust's table of operations has; the holder is btp. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory of a file system failed: who has to be told, and whether the file system can go on.
+//! Failures of a file system's memory: which owners are notified, and whether it shuts down.
 
 use super::{
     mount::{
@@ -41,21 +41,22 @@ use kernel::{
     },
 };
 
-/// Room for this many extents is made at first, if there is more than one: most pages have one owner.
+/// Room for this many extents is made at first, if there is more than one: most pages have one
+/// owner.
 const FEW: usize = 16;
-/// No more than this are put down at a time. Those of before are gone through again each time.
+/// At most this many are listed at a time: each further query goes through the earlier ones again.
 const MANY: usize = 1 << 15;
 /// Pages of a file that one call goes through.
 pub(crate) const PAGES_AT_ONCE: u64 = 1 << 14;
 /// How long, in milliseconds and for all files of a failure together, extents that are locked are
-/// waited for. `memory_failure()` calls with a lock that every failure of the machine takes, and the
-/// lock of extents is held for as long as a user likes.
+/// waited for. `memory_failure()` calls with a lock that every failure of the machine takes, and
+/// the lock of extents is held for as long as a user likes.
 const LOOKUP_MILLIS: u32 = 1000;
 
-/// Tells of bytes of `device` that failed; `failed` are those of the `dax_device`.
+/// Notifies the owners of failed bytes of `device`; `failed` are bytes of the `dax_device`.
 ///
 /// `ENXIO` if none of them are the file system's, `EFSCORRUPTED` if what was lost shuts it down,
-/// `EOPNOTSUPP` if it cannot know whose they are, or which pages they are. Sleeps.
+/// `EOPNOTSUPP` if their owners or their pages cannot be found. Sleeps.
 pub(crate) fn notify(device: &Device<'_>, failed: ByteRange, mf_flags: i32) -> Result {
     let mut answer = Err(ENXIO);
     let (origin, parts) = device.layout();
@@ -86,7 +87,7 @@ pub(crate) fn notify(device: &Device<'_>, failed: ByteRange, mf_flags: i32) -> R
     answer
 }
 
-/// Tells every owner of failed bytes of an area, and shuts down the file system if one is itself.
+/// Notifies the owners of failed bytes of an area; shuts the file system down if it lost metadata.
 fn tell(device: &Device<'_>, part: &Part, origin: u64, hit: ByteRange, mf_flags: i32) -> Result {
     let mut teller = Teller {
         device,
@@ -103,7 +104,7 @@ fn tell(device: &Device<'_>, part: &Part, origin: u64, hit: ByteRange, mf_flags:
     };
     let mut batch = Batch::new();
     for here in part.area.groups(hit) {
-        // What is wrong with one group is no reason not to tell those in the next.
+        // An error in one group does not keep the owners in the next one from being notified.
         let told = teller.group(&here, &mut batch);
         teller.note(told);
         teller.report_later(&here);
@@ -153,7 +154,7 @@ pub(crate) fn report_again(device: &Device<'_>, role: Role, group: u32, bytes: B
     teller.report_later(&here);
 }
 
-/// Extents of files that are put down.
+/// A list of extents of files.
 struct Batch {
     first: Option<Extent>,
     others: KVVec<Extent>,
@@ -180,10 +181,10 @@ impl Batch {
         room < MANY && self.others.reserve(more, flags | __GFP_NOWARN).is_ok()
     }
 
-    /// There were more: makes room for more, if there is memory. Sleeps.
+    /// There were more extents: makes room for more, if there is memory. Sleeps.
     fn grow_more(&mut self) {
         self.clear();
-        // What is written out to make room may wait for whoever reported the failure.
+        // Writeback to free memory may wait for the task that reported the failure.
         without_io(|| self.grow(GFP_KERNEL));
     }
 
@@ -197,7 +198,7 @@ impl Batch {
         (!is_full || self.grow(GFP_NOWAIT)) && self.others.push_within_capacity(extent).is_ok()
     }
 
-    /// In the order in which they came.
+    /// In the order in which they were added.
     fn iter(&self) -> impl Iterator<Item = &Extent> {
         // `pin_init` has a `chain()`, too.
         Iterator::chain(self.first.iter(), &self.others)
@@ -242,7 +243,7 @@ fn hull(a: ByteRange, b: ByteRange) -> ByteRange {
     all.unwrap_or(a)
 }
 
-/// How far telling about an area has come.
+/// The progress of notifying the owners of an area.
 struct Teller<'a> {
     device: &'a Device<'a>,
     role: Role,
@@ -251,13 +252,13 @@ struct Teller<'a> {
     victims: Victims,
     /// How many milliseconds there are left to wait for locked extents.
     patience: u32,
-    /// Whether processes have been told before.
+    /// Whether processes have been signalled before.
     reports_only: bool,
     /// A file whose extents were locked, and the bytes of the group that such files may have.
     unsure: Option<(Inode<'a>, ByteRange)>,
     /// Whether a file is mapped, and it is not known which of its pages failed.
     by_pages: bool,
-    /// Whether any of it was the file system's own.
+    /// Whether metadata was among the failed bytes.
     metadata: bool,
     /// The first error.
     error: Result,
@@ -268,13 +269,13 @@ impl Teller<'_> {
         self.error = self.error.and(result);
     }
 
-    /// Tells the owners of failed bytes of a group.
+    /// Notifies the owners of failed bytes of a group.
     ///
     /// While the reverse map is locked, extents are only put down. With it locked an inode that is
-    /// being freed cannot be waited for, nor an entry of a mapping that a page fault has locked which
-    /// allocates. So they may have changed when their owners are told, and each is looked at again.
-    /// They may change after that, too: nothing is locked that user space can keep locked. So an
-    /// entry of the file is dealt with only if it stands for a frame that failed.
+    /// being freed cannot be waited for, nor an entry of a mapping that a page fault has locked
+    /// which allocates. So they may have changed when their owners are told, and each is looked at
+    /// again. They may change after that, too: nothing is locked that user space can keep locked.
+    /// So an entry of the file is dealt with only if it stands for a frame that failed.
     fn group(&mut self, here: &InGroup, batch: &mut Batch) -> Result {
         let mut done: Option<Key> = None;
         loop {
@@ -302,13 +303,14 @@ impl Teller<'_> {
                 Ok(true) => batch.grow_more(),
                 Ok(false) => return Ok(()),
                 Err(e) if self.reports_only => return Err(e),
-                // It is broken, or the file system was shut down before. C tells nobody then.
+                // The map is broken, or the file system was shut down before. C notifies no process
+                // then.
                 Err(e) => return self.in_core(here).and(Err(e)),
             }
         }
     }
 
-    /// Tells everyone who maps failed bytes of a group, without its reverse map.
+    /// Notifies the processes that map failed bytes of a group, without its reverse map.
     ///
     /// Goes through every file in core, of which those that are mapped know where they are.
     fn in_core(&mut self, here: &InGroup) -> Result {
@@ -361,8 +363,8 @@ impl Teller<'_> {
     /// Reports `lost` bytes of a file, which are in `extent` of a group, and unmaps them from all
     /// processes.
     ///
-    /// Unless it is `certain` that the file had the extent after the failure, nothing is reported, and
-    /// only what the file has of the frames that failed is unmapped.
+    /// Unless it is `certain` that the file had the extent after the failure, nothing is reported,
+    /// and only what the file has of the frames that failed is unmapped.
     fn lose(
         &mut self,
         file: &Inode<'_>,
@@ -393,9 +395,10 @@ impl Teller<'_> {
         result
     }
 
-    /// Has the files of a group whose extents were locked reported when these are unlocked.
+    /// Schedules the report of files with locked extents in a group for when these are unlocked.
     ///
-    /// Where what failed was at the time, nobody can say: the extents are on their way to another file.
+    /// Where the failed bytes belong at this time is unknown: the extents are moving to another
+    /// file.
     fn report_later(&mut self, here: &InGroup) {
         if let Some((inode, bytes)) = self.unsure.take() {
             self.device
@@ -403,7 +406,7 @@ impl Teller<'_> {
         }
     }
 
-    /// Deals with lost bytes of a file, as far as it still has them.
+    /// Handles lost bytes of a file, as far as the file still has them.
     fn owner(&mut self, extent: &Extent, here: &InGroup) -> Result {
         let lost = extent.lost(&here.bytes, self.area.block);
         let (Some(lost), Some(was)) = (lost, extent.mapping(here.group, self.area)) else {
@@ -413,7 +416,7 @@ impl Teller<'_> {
             return Ok(());
         };
         if inode.is_realtime() != (self.role == Role::Realtime) {
-            // Another file by now, with the number of the one that was.
+            // The inode number belongs to another file by now.
             return Ok(());
         }
         let mut result = Ok(());

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! XFS, as far as failures go: a device of a mount, its groups, and files in core.
+//! The parts of XFS that failures concern: a device of a mount, its groups, and files in core.
 //!
 //! Lock order, outermost first: freezing (`s_umount`), a file's [`Stopped`], the entries of its
 //! mapping, `i_mmap_rwsem`. The reverse map of a group (the buffer of the AGF, or the lock of a
 //! realtime group's map) comes after all of them, because a page fault that allocates takes it with
-//! an entry locked. So nobody is told of anything in [`Device::query`], where C does it.
+//! an entry locked. So no owner is notified inside [`Device::query`], which is where C does it.
 
 use super::ranges::{
     Area,
@@ -31,7 +31,7 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// What a part of a device is for.
+/// The purpose of a part of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Data,
@@ -61,12 +61,12 @@ impl Role {
 #[derive(Clone, Copy)]
 pub(crate) struct Part {
     pub(crate) role: Role,
-    /// Whether it has a reverse map, by which files are found.
+    /// Whether it has a reverse map to find files by.
     pub(crate) mapped: bool,
     pub(crate) area: Area,
 }
 
-/// One of the devices of a mounted file system, while somebody else keeps it mounted.
+/// One of the devices of a file system that the caller keeps mounted.
 ///
 /// # Invariants
 ///
@@ -94,8 +94,8 @@ impl<'a> Device<'a> {
         })
     }
 
-    /// Where in the `dax_device` it begins, in bytes, and its parts, of which there are at most
-    /// two.
+    /// The start of this device in the `dax_device`, in bytes, and its parts, of which there are at
+    /// most two.
     pub(crate) fn layout(&self) -> (u64, impl Iterator<Item = Part>) {
         let mut layout = bindings::xfs_dax_layout::default();
         // SAFETY: The type invariant.
@@ -121,11 +121,11 @@ impl<'a> Device<'a> {
         (layout.origin, parts)
     }
 
-    /// Goes through the extents of a group that have a block from `first` to `last`, in the order of
-    /// their keys, until `f` says that it has enough: true then, false if these were all.
+    /// Calls `f` for the extents of a group that have a block from `first` to `last`, in the order
+    /// of their keys, until `f` returns true: then returns true, or false if these were all.
     ///
-    /// `f` runs with the reverse map of the group locked, and must not take a lock that comes before
-    /// that.
+    /// `f` runs with the reverse map of the group locked, and must not take a lock that comes
+    /// before it.
     pub(crate) fn query<F: FnMut(Extent) -> bool>(
         &self,
         role: Role,
@@ -136,7 +136,7 @@ impl<'a> Device<'a> {
     ) -> Result<bool> {
         /// # Safety
         ///
-        /// `extent` is valid, and `f` is an `F` that nobody else uses.
+        /// `extent` is valid, and `f` is an `F` that is not in use elsewhere.
         unsafe extern "C" fn each<F: FnMut(Extent) -> bool>(
             extent: *const bindings::xfs_dax_rmap,
             f: *mut c_void,
@@ -177,10 +177,10 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// The inode of this number, if it is in core and whole.
+    /// The inode with this number, if it is in core and complete.
     ///
-    /// [`None`] for one that is being read in, freed or reclaimed: nobody maps it, and who does
-    /// later finds the failure by himself.
+    /// [`None`] for an inode that is being read in, freed or reclaimed: no process maps it, and a
+    /// later page fault finds the failure.
     pub(crate) fn inode(&self, number: u64) -> Result<Option<Inode<'a>>> {
         let mut ip = core::ptr::null_mut();
         // SAFETY: The type invariant.
@@ -196,8 +196,8 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// Has [`failure::report_again`](super::failure::report_again) called by a worker, when the extents
-    /// of `inode` are not locked any more. The mount stays until then.
+    /// Has [`failure::report_again`](super::failure::report_again) called by a worker, when the
+    /// extents of `inode` are not locked any more. The mount stays until then.
     pub(crate) fn report_later(&self, inode: Inode<'_>, role: Role, group: u32, bytes: ByteRange) {
         let failed = bindings::xfs_dax_failed {
             role: role.to_raw(),
@@ -211,7 +211,7 @@ impl<'a> Device<'a> {
         unsafe { bindings::xfs_dax_report_later(self.btp.as_ptr(), ip.as_ptr(), &failed) };
     }
 
-    /// Every file in core whose data is on this device.
+    /// Every file in core with data on this device.
     pub(crate) fn files(&self) -> Files<'a> {
         Files {
             device: *self,
@@ -220,7 +220,7 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// Tells who watches the health of the file system that media failed.
+    /// Reports the failure of media to the monitors of the file system's health.
     pub(crate) fn report_media(&self, role: Role, sectors: SectorRange) {
         // SAFETY: The type invariant.
         unsafe {
@@ -233,21 +233,21 @@ impl<'a> Device<'a> {
         };
     }
 
-    /// The frame of byte `byte` of the `dax_device`, whether it is good or bad; [`None`] if it is not
-    /// known. Sleeps.
+    /// The frame of byte `byte` of the `dax_device`, whether it is good or bad; [`None`] if it is
+    /// unknown. Sleeps.
     pub(crate) fn frame(&self, byte: u64) -> Option<Pfn> {
         let mut pfn = 0;
         // SAFETY: The type invariant.
         unsafe { bindings::xfs_dax_frame(self.btp.as_ptr(), byte, &mut pfn) }.then_some(Pfn(pfn))
     }
 
-    /// Says in the log that the removal waits for `page` of `file`.
+    /// Logs that the removal waits for `page` of `file`.
     pub(crate) fn say_in_use(&self, file: &Inode<'_>, page: Pfn) {
         // SAFETY: The type invariants.
         unsafe { bindings::xfs_dax_say_in_use(self.btp.as_ptr(), file.ip.as_ptr(), page.0) };
     }
 
-    /// Puts words into the log, behind the file system's name.
+    /// Logs `words` after the file system's name.
     pub(crate) fn say(&self, words: &CStr) {
         // SAFETY: The type invariant, and a string that ends.
         unsafe { bindings::xfs_dax_say(self.mount.as_ptr(), words.as_char_ptr()) };
@@ -259,19 +259,19 @@ impl<'a> Device<'a> {
         unsafe { bindings::xfs_dax_is_shutdown(self.mount.as_ptr()) }
     }
 
-    /// Shuts down a file system that is not to be trusted any more. Sleeps.
+    /// Shuts the file system down as corrupt. Sleeps.
     pub(crate) fn shut_down_corrupt(&self) {
         // SAFETY: The type invariant.
         unsafe { bindings::xfs_dax_shutdown(self.mount.as_ptr(), true) };
     }
 
-    /// Shuts down the file system as a forced unmount does: its log is written first. Sleeps.
+    /// Shuts the file system down as a forced unmount does, writing its log first. Sleeps.
     pub(crate) fn shut_down_forced(&self) {
         // SAFETY: The type invariant.
         unsafe { bindings::xfs_dax_shutdown(self.mount.as_ptr(), false) };
     }
 
-    /// Freezes the file system, with everything written, if that can be within that time.
+    /// Writes everything and freezes the file system, if that succeeds within the time.
     pub(crate) fn freeze(&self, seconds: u32) -> Frozen<'_> {
         // SAFETY: The type invariant.
         let frozen = unsafe { bindings::xfs_dax_freeze(self.mount.as_ptr(), seconds) };
@@ -286,10 +286,11 @@ impl<'a> Device<'a> {
     }
 }
 
-/// A file system that is frozen, if it could be; thawed when this is dropped, even by who has
-/// frozen it from user space.
+/// A file system that is frozen, if that succeeded. Dropping this thaws it, including a freeze by
+/// user space.
 ///
-/// Meanwhile this task's allocations do not call into file systems: this one might wait for ever.
+/// Meanwhile this task's allocations do not enter file systems, because this one might block
+/// forever.
 #[must_use]
 pub(crate) struct Frozen<'a> {
     device: &'a Device<'a>,
@@ -309,7 +310,7 @@ impl Drop for Frozen<'_> {
 
 /// The files in core of a device.
 ///
-/// One that comes while this goes on may be left out.
+/// A file that is added during the iteration may be left out.
 pub(crate) struct Files<'a> {
     device: Device<'a>,
     last: Option<Inode<'a>>,
@@ -321,7 +322,7 @@ impl<'a> Files<'a> {
     pub(crate) fn next(&mut self) -> Option<&Inode<'a>> {
         loop {
             let last = match self.last.take() {
-                // The reference is given back by the function below.
+                // The function below puts the reference.
                 Some(last) => core::mem::ManuallyDrop::new(last).ip.as_ptr(),
                 None => core::ptr::null_mut(),
             };
@@ -343,7 +344,7 @@ impl<'a> Files<'a> {
         self.last.as_ref()
     }
 
-    /// Whether one was left out that is about to go and has pages yet.
+    /// Whether an inode was left out that is about to be freed and still has pages.
     pub(crate) fn missed(&self) -> bool {
         self.missed
     }
@@ -353,7 +354,7 @@ impl<'a> Files<'a> {
 ///
 /// # Invariants
 ///
-/// `ip` is an inode of which this value owns a reference, and whose mount is pinned for `'a`.
+/// `ip` is an inode with a reference that this value owns, and its mount is pinned for `'a`.
 pub(crate) struct Inode<'a> {
     ip: NonNull<bindings::xfs_inode>,
     _mount: PhantomData<&'a ()>,
@@ -366,19 +367,20 @@ impl Inode<'_> {
         unsafe { bindings::xfs_dax_is_rt(self.ip.as_ptr()) }
     }
 
-    /// Whether it is mapped, or has pages from when it was.
+    /// Whether it is mapped, or still has pages from a mapping.
     pub(crate) fn is_mapped(&self) -> bool {
         // SAFETY: The type invariant.
         unsafe { bindings::xfs_dax_is_mapped(self.ip.as_ptr()) }
     }
 
-    /// Whether the file is mapped without a page cache.
+    /// Whether the file bypasses the page cache (DAX).
     pub(crate) fn has_dax(&self) -> bool {
         // SAFETY: The type invariant.
         !unsafe { bindings::xfs_dax_mapping(self.ip.as_ptr()) }.is_null()
     }
 
-    /// Whether somebody maps it. While it is [`Stopped`], nobody has a page of it mapped who does not.
+    /// Whether a process maps it. While it is [`Stopped`] and not mapped, no page table has a page
+    /// of it.
     pub(crate) fn has_users(&self) -> bool {
         // SAFETY: The type invariant.
         unsafe { bindings::xfs_dax_has_users(self.ip.as_ptr()) }
@@ -390,16 +392,17 @@ impl Inode<'_> {
         ByteRange::new(0, unsafe { bindings::xfs_dax_size(self.ip.as_ptr()) })
     }
 
-    /// Tells who watches the file system that bytes of this file are lost.
+    /// Reports that bytes of this file are lost to the monitors of the file system's health.
     pub(crate) fn report_lost(&self, lost: ByteRange) {
         // SAFETY: The type invariant.
         unsafe { bindings::xfs_dax_report_lost(self.ip.as_ptr(), lost.start(), lost.len()) };
     }
 
-    /// The first extent that ends after block `from` of the file, of those in memory.
+    /// The first of the extents in memory that ends after block `from` of the file.
     ///
-    /// All of a file that was ever mapped are in memory; `ENODATA` if they are not. `EAGAIN` if they
-    /// are locked, which may be for as long as a user likes. This works after a shutdown, too.
+    /// A file that was ever mapped has all of them in memory; `ENODATA` if they are not. `EAGAIN`
+    /// if they are locked, which user space can prolong without limit. This works after a shutdown,
+    /// too.
     pub(crate) fn extent(&self, from: u64) -> Result<Option<Mapping>> {
         let mut raw = bindings::xfs_dax_extent::default();
         // SAFETY: The type invariant.
@@ -412,10 +415,10 @@ impl Inode<'_> {
         }))
     }
 
-    /// Takes these pages of the file, whatever memory it has there, away from every process; Ok if the
+    /// Unmaps these pages of the file from every process, whatever memory it has there; Ok if the
     /// file has no DAX.
     ///
-    /// For a removal: of a failure, memory that is good would be marked. Sleeps.
+    /// For a removal: in a failure, this would mark good memory. Sleeps.
     pub(crate) fn take_all(&self, page: u64, count: u64, victims: &mut Victims) -> Result {
         // SAFETY: The type invariant.
         let mapping = unsafe { bindings::xfs_dax_mapping(self.ip.as_ptr()) };
@@ -427,11 +430,12 @@ impl Inode<'_> {
         unsafe { victims.add(mapping, page, count) }
     }
 
-    /// Takes these pages of the file away from every process; Ok if the file has no DAX.
+    /// Unmaps these pages of the file from every process, and marks failed ones; Ok if the file has
+    /// no DAX.
     ///
-    /// Page `page` had frame `frame`, the next one the next: where the file has other memory by now,
-    /// that is left alone. It is `certain` if the file had them after they failed. The users that are
-    /// to be signalled are put into `victims`. Sleeps.
+    /// Page `page` had frame `frame`, the next one the next: where the file has other memory by
+    /// now, that is left alone. It is `certain` if the file had them after they failed. The users
+    /// that are to be signalled are put into `victims`. Sleeps.
     pub(crate) fn take(
         &self,
         page: u64,
@@ -450,9 +454,10 @@ impl Inode<'_> {
         unsafe { victims.add_frames(mapping, page, count, frame, certain) }
     }
 
-    /// Waits for page faults in the file, and lets none in, nor anything that cuts the file.
+    /// Waits for page faults in the file, and blocks new ones and truncation.
     ///
-    /// Others may have the lock for as long as a user likes: not for a task that has a lock of `mm`.
+    /// User space can make the lock's holder keep it without limit, so this is not for a task that
+    /// holds a lock of `mm`.
     pub(crate) fn stop(&self) -> Stopped<'_> {
         // SAFETY: The type invariant.
         unsafe { bindings::xfs_dax_lock(self.ip.as_ptr()) };
@@ -470,7 +475,7 @@ impl Drop for Inode<'_> {
     }
 }
 
-/// A file without page faults, until this is dropped.
+/// A file with page faults blocked, until this is dropped.
 #[must_use]
 pub(crate) struct Stopped<'a> {
     inode: &'a Inode<'a>,
@@ -478,23 +483,23 @@ pub(crate) struct Stopped<'a> {
 }
 
 impl Stopped<'_> {
-    /// Leaves no page of the file mapped. Sleeps.
+    /// Unmaps all pages of the file. Sleeps.
     pub(crate) fn unmap(&self) {
         // SAFETY: The type invariant of the inode.
         unsafe { bindings::xfs_dax_unmap(self.inode.ip.as_ptr()) };
     }
 
-    /// Leaves no entry of memory that is not in use, and does not belong to a mapping. Sleeps.
+    /// Removes all entries with memory that is not in use; no page may be mapped. Sleeps.
     ///
-    /// An error names a page that is in use: by direct I/O, or in a pipe.
+    /// An error names a page that is in use, by direct I/O or in a pipe.
     pub(crate) fn forget(&self) -> Result<(), Pfn> {
         self.forget_entries(false)
     }
 
-    /// Leaves no entry of memory at all. Something may have some of that memory yet, so its page
-    /// structs have to stay. Sleeps.
+    /// Removes all entries with memory. Some of that memory may be in use, so its page structs have
+    /// to stay. Sleeps.
     pub(crate) fn forget_all(&self) {
-        // All are gone, whether there was such memory or not.
+        // All are removed, whether there were any or not.
         let _ = self.forget_entries(true);
     }
 

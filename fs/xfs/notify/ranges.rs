@@ -6,7 +6,7 @@
 //! realtime data are [`Area`]s of groups of blocks; each group knows by its reverse map which files
 //! have extents in it, and an extent says which bytes of the file were lost.
 //!
-//! Everything is in bytes from the start of what it is in until the last moment, so that a failure
+//! Everything is in bytes, relative to what contains it, until the last moment, so that a failure
 //! may be smaller than a block or a page. C counts blocks in 32 bits here, and the number of blocks
 //! of a whole group wrapped (`xfs_dax_notify_dev_failure()`).
 //!
@@ -15,7 +15,7 @@
 
 use kernel::dax::units::ByteRange;
 
-/// How large the blocks of a file system are.
+/// The block size of a file system.
 ///
 /// # Invariants
 ///
@@ -24,13 +24,14 @@ use kernel::dax::units::ByteRange;
 pub(crate) struct BlockSize(u32);
 
 impl BlockSize {
-    /// Blocks of `1 << shift` bytes; [`None`] if there are no such.
+    /// Blocks of `1 << shift` bytes; [`None`] if XFS has no such blocks.
     pub(crate) fn new(shift: u32) -> Option<Self> {
         // INVARIANT: Just checked.
         (shift <= 16).then_some(Self(shift))
     }
 
-    /// The bytes of `count` blocks from `first` on; [`None`] if none, or not to be named in 64 bits.
+    /// The bytes of `count` blocks from `first` on; [`None`] if there are none, or 64 bits cannot
+    /// count them.
     pub(crate) fn bytes(self, first: u64, count: u64) -> Option<ByteRange> {
         ByteRange::new(self.to_bytes(first)?, self.to_bytes(count)?)
     }
@@ -45,7 +46,7 @@ impl BlockSize {
     }
 }
 
-/// What of a device belongs to one purpose of the file system, and how it is divided.
+/// The part of a device with one purpose in the file system, and its division into groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Area {
     /// The size of its blocks.
@@ -56,7 +57,7 @@ pub(crate) struct Area {
     pub(crate) blocks: u64,
     /// From the first block of a group to that of the next; 0 if it is not divided.
     pub(crate) stride: u64,
-    /// The binary logarithm of that in the numbers of blocks, which have gaps.
+    /// The binary logarithm of the stride in block numbers, which have gaps.
     pub(crate) number_shift: u32,
 }
 
@@ -86,12 +87,12 @@ impl InGroup {
 }
 
 impl Area {
-    /// Which bytes of this area failed, from its start.
+    /// The failed bytes of this area, from its start.
     ///
-    /// `failed` are bytes of the `dax_device`, and [`None`] when it is all of it; `origin` is the
-    /// byte at which the file system's part of the device begins. [`None`] if there are no such.
+    /// `failed` are bytes of the `dax_device`, or [`None`] for all of it; `origin` is the byte at
+    /// which the file system's part of the device begins. [`None`] if no byte of the area failed.
     pub(crate) fn hit(&self, failed: Option<ByteRange>, origin: u64) -> Option<ByteRange> {
-        // What 64 bits cannot name does not exist.
+        // An area that 64 bits cannot count does not exist.
         let start = origin.checked_add(self.block.to_bytes(self.first)?)?;
         let len = self
             .block
@@ -120,7 +121,7 @@ impl Area {
             .checked_add(byte)
     }
 
-    /// Where the file system's part has these bytes of the area.
+    /// Converts bytes of the area to bytes of the file system's part of the device.
     pub(crate) fn on_device(&self, hit: ByteRange) -> Option<ByteRange> {
         let first = self.block.to_bytes(self.first)?;
         ByteRange::new(first.checked_add(hit.start())?, hit.len())
@@ -134,7 +135,7 @@ pub(crate) struct Groups<'a> {
 }
 
 impl Groups<'_> {
-    /// The part of `left` in the group where it begins; [`None`] if that cannot be a group.
+    /// The part of `left` in the group where it begins; [`None`] if there is no such group.
     fn head(&self, left: ByteRange) -> Option<InGroup> {
         let block = self.area.block;
         let (group, start, end) = match self.area.stride {
@@ -142,7 +143,7 @@ impl Groups<'_> {
             stride => {
                 let group = block.of(left.start()).checked_div(stride)?;
                 let start = block.to_bytes(group.checked_mul(stride)?)?;
-                // The last group may end past what 64 bits can name.
+                // The last group may end beyond what 64 bits can count.
                 let end = block
                     .to_bytes(stride)
                     .and_then(|len| start.checked_add(len))
@@ -168,18 +169,18 @@ impl Iterator for Groups<'_> {
     }
 }
 
-/// Whose the blocks of an extent are.
+/// The owner of the blocks of an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// The file system's own: it cannot do without.
+    /// The file system itself, which cannot continue without them.
     Metadata,
-    /// Set aside for the next copy on write: nobody's data yet.
+    /// The next copy on write: no file's data yet.
     Staging,
     /// The contents of the inode of this number.
     Data(u64),
 }
 
-/// An extent, as the reverse map of a group has it.
+/// An extent of the reverse map of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// Its first block, in the group.
@@ -190,9 +191,9 @@ pub(crate) struct Extent {
     pub(crate) owner: u64,
     /// Its first block, in the file.
     pub(crate) offset: u64,
-    /// Of the file's extended attributes.
+    /// It belongs to the file's extended attributes.
     pub(crate) attr: bool,
-    /// A block of the tree that says where the file is.
+    /// It is a block of the file's extent tree.
     pub(crate) tree: bool,
 }
 
@@ -202,7 +203,7 @@ impl Extent {
     /// Owners with this bit are no inodes (`XFS_RMAP_NON_INODE_OWNER`).
     const NO_INODE: u64 = 1 << 63;
 
-    /// Whose it is.
+    /// The owner of the extent.
     pub(crate) fn owner(&self) -> Owner {
         if self.owner == Self::OWNER_STAGING {
             Owner::Staging
@@ -223,12 +224,12 @@ impl Extent {
         }
     }
 
-    /// As the file system numbers its blocks, if it is of this group of `area`.
+    /// The extent in block numbers of the file system, if it is of this group of `area`.
     ///
-    /// [`None`] if numbers do not go that far.
+    /// [`None`] if the numbers would overflow.
     pub(crate) fn mapping(&self, group: u32, area: &Area) -> Option<Mapping> {
         let first = u64::from(group).checked_shl(area.number_shift)?;
-        // The other way round says whether bits were lost.
+        // Shifting back shows whether bits were lost.
         if first.checked_shr(area.number_shift)? != u64::from(group) {
             return None;
         }
@@ -254,9 +255,9 @@ impl Extent {
             .intersection(failed)
     }
 
-    /// Which bytes of its file are among `failed`, bytes of the group.
+    /// The bytes of the file that are among `failed`, bytes of the group.
     ///
-    /// [`None`] if there are none, or if such a file cannot be.
+    /// [`None`] if there are none, or if no file can have them.
     pub(crate) fn lost(&self, failed: &ByteRange, block: BlockSize) -> Option<ByteRange> {
         let common = self.failed(failed, block)?;
         let into = common
@@ -277,7 +278,7 @@ pub(crate) struct Key {
     offset: u64,
 }
 
-/// Where a part of a file is: blocks of the file, and of the file system.
+/// The place of a part of a file, in blocks of the file and of the file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mapping {
     /// The first block, in the file.
@@ -289,7 +290,7 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// The bytes of the file that are, by both, in the same place.
+    /// The bytes of the file that have the same place in both mappings.
     ///
     /// An extent that the reverse map had a moment ago may have moved since.
     pub(crate) fn agreed(&self, other: &Mapping, block: BlockSize) -> Option<ByteRange> {
@@ -311,7 +312,8 @@ impl Mapping {
         }
     }
 
-    /// As the reverse map of `area` would have it: the group, and the extent without its owner.
+    /// Converts to the group and the extent, without its owner, that the reverse map of `area`
+    /// would have.
     pub(crate) fn in_group(&self, area: &Area) -> Option<(u32, Extent)> {
         let group = self.at.checked_shr(area.number_shift)?;
         let start = self.at.checked_sub(group.checked_shl(area.number_shift)?)?;
@@ -330,7 +332,7 @@ impl Mapping {
     }
 }
 
-/// Bytes of a file as pages, in runs of at most so many: offset and count.
+/// Splits bytes of a file into runs of at most `limit` pages; each is an offset and a count.
 ///
 /// `limit` is not 0.
 pub(crate) fn page_runs(bytes: ByteRange, limit: u64) -> impl Iterator<Item = (u64, u64)> {
@@ -343,12 +345,12 @@ pub(crate) fn page_runs(bytes: ByteRange, limit: u64) -> impl Iterator<Item = (u
     })
 }
 
-/// Joins ranges that follow each other, so that a file in pieces is gone through once.
+/// Joins adjacent ranges, so that a fragmented file is processed once.
 #[derive(Default)]
 pub(crate) struct Joined(Option<ByteRange>);
 
 impl Joined {
-    /// Takes `next` in; gives back what was there if the two do not touch.
+    /// Adds `next`. Returns the previous range if the two do not touch.
     pub(crate) fn push(&mut self, next: ByteRange) -> Option<ByteRange> {
         if let Some(last) = self.0 {
             if last.end() == next.start() {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device of a file system goes away: no task may have its memory when this is through.
+//! The removal of a device of a file system: afterwards no task has any of its memory.
 //!
-//! C goes through every extent of the device by the reverse map, and shuts the file system down
-//! when it is done; until then a read fault maps again what was just unmapped, since freezing keeps
-//! only writers out. Here the file system is shut down first, so that no fault succeeds any more,
-//! and then every file in core is gone through, which needs no reverse map. A page fault that had
-//! begun before is waited for in each file.
+//! C walks every extent of the device by the reverse map, and shuts the file system down at the
+//! end. Until then a read fault maps again what was just unmapped, because freezing blocks only
+//! writers. Here the file system is shut down first, so that every later fault fails. Then every
+//! file in core is visited, which needs no reverse map, and page faults that began earlier are
+//! waited for in each file.
 //!
-//! Direct I/O and pipes may have pages that are not mapped any more. They are waited for afterwards,
-//! for as long as it takes, with no file locked meanwhile: I/O that has some of its pages gets the
-//! others by page faults, which take that lock, and fail. [`RemovalWait`] says what ends the wait.
+//! Direct I/O and pipes may have pages that are not mapped any more. They are waited for
+//! afterwards, without a limit and with no file locked: I/O that has some of its pages gets the
+//! others by page faults, which take that lock, and fail. [`RemovalWait`] documents what ends the
+//! wait.
 
 use super::{
     failure::PAGES_AT_ONCE,
@@ -39,18 +40,19 @@ use kernel::{
     task::cond_resched, //
 };
 
-/// How long a file system may take to be frozen, in seconds: the device still works, so this is
-/// for writing what is dirty. A task that writes may wait for user space, but not its removal.
+/// How long freezing the file system may take, in seconds. The device still works, so this is the
+/// time to write back dirty data. A task that writes may wait for user space; the removal may not.
 const FREEZE_SECONDS: u32 = 30;
 
-/// Shuts down the file system and takes the memory of `device` from all processes and files. Sleeps.
+/// Shuts the file system down and revokes the memory of `device` from all processes and files.
+/// Sleeps.
 ///
-/// Ok if no file has any of it in the end. `EBUSY` if one may have: then the driver looks at each
-/// page.
+/// Ok if no file has any of it in the end. `EBUSY` if one may have: then the driver searches page
+/// by page.
 pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     device.say(c"Device is about to be removed!");
     let (origin, parts) = device.layout();
-    // Of the parts that have files.
+    // Only of the parts that have files.
     let mut block = None;
     for part in parts {
         let hit = part.area.hit(None, origin);
@@ -62,7 +64,7 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
         }
     }
 
-    // Of a file system that was shut down there is nothing to be saved.
+    // A file system that was shut down has nothing left to save.
     let frozen = (!device.is_shutdown()).then(|| device.freeze(FREEZE_SECONDS));
     device.shut_down_forced();
     let Some(block) = block else {
@@ -86,7 +88,7 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     if files.missed() {
         answer = Err(EBUSY);
     }
-    // A task that keeps a page may do so until it is notified.
+    // A task may keep a page until it is notified.
     victims.tell();
     drop(frozen);
     if !all_idle {
@@ -95,10 +97,10 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
     answer
 }
 
-/// Unmaps the file from all processes, and has it forget its memory; `victims` gets the processes that
-/// are to be notified. Sleeps.
+/// Unmaps the file from all processes, and removes its entries with memory. Adds the processes to
+/// be notified to `victims`. Sleeps.
 ///
-/// Whether nothing uses the memory any more.
+/// Returns whether the memory is not in use any more.
 fn revoke(
     file: &Inode<'_>,
     block: BlockSize,
@@ -129,7 +131,7 @@ fn revoke(
     result.map(|()| idle)
 }
 
-/// Has the file, of which no process has a page mapped, forget what is idle by now. Sleeps.
+/// Removes the entries with idle memory from a file that no process maps. Sleeps.
 ///
 /// An error names a page that is in use.
 fn revoke_again(file: &Inode<'_>) -> Result<(), Pfn> {
@@ -141,7 +143,7 @@ fn revoke_again(file: &Inode<'_>) -> Result<(), Pfn> {
 
 /// Waits until no file has memory that is in use. Sleeps.
 ///
-/// `EINTR` if the wait is over before ([`RemovalWait::is_over`]), `EBUSY` if a file was left out.
+/// `EINTR` if the wait is ended early ([`RemovalWait::is_over`]), `EBUSY` if a file was left out.
 fn wait_until_idle(device: &Device<'_>, wait: &mut RemovalWait) -> Result {
     let mut files = device.files();
     while let Some(file) = files.next() {
@@ -164,8 +166,9 @@ fn wait_until_idle(device: &Device<'_>, wait: &mut RemovalWait) -> Result {
     }
 }
 
-/// Has all files forget their memory, whatever uses it: what gives up an inode would wait for that, and
-/// cannot be killed. The driver sees to it that the page structs stay. Sleeps.
+/// Removes all entries with memory of all files, even if the memory is in use: evicting such an
+/// inode would wait for the users, and cannot be killed. The driver makes sure that the page
+/// structs stay. Sleeps.
 fn give_up(device: &Device<'_>) {
     let mut files = device.files();
     while let Some(file) = files.next() {
@@ -189,9 +192,9 @@ fn each_run(
         let extent = match file.extent(from) {
             Ok(Some(extent)) => extent,
             Ok(None) => break,
-            // A file that is mapped has them in memory.
+            // A mapped file has its extents in memory.
             Err(e) if e == ENODATA => break,
-            // What keeps them locked ends with an error: the file system is shut down.
+            // The holder of the lock fails soon, because the file system is shut down.
             Err(_) if !wait.is_over() => {
                 wait.pause();
                 continue;

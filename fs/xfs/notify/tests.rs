@@ -2,7 +2,7 @@
 
 //! KUnit suite of `ranges.rs`; it runs when XFS is loaded.
 //!
-//! `tools/testing/host` goes through more values.
+//! `tools/testing/host` tests more values.
 
 #![cfg(CONFIG_XFS_DAX_NOTIFY_KUNIT_TEST)]
 

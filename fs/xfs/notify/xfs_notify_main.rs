@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How XFS deals with memory of its devices that fails or goes away.
+//! How XFS handles failures and the removal of the memory of its devices.
 //!
 //! C version: [`fs/xfs/xfs_notify_failure.c`](srctree/fs/xfs/xfs_notify_failure.c)
 //!
-//! - `ranges.rs` says which bytes of a device are which bytes of a file.
-//! - `failure.rs` finds those who have lost something, `removal.rs` takes everything from everyone.
-//! - `mount.rs` is XFS, by the functions of `xfs_notify_glue.c`.
+//! - `ranges.rs` converts bytes of a device to bytes of a file.
+//! - `failure.rs` notifies the owners of failed bytes, `removal.rs` revokes everything from all
+//!   files.
+//! - `mount.rs` is the interface to XFS, by the functions of `xfs_notify_glue.c`.
 
 mod failure;
 mod mount;
@@ -24,9 +25,10 @@ use mount::{
     Role, //
 };
 
-/// What XFS registers with the DAX core, together with one of its devices as the holder.
+/// The operations that XFS registers with the DAX core, with one of its devices as the holder.
 ///
-/// The device, and not the mount: of one `dax_device` a mount may hold two partitions.
+/// The holder is the device and not the mount, because a mount may hold two partitions of one
+/// `dax_device`.
 #[no_mangle]
 pub static xfs_dax_holder_operations: bindings::dax_holder_operations =
     bindings::dax_holder_operations {
@@ -35,11 +37,11 @@ pub static xfs_dax_holder_operations: bindings::dax_holder_operations =
         unpin: Some(bindings::xfs_dax_unpin),
     };
 
-/// Deals with `len` bytes from `offset` on of `dax_dev`; 0 and `U64_MAX` are all of it.
+/// Handles the failure of `len` bytes at `offset` of `dax_dev`; 0 and `U64_MAX` mean all of it.
 ///
-/// `-ENXIO` if none of them are the file system's, `-EFSCORRUPTED` if it was shut down because it
-/// lost what it cannot do without, `-EOPNOTSUPP` if it cannot know whose they are: then whoever
-/// calls has to deal with those who map them. Sleeps.
+/// `-ENXIO` if none of them are the file system's, `-EFSCORRUPTED` if it lost metadata and was shut
+/// down, `-EOPNOTSUPP` if it cannot find their owners: then the caller has to find the processes
+/// that map them. Sleeps.
 ///
 /// # Safety
 ///
@@ -56,7 +58,7 @@ unsafe extern "C" fn xfs_dax_notify_failure(
         return ENXIO.to_errno();
     };
     let result = if mf_flags & MF_MEM_PRE_REMOVE != 0 {
-        // Always the whole device.
+        // A removal is always of the whole device.
         removal::remove(&device, mf_flags)
     } else {
         let failed = match (offset, len) {
@@ -92,5 +94,5 @@ unsafe extern "C" fn xfs_dax_report_again(
     }
 }
 
-/// C's flag as a number of the type that it comes in.
+/// C's flag in the type of the callback's argument.
 const MF_MEM_PRE_REMOVE: c_int = bindings::mf_flags_MF_MEM_PRE_REMOVE as c_int;
