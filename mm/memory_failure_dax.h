@@ -13,15 +13,15 @@ struct page;
 struct task_struct;
 
 /*
- * mf_dax_kill_pfns - deal with the users of fs-dax memory that nobody else knows
+ * mf_dax_kill_pfns - find and kill the users of fs-dax memory by its pages
  * @pfn: first page
  * @count: how many pages, all of one MEMORY_DEVICE_FS_DAX pagemap that stays
  * @mf_flags: enum mf_flags
  *
- * Marks the pages, unmaps them from every process, and signals those that want to
- * know at once.  -EBUSY when no page is part of a file that can be found,
- * -EOPNOTSUPP when hwpoison_filter() does not want the failure of a page.  An error
- * of one page is returned after the others were dealt with.  Sleeps.
+ * For memory without a holder that finds its users.  Marks the pages, unmaps them from
+ * every process, and signals early-kill tasks.  -EBUSY when no page is part of a file
+ * that can be found, -EOPNOTSUPP when hwpoison_filter() drops the failure of a page.  An
+ * error of one page is returned after the others were handled.  Sleeps.
  *
  * No page fault may still be about to use one of the pages that it found before the
  * failure was recorded: dax_holder_notify_failure() waits for those before it returns
@@ -30,14 +30,14 @@ struct task_struct;
 int mf_dax_kill_pfns(unsigned long pfn, unsigned long count, int mf_flags);
 
 /*
- * mf_dax_revoke_pfns - take fs-dax memory that goes away from files and processes
+ * mf_dax_revoke_pfns - revoke fs-dax memory from files and processes
  * @pfn: first page
  * @count: how many pages, all of one pagemap that stays
  *
  * The device has to be dead, so that no task gets one of the pages again.  Unmaps
- * the pages, notifies the processes that had them mapped, and has the files forget
- * them.  Pages that are in use in another way, for I/O or in a pipe, are left as they
- * are; returns whether there are none such.  Sleeps.
+ * the pages, notifies the processes that had them mapped, and removes the files' entries
+ * of them.  Pages that are in use otherwise, for I/O or in a pipe, are left as they
+ * are; returns whether there are none of these.  Sleeps.
  */
 bool mf_dax_revoke_pfns(unsigned long pfn, unsigned long count);
 
@@ -46,30 +46,30 @@ bool mf_dax_revoke_pfns(unsigned long pfn, unsigned long count);
  * @name: the device, for the log, which says which page is waited for
  * @may_stay: whether the page structs can stay
  *
- * Returns 0 when no file, process or I/O has any of the pages, nor will have.  With
- * @may_stay the wait ends with -EINTR when the caller is killed, when the machine goes
- * down, and in a kernel thread after 20 s: then files have none, but the page structs
- * must stay.
+ * Returns 0 when no file, process or I/O uses any of the pages, or will.  With
+ * @may_stay the wait ends with -EINTR when the caller is killed, when the machine shuts
+ * down, and in a kernel thread after 20 s: then files have no entries of them, but the
+ * page structs must stay.
  */
 int mf_dax_revoke_pfns_wait(unsigned long pfn, unsigned long count,
 			    const char *name, bool may_stay);
 
-/* Those who lost memory and are yet to be told.  All zeroes but for @mf_flags: nobody. */
+/* Tasks that lost memory and are to be signalled.  None if all is 0 except @mf_flags. */
 struct mf_dax_victims {
 	void *hits;
 	unsigned long count;
 	unsigned long room;
 	int mf_flags;
-	/* Does any process want to be told: 1, or -1 if not; 0 if nobody has looked yet. */
+	/* Is any process to be signalled early: 1, or -1 if not; 0 if not checked yet. */
 	int takers;
 };
 
 /*
  * mf_dax_collect_procs - mf_dax_kill_procs() for one of many files
  *
- * As that, but those who are to be signalled are put down in @victims, for
- * mf_dax_tell_procs(): the processes are gone through once for all files.  When
- * there are tens of thousands, or no memory, they are told now.  Sleeps.
+ * As that, but adds the tasks to be signalled to @victims, for mf_dax_tell_procs():
+ * this walks the processes once for all files.  With tens of thousands of tasks, or
+ * without memory, they are signalled now.  Sleeps.
  */
 int mf_dax_collect_procs(struct address_space *mapping, unsigned long index,
 			 unsigned long count, struct mf_dax_victims *victims);
@@ -77,8 +77,8 @@ int mf_dax_collect_procs(struct address_space *mapping, unsigned long index,
 /*
  * mf_dax_collect_pfns - mf_dax_kill_pfns() for one of many ranges
  *
- * As that, but @victims gets those that are to be signalled, as of
- * mf_dax_collect_procs().  Sleeps.
+ * As that, but adds the tasks to be signalled to @victims, as mf_dax_collect_procs()
+ * does.  Sleeps.
  */
 int mf_dax_collect_pfns(unsigned long pfn, unsigned long count,
 			struct mf_dax_victims *victims);
@@ -89,31 +89,31 @@ int mf_dax_collect_pfns(unsigned long pfn, unsigned long count,
  * @certain: whether the file had these frames after they failed
  *
  * Where the file has other memory by now, nothing is marked and no user of it is
- * told.  So the caller need not keep the file from changing.  Where the file has no
- * entry, users that map the page are told if @certain.
+ * signalled.  So the caller need not keep the file from changing.  Where the file has no
+ * entry, users that map the page are signalled if @certain.
  */
 int mf_dax_collect_frames(struct address_space *mapping, unsigned long index,
 			unsigned long count, unsigned long pfn, bool certain,
 			struct mf_dax_victims *victims);
 
-/* Has to come last: signals them, and frees what @victims has.  Sleeps. */
+/* Has to be called last: signals the tasks, and frees the list.  Sleeps. */
 void mf_dax_tell_procs(struct mf_dax_victims *victims);
 
-/* Shown the entry of @index: where its memory begins, and the order of its size. */
+/* Called for the entry of @index, with the first frame of its memory, and its order. */
 typedef bool dax_walk_func_t(void *data, unsigned long index, unsigned long pfn,
 			     unsigned int order);
 
 /*
- * dax_walk_memory - show @f each entry with memory from @first up to and with @last
+ * dax_walk_memory - call @f for each entry with memory from @first to @last, inclusive
  *
- * Each is shown under the i_pages lock and while nobody has it locked: page faults
- * that had it before have ended.  Returns where @f returned false, or @last + 1.
+ * Each call is under the i_pages lock and while the entry is not locked: page faults
+ * that had locked it have ended.  Returns where @f returned false, or @last + 1.
  * The caller keeps the inode.  Sleeps, but not in @f.
  */
 unsigned long dax_walk_memory(struct address_space *mapping, unsigned long first,
 			      unsigned long last, dax_walk_func_t *f, void *data);
 
-/* As dax_unlock_folio(), but the entry goes.  The folio must not be in use. */
+/* As dax_unlock_folio(), but deletes the entry.  The folio must not be in use. */
 void dax_unlock_folio_delete(struct address_space *mapping, unsigned long index,
 			     unsigned long cookie);
 
@@ -128,10 +128,10 @@ void dax_unlock_folio_delete(struct address_space *mapping, unsigned long index,
 struct task_struct *mf_next_process(int *nr);
 
 /*
- * mf_anyone_early - does memory_failure() signal some process at once?
+ * mf_anyone_early - is there a process that memory_failure() signals early?
  * @force_early: as that of task_early_kill()
  *
- * 1 if there is one, 0 if there is none, -1 if there are too many threads to find out here.
+ * 1 if there is one, 0 if there is none, -1 if there are too many threads to check here.
  */
 int mf_anyone_early(int force_early);
 
@@ -146,7 +146,7 @@ int mf_anyone_early(int force_early);
 bool dax_forget_idle(struct address_space *mapping, unsigned long *pfn,
 		bool force);
 
-/* Was there ever memory in use of which the last entry went, or the inode? */
+/* Was the last entry of memory in use, or its inode, ever deleted? */
 bool dax_left_in_use(void);
 
 /* Of mm/memory-failure.c. */

@@ -22,7 +22,7 @@ static struct task_struct *mf_thread_with_mm(struct task_struct *task)
 	return NULL;
 }
 
-/* So many numbers are looked at in an RCU read section: those of threads are among them. */
+/* How many process numbers are checked in an RCU read section; some are of threads. */
 #define MF_NUMBERS 256
 
 /* See memory_failure_dax.h. */
@@ -46,7 +46,7 @@ struct task_struct *mf_next_process(int *nr)
 	return NULL;
 }
 
-/* So many threads are looked at in an RCU read section: by their lists that is fast. */
+/* How many threads are checked in an RCU read section; walking their lists is fast. */
 #define MF_THREADS 4096
 
 /* See memory_failure_dax.h. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that failed and of which nobody says whose it is: its folios know one file.
+//! Failed memory without a holder that finds its users: the folio names one file.
 //!
-//! A folio that several files share knows none, only that; then they are looked for.
+//! A folio that several files share names none of them; then they are searched for.
 
 use super::{
     mapping::Mapping,
@@ -50,7 +50,7 @@ impl Pages<'_> {
     ///
     /// # Safety
     ///
-    /// They have to be pages of a pagemap for fs-dax, which stay for the lifetime.
+    /// They must be pages of a pagemap for fs-dax, which stay for the lifetime.
     pub(crate) unsafe fn new(first: Pfn, count: usize) -> Self {
         // INVARIANT: The function's contract.
         Self {
@@ -99,41 +99,41 @@ impl<'a> Page<'a> {
         unsafe { bindings::compound_head(self.as_raw()).cast() }
     }
 
-    /// Whether the page is some file's, right now.
+    /// Whether the page belongs to one file at this moment.
     pub(crate) fn is_of_file(&self) -> bool {
         // SAFETY: A folio that has the page has it as long as it is locked; a word of one that does
         // not is no more than a wrong answer, and what is wrong about it is noticed with the lock.
         !unsafe { bindings::mf_folio_mapping(self.folio()) }.is_null()
     }
 
-    /// Whether the page is page `index` of the file with `mapping`, right now.
+    /// Whether the page is page `index` of the file with `mapping` at this moment.
     fn is_at(&self, mapping: *mut bindings::address_space, index: usize) -> bool {
         // SAFETY: As in `is_of_file()`. The mapping is only compared.
         unsafe { bindings::mf_page_is_at(self.as_raw(), mapping, index) }
     }
 
-    /// Whether the page is that of several files, right now.
+    /// Whether several files share the page at this moment.
     pub(crate) fn is_shared(&self) -> bool {
         // SAFETY: As in `is_of_file()`.
         unsafe { bindings::mf_folio_is_shared(self.folio()) }
     }
 
-    /// Whether anything has the page, a file included, right now.
+    /// Whether the page has any user, including a file, at this moment.
     pub(crate) fn is_in_use(&self) -> bool {
         // SAFETY: As in `is_of_file()`.
         let refs = unsafe { bindings::mf_folio_ref_count(self.folio()) };
         refs != 0 || self.is_of_file() || self.is_shared()
     }
 
-    /// Locks the file's entry of the page, so that neither the file nor the page's place in it goes.
+    /// Locks the file's entry of the page, which keeps the file and the page's place in it.
     ///
-    /// [`None`] if the page is no file's, or several files'. Sleeps.
+    /// [`None`] if the page belongs to no file, or to several. Sleeps.
     pub(crate) fn lock(&self) -> Option<LockedPage<'a>> {
         loop {
             let folio = self.folio();
             let (mut mapping, mut index) = (ptr::null_mut(), 0);
-            // SAFETY: The folio has the page, which stays by the type invariant; both variables live
-            // for the call.
+            // SAFETY: The folio has the page, which stays by the type invariant; both variables
+            // live for the call.
             let cookie = unsafe { bindings::dax_lock_folio(folio, &mut mapping, &mut index) };
             if cookie == 0 {
                 return None;
@@ -146,26 +146,26 @@ impl<'a> Page<'a> {
                 index,
                 cookie,
             };
-            // While nothing was locked the page may have become part of another folio.
+            // The page may have become part of another folio while the entry was not locked.
             if self.folio() == folio {
                 return Some(locked);
             }
         }
     }
 
-    /// Whether tests want to hear of failures of this page.
+    /// Whether hwpoison's filter for tests lets failures of this page through.
     fn passes_filter(&self) -> bool {
         // SAFETY: The page stays by the type invariant.
         unsafe { bindings::hwpoison_filter(self.as_raw()) == 0 }
     }
 }
 
-/// A page of which the file's entry is locked.
+/// A page with its file's entry locked.
 ///
 /// # Invariants
 ///
-/// `mapping`, `index` and `cookie` are of `dax_lock_folio(folio)`: the entry of `mapping` at `index`
-/// is locked. The folio itself may have become one of several files since.
+/// `mapping`, `index` and `cookie` are of `dax_lock_folio(folio)`: the entry of `mapping` at
+/// `index` is locked. The folio itself may have become shared by several files since.
 pub(crate) struct LockedPage<'a> {
     page: Page<'a>,
     folio: *mut bindings::folio,
@@ -195,16 +195,17 @@ impl LockedPage<'_> {
         unsafe { File::from_raw(bindings::igrab((*self.mapping).host)) }
     }
 
-    /// Whether the folio, which is mapped nowhere, has references.
+    /// Whether the folio, which is not mapped, has references.
     pub(crate) fn is_busy(&self) -> bool {
         // SAFETY: The folio does not change while its entry is locked.
         unsafe { bindings::mf_folio_ref_count(self.folio) != 0 }
     }
 
-    /// Has the file forget its entry.
+    /// Removes the entry from the file.
     pub(crate) fn forget(self) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: By the type invariant the entry is locked, with this cookie; the lock goes with it.
+        // SAFETY: By the type invariant the entry is locked, with this cookie; the lock goes with
+        // it.
         unsafe { bindings::dax_unlock_folio_delete(this.mapping, this.index, this.cookie) };
     }
 
@@ -220,7 +221,7 @@ impl LockedPage<'_> {
         (number, unsafe { CStr::from_char_ptr(id.cast()) })
     }
 
-    /// The page and the entry that it is part of, as pages of the file.
+    /// The page, and the entry that it is part of, as pages of the file.
     pub(crate) fn place(&self) -> Option<(Stretch, FileRange)> {
         // SAFETY: The folio has a struct page, whose place does not change.
         let first = unsafe { bindings::page_to_pfn(self.folio.cast()) };
@@ -235,12 +236,12 @@ impl LockedPage<'_> {
     }
 }
 
-/// Ends each use of `pages` that can be found. `victims` has those to be signalled.
+/// Ends each use of `pages` that can be found. Adds the tasks to be signalled to `victims`.
 ///
-/// Pages that follow one another in a file are one step, and those that several files share are
-/// looked for together. `EBUSY` when no page is part of a file, `EOPNOTSUPP` when tests do not want
-/// to hear of the failures. An error in one place is no reason to leave out the others: it is
-/// returned in the end. Sleeps.
+/// Pages that are adjacent in a file are handled in one step, and pages that several files share
+/// are searched for together. `EBUSY` when no page is part of a file, `EOPNOTSUPP` when the filter
+/// for tests drops the failures. An error in one place does not stop the rest, and is returned in
+/// the end. Sleeps.
 pub(crate) fn end_use_of_pages(pages: Pages<'_>, victims: &mut Victims) -> Result {
     let mut result = Err(EBUSY);
     let mut shared = false;
@@ -262,7 +263,7 @@ pub(crate) fn end_use_of_pages(pages: Pages<'_>, victims: &mut Victims) -> Resul
     result
 }
 
-/// What both come to: an error, or that there were users, or that there were none.
+/// Combines two results: an error, or `Ok` if there were users, or `EBUSY` if there were none.
 fn worse(one: Result, other: Result) -> Result {
     match (one, other) {
         (Err(e), other) if e == EBUSY => other,
@@ -271,27 +272,27 @@ fn worse(one: Result, other: Result) -> Result {
     }
 }
 
-/// What became of the users of some pages.
+/// What was found of the users of some pages.
 enum Users {
     /// There are none.
     None,
-    /// Tests do not want to hear of the failure.
+    /// The filter for tests drops the failure.
     Unwanted,
-    /// They are those of several files.
+    /// Several files share the pages.
     Unknown,
-    /// They were dealt with.
+    /// They have been unmapped.
     Gone,
 }
 
-/// Ends each use of the pages that follow one another in a file from `page` on, which is page number
-/// `at` of `pages`; returns how many these are.
+/// Ends each use of the pages that are adjacent in a file from `page` on, which is page number `at`
+/// of `pages`. Returns how many pages these are.
 fn end_use_of_run(
     pages: Pages<'_>,
     at: usize,
     page: Page<'_>,
     victims: &mut Victims,
 ) -> (usize, Users) {
-    // Most pages are no file's.
+    // Most pages belong to no file.
     if !page.is_of_file() && !page.is_shared() {
         return (1, Users::None);
     }
@@ -326,11 +327,11 @@ fn end_use_of_run(
     };
     if in_entry < count {
         if let (Some(file), Some(run)) = (locked.file(), run(count)) {
-            // An entry that is looked at must not be locked; the file stays without it.
+            // The walk needs the entry unlocked; the reference keeps the file.
             drop(locked);
             if let Some(mapping) = file.mapping() {
                 let failed = |is: &Stretch| {
-                    // What the file has there by now may be other memory.
+                    // The file may have other memory there by now.
                     let part = is.within(&run.pages())?;
                     (run.within(&part.pages()) == Some(part)).then_some(part)
                 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A file's pages and the processes that map them: what is needed of `address_space`.
+//! The pages of a file and the processes that map them: an interface to `address_space`.
 
 use super::ranges::{
     Addresses,
@@ -24,14 +24,14 @@ use kernel::{
     task::cond_resched, //
 };
 
-/// How many runs of addresses one call signals for a private mapping. For the rest, the process gets
-/// SIGBUS when it touches it, as it does for each signal that comes while another is pending.
+/// How many runs of addresses one call signals for a private mapping. For the rest, the process
+/// gets SIGBUS on access, as it does for each signal that is sent while another is pending.
 pub(crate) const RUNS: usize = 8;
 
 /// Bytes that an entry of a page middle directory maps.
 const HUGE_SIZE: usize = bindings::MF_PMD_SIZE;
 
-/// The memory that a file has for some of its pages.
+/// The memory of some pages of a file.
 pub(crate) struct Entry {
     /// All pages of the entry: one, or those of a huge page.
     pub(crate) pages: FileRange,
@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     pub(crate) stretch: Stretch,
 }
 
-/// The mappings of a file with DAX.
+/// The `address_space` of a DAX file.
 ///
 /// # Invariants
 ///
@@ -65,17 +65,17 @@ impl<'a> Mapping<'a> {
         self.0.as_ptr()
     }
 
-    /// Whether anybody maps any of the file.
+    /// Whether any process maps the file.
     pub(crate) fn is_mapped(&self) -> bool {
         // SAFETY: The type invariant.
         unsafe { bindings::mapping_mapped(self.0.as_ptr()) != 0 }
     }
 
-    /// Shows `f` what memory there is for `pages`, in order, until it returns false; returns the
-    /// pages that were not looked at because of that.
+    /// Calls `f` for the memory of `pages`, in order, until it returns false. Returns the pages
+    /// that were left out because of that.
     ///
-    /// A page fault that had found memory before this began has mapped it when `f` sees it. `f` runs
-    /// under a spinlock with interrupts off. Sleeps between calls.
+    /// A page fault that had found its memory before this began has mapped it when `f` gets the
+    /// entry. `f` runs under a spinlock with interrupts off. Sleeps between calls.
     pub(crate) fn walk<F: FnMut(Entry) -> bool>(
         &self,
         pages: FileRange,
@@ -97,7 +97,7 @@ impl<'a> Mapping<'a> {
 
     /// # Safety
     ///
-    /// `f` must be a valid `F` that nobody else has.
+    /// `f` must be a valid `F` that is not in use elsewhere.
     unsafe extern "C" fn show<F: FnMut(Entry) -> bool>(
         f: *mut c_void,
         index: usize,
@@ -112,11 +112,11 @@ impl<'a> Mapping<'a> {
                 stretch: Stretch::new(pages, Pfn(pfn))?,
             })
         });
-        // There is no memory of such an entry.
+        // Such an entry has no memory.
         entry.is_none_or(f)
     }
 
-    /// Unmaps `pages` from every process, but not what a process has copied for itself.
+    /// Unmaps `pages` from every process, except private copies.
     ///
     /// Sleeps.
     pub(crate) fn unmap(&self, pages: FileRange) {
@@ -126,7 +126,7 @@ impl<'a> Mapping<'a> {
         };
     }
 
-    /// Keeps the list of who maps the file as it is.
+    /// Locks the list of VMAs of the file.
     pub(crate) fn lock(&self) -> Users<'a> {
         // SAFETY: The type invariant.
         unsafe { bindings::i_mmap_lock_read(self.0.as_ptr()) };
@@ -135,7 +135,7 @@ impl<'a> Mapping<'a> {
     }
 }
 
-/// Who maps a file; locked for reading.
+/// The VMAs of a file; locked for reading.
 ///
 /// # Invariants
 ///
@@ -150,7 +150,7 @@ impl Drop for Users<'_> {
 }
 
 impl Users<'_> {
-    /// Everybody who may have mapped some of `pages`.
+    /// Every VMA that may map some of `pages`.
     pub(crate) fn of(&self, pages: FileRange) -> impl Iterator<Item = User<'_>> {
         let (first, last) = (pages.start(), pages.last());
         // SAFETY: The tree does not change while it is locked.
@@ -167,7 +167,7 @@ impl Users<'_> {
     }
 }
 
-/// One range of addresses of one process that has a part of the file.
+/// A VMA of the file.
 ///
 /// # Invariants
 ///
@@ -175,7 +175,7 @@ impl Users<'_> {
 pub(crate) struct User<'a>(NonNull<bindings::vm_area_struct>, PhantomData<&'a ()>);
 
 impl User<'_> {
-    /// Which pages are where.
+    /// The pages of the file and their addresses.
     fn whole(&self) -> Option<Window> {
         let vma = self.0.as_ptr();
         // SAFETY: The type invariant. None of the fields changes without the lock.
@@ -186,11 +186,11 @@ impl User<'_> {
         Some(Window::new(Addresses::from_bounds(start, end)?, first))
     }
 
-    /// Whether it shares the file, and so has no copy of a page: it loses what the file loses.
+    /// Whether the mapping is shared and so has no copies of pages: it loses what the file loses.
     ///
-    /// That it has not touched the page yet does not matter to who asks to know at once; and a fault of
-    /// another process may have taken it out of the page table just now (that is what
-    /// `dax_insert_entry()` does for blocks that files share).
+    /// Early-kill tasks are notified even if they have not faulted the page in. A fault of another
+    /// process may have removed it from the page table just now: `dax_insert_entry()` does that for
+    /// blocks that files share.
     pub(crate) fn is_shared(&self) -> bool {
         // SAFETY: The type invariant.
         let flags = unsafe { (*self.0.as_ptr()).__bindgen_anon_2.vm_flags };
@@ -202,10 +202,10 @@ impl User<'_> {
         self.whole()?.find(pages)
     }
 
-    /// The addresses of `stretch` from the first on that really has memory of it.
+    /// The addresses from the first one that maps memory of `stretch` on.
     ///
-    /// [`None`] when there is none: never touched, or replaced by a private copy. Takes the locks of
-    /// page tables.
+    /// [`None`] when there is none: the pages were not faulted in, or were replaced by private
+    /// copies. Takes page table locks.
     pub(crate) fn mapped(&self, stretch: &Stretch) -> Option<Addresses> {
         let addresses = self.window(&stretch.pages())?;
         let mut first = None;
@@ -216,8 +216,8 @@ impl User<'_> {
         addresses.beginning_at(first?)
     }
 
-    /// Exactly the addresses that have memory of `stretch`, without those of private copies, which
-    /// have lost nothing. As far as they are [`RUNS`] runs. Takes the locks of page tables.
+    /// Exactly the addresses that map memory of `stretch`, without private copies, which have lost
+    /// nothing; at most [`RUNS`] runs. Takes page table locks.
     pub(crate) fn mapped_runs(&self, stretch: &Stretch) -> Runs<RUNS> {
         let mut runs = Runs::new();
         if let Some(addresses) = self.window(&stretch.pages()) {
@@ -226,10 +226,10 @@ impl User<'_> {
         runs
     }
 
-    /// Shows `f` the addresses of `addresses`, which are those of `stretch`, that have memory of it,
-    /// page by page or huge page by huge page, until it returns false.
+    /// Calls `f` for the parts of `addresses`, those of `stretch`, that map memory of it, page by
+    /// page or huge page by huge page, until it returns false.
     ///
-    /// `f` runs with the lock of a page table.
+    /// `f` runs with a page table lock held.
     fn each_mapped(
         &self,
         stretch: &Stretch,
@@ -237,7 +237,7 @@ impl User<'_> {
         mut f: impl FnMut(Addresses) -> bool,
     ) {
         let mut rest = Some(addresses);
-        // A walk ends with the first huge page.
+        // A walk ends after the first huge page.
         while let Some(asked) = rest {
             let mut walk: bindings::page_vma_mapped_walk = pin_init::zeroed();
             walk.pfn = stretch.first_frame().0;
@@ -252,7 +252,7 @@ impl User<'_> {
             while unsafe { bindings::page_vma_mapped_walk(&mut walk) } {
                 let is_huge = walk.pte.is_null();
                 let size = if is_huge { HUGE_SIZE } else { PAGE_SIZE };
-                // None is the last that a number can name: these are addresses of a process.
+                // Cannot overflow: these are addresses of a process.
                 let end = ((walk.address & !(size - 1)) + size).min(asked.end());
                 let here = Addresses::from_bounds(walk.address & !(PAGE_SIZE - 1), end);
                 let go_on = here.is_none_or(&mut f);
@@ -268,7 +268,7 @@ impl User<'_> {
         }
     }
 
-    /// Whose addresses they are.
+    /// The address space of the VMA.
     pub(crate) fn space(&self) -> Space {
         // SAFETY: A range that is part of the tree has an `mm_struct` that is alive.
         unsafe {
@@ -280,7 +280,7 @@ impl User<'_> {
     }
 }
 
-/// An address space, kept as an identity: it may be empty, but no other has its place.
+/// An address space, kept as an identity: it may be empty, but its address is not reused.
 ///
 /// # Invariants
 ///
@@ -288,7 +288,7 @@ impl User<'_> {
 pub(crate) struct Space(NonNull<bindings::mm_struct>);
 
 impl Space {
-    /// A number that tells address spaces apart.
+    /// A number that identifies the address space.
     pub(crate) fn id(&self) -> usize {
         self.0.as_ptr().addr()
     }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The fs-dax part of `memory_failure()`: who uses memory that failed, and what becomes of them.
+//! The fs-dax part of `memory_failure()`: finds the users of failed memory, unmaps it and signals
+//! them.
 //!
 //! C version: `mf_generic_kill_procs()` and `mf_dax_kill_procs()` in
 //! [`mm/memory-failure.c`](srctree/mm/memory-failure.c)
 //!
 //! - `ranges.rs` is the arithmetic of frames, file pages and addresses.
-//! - `mapping.rs` is a file and who maps it, `tasks.rs` the signals, `folio.rs` memory of which no
-//!   file is known, `search.rs` the search for those that share it.
-//! - `removal.rs` waits until nothing uses memory whose device goes away.
-//! - `users.rs` is what is done, and in which order; `victims.rs` those who are told in the end.
+//! - `mapping.rs` is a file and its VMAs, `tasks.rs` the signals, `folio.rs` memory found by its
+//!   pages, `search.rs` the search for files that share memory.
+//! - `removal.rs` waits until the memory of a removed device is not in use.
+//! - `users.rs` is the procedure and its order; `victims.rs` collects the tasks to be signalled.
 
 mod folio;
 mod mapping;
@@ -40,10 +41,10 @@ use victims::Victims;
 /// The prefix of messages, as that of the C code.
 const __LOG_PREFIX: &[u8] = b"Memory failure\0";
 
-/// `enum mf_flags`, as far as it matters here.
+/// The flags of `enum mf_flags` that matter here.
 ///
-/// C adds `MF_ACTION_REQUIRED` to them, and so takes whoever reports a failure for the one who
-/// stumbled upon it. `MF_MUST_KILL` goes without saying: no other memory can take the place of this.
+/// C adds `MF_ACTION_REQUIRED` to them, and so treats the task that reports a failure as the one
+/// that consumed the poison. `MF_MUST_KILL` is implied, because no other memory can replace this.
 #[derive(Clone, Copy)]
 struct Flags(u32);
 
@@ -59,22 +60,22 @@ impl Flags {
         self.0 as c_int
     }
 
-    /// Those of memory that goes away.
+    /// The flags of a removal.
     fn removal() -> Self {
         Self(bindings::mf_flags_MF_MEM_PRE_REMOVE)
     }
 
-    /// The memory is good but goes away.
+    /// The memory is good and is being removed.
     fn is_removal(self) -> bool {
         self.0 & bindings::mf_flags_MF_MEM_PRE_REMOVE != 0
     }
 
-    /// The current task needs what failed to go on.
+    /// The current task cannot continue without the failed memory.
     fn is_action_required(self) -> bool {
         self.0 & bindings::mf_flags_MF_ACTION_REQUIRED != 0
     }
 
-    /// Marks what failed; what goes away is good, and may be put to use again.
+    /// Marks failed pages. Removed pages are good, and may be used again.
     ///
     /// # Safety
     ///
@@ -90,12 +91,12 @@ impl Flags {
     }
 }
 
-/// Deals with the processes that use a range of a file of which the memory failed or goes away.
+/// Handles the users of a range of a file whose memory failed or is removed.
 ///
-/// `count` pages from page `index` on: as many as there are, if need be; costs by how many of them
-/// the file has memory for, and by who maps them. Each page that failed is marked, the range is
-/// unmapped from every process, and those who want to know at once are signalled. `-EBUSY` for a file
-/// without DAX. Sleeps; the caller keeps the inode.
+/// `count` pages from page `index` on, clipped to the largest index. The cost depends on how many
+/// of them have memory, and on the number of VMAs. Marks each failed page, unmaps the range from
+/// every process, and signals early-kill tasks. `-EBUSY` for a file without DAX. Sleeps; the caller
+/// keeps the inode.
 ///
 /// # Safety
 ///
@@ -138,7 +139,8 @@ unsafe fn end_use_of_range(
 ///
 /// # Safety
 ///
-/// For C: `mapping` and `victims` have to be valid, and the latter begun by the caller and his alone.
+/// For C: `mapping` and `victims` have to be valid, and `victims` initialized and used by the
+/// caller alone.
 #[export]
 unsafe extern "C" fn mf_dax_collect_procs(
     mapping: *mut bindings::address_space,
@@ -242,7 +244,8 @@ unsafe extern "C" fn mf_dax_collect_pfns(
 ///
 /// # Safety
 ///
-/// For C: the pages have to be ones of a pagemap for fs-dax that stays, and of a device that is dead.
+/// For C: the pages have to be ones of a pagemap for fs-dax that stays, and of a device that is
+/// dead.
 #[export]
 unsafe extern "C" fn mf_dax_revoke_pfns(pfn: usize, count: usize) -> bool {
     // SAFETY: The function's contract.
@@ -253,7 +256,7 @@ unsafe extern "C" fn mf_dax_revoke_pfns(pfn: usize, count: usize) -> bool {
 ///
 /// # Safety
 ///
-/// For C: as of [`mf_dax_revoke_pfns`], and `name` is a string that ends.
+/// For C: as for [`mf_dax_revoke_pfns`], and `name` is a terminated string.
 #[export]
 unsafe extern "C" fn mf_dax_revoke_pfns_wait(
     pfn: usize,

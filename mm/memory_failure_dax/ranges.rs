@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where failed memory is in files, and where files are in processes.
+//! The places of failed memory in files, and of files in processes.
 //!
-//! The failure of memory is followed through three kinds of numbers: page frames, pages of a file,
-//! and addresses of a process. Each step here is exact to the page, saturates where C wraps, and
-//! costs by what there is and not by how many pages it has.
+//! A failure is followed through three kinds of numbers: page frames, pages of a file, and
+//! addresses of a process. Each step is exact to the page, and saturates where C wraps. Its cost
+//! depends on what exists, not on the number of pages in the range.
 //!
 //! This file is plain `no_std` Rust without calls to C: KUnit runs it in the kernel and
 //! `tools/testing/host` runs it under proptest against a slow, obvious model.
@@ -17,7 +17,7 @@ use kernel::{
     },
 };
 
-/// Pages of a file: not empty, and no page is the last that a number can name.
+/// Pages of a file; not empty, and without the largest page index.
 ///
 /// # Invariants
 ///
@@ -29,20 +29,21 @@ pub(crate) struct FileRange {
 }
 
 impl FileRange {
-    /// `count` pages from page `start` on, as far as numbers go; [`None`] when there are none.
+    /// `count` pages from page `start` on, clipped to the largest index; [`None`] when there are
+    /// none.
     ///
-    /// C wraps where the sum is too large, and then does nothing at all.
+    /// C wraps if the sum is too large, and then does nothing.
     pub(crate) fn new(start: usize, count: usize) -> Option<Self> {
         Self::from_bounds(start, start.saturating_add(count))
     }
 
-    /// From page `start` up to, but without, page `end`; [`None`] when that is empty.
+    /// From page `start` up to, but not including, page `end`; [`None`] when that is empty.
     pub(crate) fn from_bounds(start: usize, end: usize) -> Option<Self> {
         // INVARIANT: Just checked.
         (start < end).then_some(Self { start, end })
     }
 
-    /// All pages of an entry of `order` that `index` is one of.
+    /// All pages of the entry of `order` that contains `index`.
     pub(crate) fn of_entry(index: usize, order: u32) -> Option<Self> {
         let size = 1usize.checked_shl(order)?;
         Self::new(index & !(size - 1), size)
@@ -69,12 +70,12 @@ impl FileRange {
         self.end - self.start
     }
 
-    /// What both have in common.
+    /// The pages that are in both.
     pub(crate) fn intersection(&self, other: &Self) -> Option<Self> {
         Self::from_bounds(self.start.max(other.start), self.end.min(other.end))
     }
 
-    /// The smallest range that holds both.
+    /// The smallest range that contains both.
     pub(crate) fn hull(&self, other: &Self) -> Self {
         // INVARIANT: Each bound only moves outwards.
         Self {
@@ -84,11 +85,11 @@ impl FileRange {
     }
 }
 
-/// Pages of a file whose frames follow one another, with or without holes.
+/// Pages of a file with consecutive frames, with or without holes.
 ///
 /// # Invariants
 ///
-/// The frame of the last page is a number.
+/// The frame of the last page does not overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stretch {
     pages: FileRange,
@@ -96,7 +97,8 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
-    /// The pages of `pages`, of which the first has frame `first`; [`None`] where numbers end.
+    /// Pages of a file, the first of which has frame `first`; [`None`] if the frames would
+    /// overflow.
     pub(crate) fn new(pages: FileRange, first: Pfn) -> Option<Self> {
         first.0.checked_add(pages.count() - 1)?;
         // INVARIANT: Just checked.
@@ -113,10 +115,10 @@ impl Stretch {
         self.first
     }
 
-    /// The part of it whose frames are among `count` from `first` on.
+    /// The part with frames among `count` from `first` on.
     pub(crate) fn within_frames(&self, first: Pfn, count: usize) -> Option<Self> {
-        // Distances from the first frame. None wraps: the sums saturate, and the ends are no further
-        // than the last page.
+        // Distances from the first frame. None wraps: the sums saturate, and the ends are not
+        // beyond the last page.
         let skipped = first.0.saturating_sub(self.first.0);
         let end = first.0.saturating_add(count).saturating_sub(self.first.0);
         let pages = FileRange::from_bounds(
@@ -135,7 +137,7 @@ impl Stretch {
         })
     }
 
-    /// The part of it that is in `pages`.
+    /// The part that is in `pages`.
     pub(crate) fn within(&self, pages: &FileRange) -> Option<Self> {
         let pages = self.pages.intersection(pages)?;
         // INVARIANT: A part ends no later. It begins at least where the whole does.
@@ -145,8 +147,8 @@ impl Stretch {
         })
     }
 
-    /// One stretch that is this one and a later one, or is both and a hole between them; [`None`]
-    /// when the frames of the later one are elsewhere.
+    /// One stretch of this one and a later one, including a hole between them; [`None`] when the
+    /// frames of the later one do not fit.
     pub(crate) fn join(&self, later: &Self) -> Option<Self> {
         let distance = later.pages.start.checked_sub(self.pages.start)?;
         if later.pages.start < self.pages.end
@@ -173,9 +175,9 @@ pub(crate) struct Addresses {
     end: usize,
 }
 
-/// What may be one with what comes after it.
+/// A value that may be joined with one that comes after it.
 pub(crate) trait Join: Copy {
-    /// Both as one; [`None`] if they are two.
+    /// The joined value; [`None`] if they do not join.
     fn joined(&self, later: &Self) -> Option<Self>;
 }
 
@@ -195,7 +197,7 @@ impl Join for Addresses {
     }
 }
 
-/// As many as can be had without allocating memory; those that follow one another are one.
+/// A list of at most `N` items, in which adjacent items are joined.
 pub(crate) struct Joined<T, const N: usize> {
     list: [Option<T>; N],
     len: usize,
@@ -208,7 +210,7 @@ pub(crate) type Stretches<const N: usize> = Joined<Stretch, N>;
 pub(crate) type Runs<const N: usize> = Joined<Addresses, N>;
 
 impl<T: Join, const N: usize> Joined<T, N> {
-    /// None.
+    /// An empty list.
     pub(crate) fn new() -> Self {
         Self {
             list: [None; N],
@@ -216,7 +218,7 @@ impl<T: Join, const N: usize> Joined<T, N> {
         }
     }
 
-    /// Adds `item`, which is later than all others; false if there is no room for it.
+    /// Adds `item`, which comes after all others; false if there is no room for it.
     pub(crate) fn push(&mut self, item: T) -> bool {
         let last = self.len.checked_sub(1).and_then(|n| self.list.get_mut(n));
         if let Some(Some(last)) = last {
@@ -233,24 +235,24 @@ impl<T: Join, const N: usize> Joined<T, N> {
         true
     }
 
-    /// Each, in the order in which they came.
+    /// The items, in the order in which they were added.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.list.iter().take(self.len).flatten()
     }
 }
 
-/// What one signal can name: bytes whose number is a power of two, and whose address is a multiple
-/// of that.
+/// The bytes that one signal can name: their number is a power of two, and the address a multiple
+/// of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// Where it begins: `si_addr`.
+    /// The first address: `si_addr`.
     pub(crate) address: usize,
     /// The binary logarithm of its size: `si_addr_lsb`.
     pub(crate) lsb: u32,
 }
 
 impl Addresses {
-    /// From `start` up to, but without, `end`.
+    /// From `start` up to, but not including, `end`.
     ///
     /// [`None`] when that is empty or not whole pages.
     pub(crate) fn from_bounds(start: usize, end: usize) -> Option<Self> {
@@ -268,18 +270,18 @@ impl Addresses {
         self.end
     }
 
-    /// What is left of it from `address` on.
+    /// The part from `address` on.
     pub(crate) fn beginning_at(&self, address: usize) -> Option<Self> {
         Self::from_bounds(self.start.max(address & !(PAGE_SIZE - 1)), self.end)
     }
 
-    /// The fewest blocks that are together exactly these addresses, in ascending order: for a page
-    /// the page, and never more than two for each power of two.
+    /// The smallest set of blocks that covers exactly these addresses, in ascending order: a page
+    /// is one block, and there are at most two blocks of each size.
     pub(crate) fn blocks(self) -> impl Iterator<Item = Block> {
         let mut at = self.start;
         core::iter::from_fn(move || {
             let left = self.end.checked_sub(at).filter(|left| *left != 0)?;
-            // As large as what is left, and as its place allows. Address 0 allows any.
+            // The largest size that fits the rest and the alignment. Address 0 fits any size.
             let lsb = left.ilog2().min(at.trailing_zeros());
             let block = Block { address: at, lsb };
             // Cannot wrap: no more than what is left.
@@ -289,7 +291,7 @@ impl Addresses {
     }
 }
 
-/// Where a process has pages of a file.
+/// The addresses at which a process maps pages of a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     addresses: Addresses,
@@ -297,18 +299,18 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// `addresses` have the file from its page `first` on.
+    /// `addresses` map the file from page `first` on.
     pub(crate) fn new(addresses: Addresses, first: usize) -> Self {
         Self { addresses, first }
     }
 
-    /// Which pages of the file it has.
+    /// The pages of the file that are mapped.
     fn pages(&self) -> Option<FileRange> {
         let count = (self.addresses.end - self.addresses.start) >> PAGE_SHIFT;
         FileRange::new(self.first, count)
     }
 
-    /// Where `pages` of the file are; [`None`] when none of them is here.
+    /// The addresses of `pages`; [`None`] when none of them is mapped here.
     pub(crate) fn find(&self, pages: &FileRange) -> Option<Addresses> {
         let here = self.pages()?.intersection(pages)?;
         // None of this wraps: `here` is a part of the window.

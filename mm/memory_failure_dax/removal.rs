@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory whose device goes away: it is taken from processes and files, and then waited for.
+//! Revokes the memory of a removed device from processes and files, and waits until it is not in
+//! use.
 //!
-//! The page structs are freed in the end. So no page table, no file and nothing else may refer to
-//! one of them any more, and a reference that user space keeps, by a pipe for one, is waited for
-//! without a limit. The wait ends before only as [`RemovalWait::is_over`] says; then the pages stay.
+//! The page structs are freed in the end, so no page table, file or other object may refer to one
+//! of them any more. A reference that user space holds, for example by a pipe, is waited for
+//! without a limit. Only [`RemovalWait::is_over`] ends the wait early; then the pages stay.
 
 use super::{
     folio::{
@@ -32,13 +33,12 @@ use kernel::{
     task::cond_resched, //
 };
 
-/// Takes `pages`, which go away, from the processes and files that use them. The device has to be
-/// dead: no task gets one of them from now on. Sleeps.
+/// Revokes `pages`, which are being removed, from the processes and files that use them. The device
+/// must be dead, so that no task gets one of them from now on. Sleeps.
 ///
-/// Without this, what a file or a page table says of its pages would be read after they were freed,
-/// where the file system is not one that is notified of the removal. Processes that have a page
-/// mapped are notified. Pages that have other references are left to [`wait_until_idle`]; returns
-/// whether there are none such.
+/// Without this, the entries of files and page tables of file systems that are not notified of the
+/// removal would lead to freed pages. Processes that map a page are notified. Pages with other
+/// references are left to [`wait_until_idle`]. Returns whether there are none of these.
 pub(crate) fn revoke_pages(pages: Pages<'_>) -> bool {
     let mut all_idle = true;
     let mut next = 0;
@@ -53,16 +53,16 @@ pub(crate) fn revoke_pages(pages: Pages<'_>) -> bool {
 
 /// What [`revoke_page`] found.
 struct Looked {
-    /// How many pages, from the first one on, this is true of.
+    /// How many pages this describes, from the first one on.
     count: usize,
-    /// Nothing has the pages any more.
+    /// The pages are not in use any more.
     idle: bool,
 }
 
-/// With `force`, a file forgets also a page that is in use.
+/// With `force`, the entry of a page that is in use is removed from its file as well.
 fn revoke_page(page: Page<'_>, force: bool) -> Looked {
-    // Most pages are no file's. A folio of several files does not name them: it is idle when each
-    // has given it up.
+    // Most pages belong to no file. A folio of several files does not name them: it is idle when
+    // each of them has removed its entry.
     let unknown = || Looked {
         count: 1,
         idle: !page.is_in_use(),
@@ -91,12 +91,12 @@ fn revoke_page(page: Page<'_>, force: bool) -> Looked {
     Looked { count, idle }
 }
 
-/// Revokes `pages` of the device `name`, as [`revoke_pages`] does, until none is in use: no
-/// reference to a `struct page` is left then.
+/// Revokes `pages` of the device `name`, as [`revoke_pages`] does, until none is in use and no
+/// reference to a `struct page` is left.
 ///
-/// `EINTR` if the pages may stay and the wait is over ([`RemovalWait::is_over`]) while some are in use.
-/// The files forget these then: whatever gives up an inode would wait for them, and cannot be killed.
-/// Sleeps for as long as it takes.
+/// `EINTR` if the pages may stay and the wait is ended early ([`RemovalWait::is_over`]) while some
+/// are in use. The entries of these are removed from their files then, because evicting such an
+/// inode would wait for them, and cannot be killed. Sleeps for as long as it takes.
 pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr, may_stay: bool) -> Result {
     let mut wait = RemovalWait::new();
     let mut next = 0;
@@ -104,7 +104,7 @@ pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr, may_stay: bool) -> 
         let looked = revoke_page(page, false);
         cond_resched();
         if looked.idle {
-            // It stays so: no mapping is left to take a reference from, and no file.
+            // It stays idle: there is no mapping and no file left to take a reference from.
             next += looked.count;
             continue;
         }
@@ -125,15 +125,15 @@ pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr, may_stay: bool) -> 
         }
         wait.pause();
     }
-    // The task that gave up the last reference, maybe before the first look here, may not be done with
-    // the page yet.
+    // The task that dropped the last reference, maybe before the first check here, may still be
+    // accessing the page.
     wait_for_puts();
     Ok(())
 }
 
-/// Says in the log what is true of a page, and of which file it is.
+/// Logs the state of a page, and its file.
 fn say(page: &Page<'_>, name: &CStr, what: &str) {
-    // The entry stays locked meanwhile, and with it the inode.
+    // The entry stays locked meanwhile, which keeps the inode.
     let locked = page.lock();
     match locked {
         Some(locked) => {

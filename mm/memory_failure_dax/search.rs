@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that several files share, where nobody can say which: looked for in all files that are
-//! mapped.
+//! Searches all mapped files for memory that several files share.
 //!
-//! That is slow, and it is what is left: a folio that is shared knows that, but not by whom, and a
-//! file system without a reverse map (or below device mapper, which passes nothing on) is not asked.
-//! Who has the memory mapped has it by a file with an entry for it.
+//! This is slow, and the last resort: a shared folio does not name its files, and a file system
+//! without a reverse map (or below device mapper, which does not pass notifications on) cannot find
+//! them. A process that maps the memory does so through a file with an entry for it.
 
 use super::{
     folio::Pages,
@@ -31,14 +30,14 @@ use kernel::{
     }, //
 };
 
-/// Room for this many files is made at first.
+/// The list has room for this many files at first.
 const FIRST_ROOM: usize = 256;
 
-/// For how many milliseconds a search waits, in all, for processes that change their mappings. They may
-/// do so for as long as they like, and other failures wait for this one.
+/// How many milliseconds a search waits, in all, for processes that change their mappings. They may
+/// take any time, and other failures wait for this one.
 const PATIENCE: u32 = 1000;
 
-/// An address space with users.
+/// An address space that has users.
 ///
 /// # Invariants
 ///
@@ -46,7 +45,7 @@ const PATIENCE: u32 = 1000;
 pub(crate) struct LiveSpace(NonNull<bindings::mm_struct>);
 
 impl LiveSpace {
-    /// That of `task`, if it has one.
+    /// The address space of `task`, if it has one.
     ///
     /// # Safety
     ///
@@ -58,8 +57,8 @@ impl LiveSpace {
         NonNull::new(mm).map(Self)
     }
 
-    /// Locks the mappings, if that is possible within `patience`, in milliseconds, of which it takes
-    /// what it waits. Sleeps.
+    /// Locks the mappings, if that succeeds within `patience` milliseconds, from which the time
+    /// waited is subtracted. Sleeps.
     fn lock(&self, patience: &mut u32) -> bool {
         let mm = self.0.as_ptr();
         // SAFETY: The type invariant.
@@ -73,8 +72,8 @@ impl LiveSpace {
         true
     }
 
-    /// Calls `f` for each file with DAX that is mapped here, once for each mapping, until it returns
-    /// false; false if the mappings cannot be looked at. Sleeps.
+    /// Calls `f` for the DAX file of each VMA that has one, until it returns false; false if the
+    /// mappings cannot be locked. Sleeps.
     fn each_file(&self, patience: &mut u32, mut f: impl FnMut(File) -> bool) -> bool {
         if !self.lock(patience) {
             return false;
@@ -93,7 +92,7 @@ impl LiveSpace {
                 break;
             }
             at = end;
-            // A process has as many mappings as it likes.
+            // A process may have any number of mappings.
             cond_resched();
         }
         // SAFETY: Locked above.
@@ -104,7 +103,8 @@ impl LiveSpace {
 
 impl Drop for LiveSpace {
     fn drop(&mut self) {
-        // Not here: whoever reports a failure is not to take apart the memory of others.
+        // Not here: the task that reports a failure must not tear down the address space of another
+        // one.
         //
         // SAFETY: The type invariant.
         unsafe { bindings::mmput_async(self.0.as_ptr()) };
@@ -123,7 +123,7 @@ impl File {
     ///
     /// # Safety
     ///
-    /// `inode` has to be null, or come with a reference that is the value's from now on.
+    /// `inode` has to be null, or come with a reference that the value takes over.
     pub(crate) unsafe fn from_raw(inode: *mut bindings::inode) -> Option<Self> {
         // INVARIANT: The function's contract.
         NonNull::new(inode).map(Self)
@@ -134,7 +134,7 @@ impl File {
         unsafe { Mapping::from_raw((*self.0.as_ptr()).i_mapping) }
     }
 
-    /// A number that tells files apart.
+    /// A number that identifies the file.
     fn id(&self) -> usize {
         self.0.as_ptr().addr()
     }
@@ -147,9 +147,9 @@ impl Drop for File {
     }
 }
 
-/// Ends each use of some of `pages` by a file that is mapped. `victims` has those to be signalled.
+/// Ends each use of parts of `pages` by mapped files. Adds the tasks to be signalled to `victims`.
 ///
-/// `EBUSY` when no file is found, `ENOMEM` when there is no memory to look for one. Sleeps.
+/// `EBUSY` when no file is found, `ENOMEM` when there is no memory for the search. Sleeps.
 pub(crate) fn end_use_everywhere(pages: Pages<'_>, victims: &mut Victims) -> Result {
     let mut result = Err(EBUSY);
     let Some(all) = FileRange::new(0, usize::MAX) else {
@@ -168,7 +168,7 @@ pub(crate) fn end_use_everywhere(pages: Pages<'_>, victims: &mut Victims) -> Res
     result
 }
 
-/// Each file with DAX that a process has mapped, once.
+/// Each DAX file that a process maps, once.
 fn mapped_files() -> Result<KVVec<File>> {
     let mut patience = PATIENCE;
     let mut room = FIRST_ROOM;
@@ -185,7 +185,7 @@ fn mapped_files() -> Result<KVVec<File>> {
                 all
             });
             left_out += usize::from(!looked);
-            // Not for each new one: that would be as many sorts as there are processes.
+            // Not for each new one, which would cost as many sorts as there are processes.
             if files.unsorted() > files.sorted / 2 + FIRST_ROOM / 4 {
                 files.sort();
             }
@@ -205,10 +205,10 @@ fn mapped_files() -> Result<KVVec<File>> {
     }
 }
 
-/// Files, found by the mappings of processes: of which each may have as many as it likes.
+/// Files found by the mappings of processes, of which each may have any number.
 struct Files {
     list: KVVec<File>,
-    /// So many of them are in order, and each is there once.
+    /// This many are sorted and unique.
     sorted: usize,
 }
 
@@ -219,7 +219,7 @@ impl Files {
         let known = sorted
             .binary_search_by_key(&file.id(), |other| other.id())
             .is_ok();
-        // Most mappings are beside others of the same file.
+        // Most mappings are next to others of the same file.
         let again = new.last().is_some_and(|last| last.id() == file.id());
         known || again || self.list.push_within_capacity(file).is_ok()
     }
@@ -229,7 +229,7 @@ impl Files {
         self.list.len().saturating_sub(self.sorted)
     }
 
-    /// Puts those that are new among the others. Sleeps.
+    /// Sorts the new ones in. Sleeps.
     fn sort(&mut self) {
         if self.unsorted() == 0 {
             return;

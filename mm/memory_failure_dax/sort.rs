@@ -2,13 +2,13 @@
 
 //! Sorting.
 //!
-//! `sort_unstable()` of `core` ends in a panic when an order contradicts itself, by
-//! `panic_on_ord_violation()`, of which objtool does not know that it never returns: it warns that
-//! the caller "falls through to next function".
+//! `sort_unstable()` of `core` panics if an order contradicts itself, through
+//! `panic_on_ord_violation()`. objtool does not know that this function never returns, and warns
+//! that the caller "falls through to next function".
 
-/// Sorts by Shell's method with Knuth's gaps: in place, without recursion, and in no more than some
-/// n^1.5 steps whatever the order was, which users can choose. For tens of thousands of elements at
-/// most.
+/// Sorts by Shell's method with Knuth's gaps: in place, without recursion, and in some n^1.5 steps
+/// at most, whatever the initial order, which users can choose. For tens of thousands of elements
+/// at most.
 pub(crate) fn sort_by_key<T, K: Ord>(list: &mut [T], key: impl Fn(&T) -> K) {
     // 1, 4, 13, 40 and so on, up to a third of the length.
     let mut gap = 1;

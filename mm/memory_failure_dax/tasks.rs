@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signals to those who use memory that failed.
+//! Signals to tasks that use failed memory.
 
 use super::{
     mapping::Space,
@@ -34,27 +34,27 @@ use kernel::{
 
 /// Addresses of a process that have lost their memory.
 pub(crate) struct Hit {
-    /// Whose addresses.
+    /// The address space.
     pub(crate) space: Space,
-    /// Which ones.
+    /// The addresses.
     pub(crate) addresses: Addresses,
-    /// A frame that failed, if one is known; for people.
+    /// A frame that failed, if one is known; for the log.
     pub(crate) frame: Option<Pfn>,
 }
 
-/// A process with memory, by a thread that has not ended, while nothing of it is freed.
+/// A process with memory, by a thread that has not exited and is not freed yet.
 ///
 /// # Invariants
 ///
-/// The `task_struct` is valid as long as the RCU section that `'a` is a part of.
+/// The `task_struct` is valid during the RCU section that `'a` is a part of.
 #[derive(Clone, Copy)]
 struct Process<'a>(NonNull<bindings::task_struct>, PhantomData<&'a ()>);
 
-/// What `look` says of each process with memory of which it says something. Sleeps, but not in
+/// Calls `look` for each process with memory, and iterates over what it returns. Sleeps, but not in
 /// `look`.
 ///
-/// Goes by the numbers of processes, each in an RCU section of its own: how many there are, and what
-/// is done about them, is up to users. A process that is there all the time is not missed.
+/// Walks process IDs, each in an RCU section of its own, because users control the number of
+/// processes and the work for each. A process that exists all the time is not missed.
 fn processes<T>(mut look: impl FnMut(Process<'_>) -> Option<T>) -> impl Iterator<Item = T> {
     let mut number = 0;
     core::iter::from_fn(move || loop {
@@ -73,17 +73,17 @@ fn processes<T>(mut look: impl FnMut(Process<'_>) -> Option<T>) -> impl Iterator
 }
 
 impl Process<'_> {
-    /// The number of the address space; 0 for one that has just ended.
+    /// The identity of the address space; 0 if it has just gone.
     fn space(&self) -> usize {
         // SAFETY: The type invariant. Only the number is of interest.
         unsafe { bindings::mf_task_mm(self.0.as_ptr()) }.addr()
     }
 
-    /// The task of this process that is told at once; [`None`] if none is.
+    /// The task of this process that is signalled immediately; [`None`] if none is.
     ///
-    /// Memory that goes away is everybody's loss, and no process will get a second chance to hear of
-    /// it. Memory that failed is told those who asked for it, and the task that stumbled upon it. All
-    /// others hear of it when they touch it: the fault asks the device.
+    /// A removal is signalled to every process, which gets no second chance to learn of it. A
+    /// failure is signalled to early-kill tasks, and to the task that consumed the poison. Every
+    /// other process gets SIGBUS on access, because the fault asks the device.
     fn recipient(&self, flags: Flags) -> Option<ARef<Task>> {
         if self.space() == 0 {
             return None;
@@ -102,7 +102,7 @@ impl Process<'_> {
     }
 }
 
-/// Sends `task` what `hit` says.
+/// Sends `task` the signals of `hit`.
 fn signal(task: &Task, hit: &Hit, flags: Flags) {
     let mut comm = [0u8; 16];
     // SAFETY: The task is valid. The name may change meanwhile, but it always ends.
@@ -126,8 +126,8 @@ fn signal(task: &Task, hit: &Hit, flags: Flags) {
         why
     );
     let must_act = flags.is_action_required() && ptr::eq(task.as_ptr(), Task::current_raw());
-    // One signal names a part of what was lost, and a task that has not taken the last yet
-    // gets no other. What is gone for good need not be named to the byte.
+    // One signal names a part of what was lost, and a task with a pending signal gets no other. For
+    // removed memory, one signal is enough.
     let names = if flags.is_removal() { 1 } else { usize::MAX };
     for block in hit.addresses.blocks().take(names) {
         let address = ptr::without_provenance_mut(block.address);
@@ -160,9 +160,9 @@ pub(crate) fn live_spaces() -> impl Iterator<Item = LiveSpace> {
     processes(|process| unsafe { LiveSpace::of(process.0.as_ptr()) })
 }
 
-/// Whether there is any process that would be told at once if it lost something. Sleeps.
+/// Whether any process would be signalled immediately if it lost something. Sleeps.
 ///
-/// Rare. A task that asks for it from now on gets SIGBUS when it touches what it lost.
+/// Rare. A task that opts in after this point gets SIGBUS on access.
 pub(crate) fn is_anyone_told(flags: Flags) -> bool {
     if flags.is_removal() {
         return true;
@@ -171,16 +171,16 @@ pub(crate) fn is_anyone_told(flags: Flags) -> bool {
     match unsafe { bindings::mf_anyone_early(c_int::from(flags.is_action_required())) } {
         0 => false,
         1.. => true,
-        // There are too many for one RCU section.
+        // There are too many processes for one RCU section.
         _ => processes(|process| process.recipient(flags))
             .next()
             .is_some(),
     }
 }
 
-/// Signals those who lost something and are to be told at once. Sleeps.
+/// Signals the early-kill tasks that lost something. Sleeps.
 ///
-/// Goes through all processes once, whatever the number of hits. `hits` comes back in another order.
+/// Walks all processes once, whatever the number of hits. Reorders `hits`.
 pub(crate) fn tell(hits: &mut [Hit], flags: Flags) {
     if hits.is_empty() {
         return;

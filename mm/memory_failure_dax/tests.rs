@@ -2,7 +2,7 @@
 
 //! KUnit suite of the arithmetic in `ranges.rs`; it runs at boot.
 //!
-//! `tools/testing/host` goes through more cases.
+//! `tools/testing/host` tests more cases.
 
 #![cfg(CONFIG_DAX_RUST_KUNIT_TEST)]
 

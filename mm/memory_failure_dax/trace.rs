@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tracepoints; `include/trace/events/dax.h` says what they tell.
+//! Tracepoints; `include/trace/events/dax.h` documents them.
 
 use super::{
     mapping::Mapping,
@@ -34,7 +34,7 @@ mod raw {
     }
 }
 
-/// `pages` of a file are taken from those that map them.
+/// `pages` of a file are being unmapped from all processes.
 pub(crate) fn lost(mapping: &Mapping<'_>, pages: &FileRange, flags: Flags) {
     // SAFETY: The mapping is valid, and its inode stays as long.
     unsafe { raw::dax_lost(mapping.as_raw(), pages.start(), pages.count(), flags.bits()) };

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Takes memory that failed away from everybody who has it.
+//! Unmaps failed memory from all of its users.
 //!
-//! The order is what makes it final. The owner of the memory has recorded the failure before any of
-//! this: a page fault that begins from then on does not get the memory. A fault that had got it
-//! holds the file's entry until the memory is mapped, and [`Mapping::walk`] waits for that. So what is
-//! unmapped after the walk stays unmapped.
+//! The order makes this final. The holder of the memory has recorded the failure before: a page
+//! fault that begins later does not get the memory. A fault that already got it holds the file's
+//! entry until the memory is mapped, and [`Mapping::walk`] waits for that. So what is unmapped
+//! after the walk stays unmapped.
 //!
-//! Lock order: the entry's lock or the inode that the caller holds, then `i_mmap_rwsem`, then locks
-//! of page tables. Signals are sent with none of them held, or, without memory to list who is to get
-//! them, with `i_mmap_rwsem`.
+//! Lock order: the entry's lock or the inode that the caller keeps, then `i_mmap_rwsem`, then page
+//! table locks. Signals are sent with none of them held, or, if there is no memory for a list of
+//! their recipients, with `i_mmap_rwsem`.
 
 use super::{
     mapping::{
@@ -31,14 +31,14 @@ use kernel::{
     task::cond_resched, //
 };
 
-/// How many stretches are dealt with at a time. A file system asks extent by extent, each of which
-/// is one stretch.
+/// How many stretches are handled at a time. A file system calls once for each extent, which is one
+/// stretch.
 const STRETCHES: usize = 8;
 
-/// What is known of some pages of a file.
+/// Memory found at some pages of a file.
 pub(crate) struct Found {
     stretches: Stretches<STRETCHES>,
-    /// What is mapped together with them.
+    /// The pages of the entries that contain it, which are mapped as a whole.
     entries: Option<FileRange>,
 }
 
@@ -51,7 +51,7 @@ impl Found {
         }
     }
 
-    /// A single stretch, of which `entry` is mapped at once.
+    /// A single stretch in `entry`, which is mapped as a whole.
     pub(crate) fn single(stretch: Stretch, entry: FileRange) -> Self {
         let mut this = Self::new();
         // There is room.
@@ -60,7 +60,7 @@ impl Found {
         this
     }
 
-    /// Takes in `part` of `entry`, if there is one; false, and nothing done, without room.
+    /// Adds `part` of `entry`, if there is one; does nothing and returns false without room.
     fn add(&mut self, entry: &Entry, part: Option<Stretch>, mark: impl Fn(&Stretch)) -> bool {
         let Some(stretch) = part else {
             return true;
@@ -77,17 +77,18 @@ impl Found {
     }
 }
 
-/// Deals with all who use `pages` of a file that the caller keeps, but for telling them. Sleeps.
+/// Unmaps `pages` of a file that the caller keeps, and collects the tasks to be signalled. Sleeps.
 pub(crate) fn end_use_of_file(mapping: &Mapping<'_>, pages: FileRange, victims: &mut Victims) {
     let flags = victims.flags();
-    // What goes away is not marked.
+    // Removed memory is not marked.
     if flags.is_removal() && !mapping.is_mapped() {
         return;
     }
     let mut rest = Some(pages);
     while let Some(asked) = rest {
         let mut found = Found::new();
-        // Under a spinlock, and while the entry cannot go: what is marked is the file's page.
+        // Under a spinlock, and while the entry cannot be removed: so the marked page is the
+        // file's.
         rest = mapping.walk(asked, |entry| {
             let part = entry.stretch.within(&asked);
             // SAFETY: It is of the entry.
@@ -103,9 +104,10 @@ pub(crate) fn end_use_of_file(mapping: &Mapping<'_>, pages: FileRange, victims: 
     }
 }
 
-/// As [`end_use_of_file`], of a file that may have changed: page `pages.start()` had frame `frame`, the
-/// next one the next. Pages that have other memory by now are left alone. Unless it is `certain` that
-/// the file had these frames after they failed, so are pages that have no memory.
+/// As [`end_use_of_file`], for a file that may have changed: page `pages.start()` had frame
+/// `frame`, the next page the next frame, and so on. Pages that have other memory by now are left
+/// alone. So are pages without memory, unless it is `certain` that the file had these frames after
+/// they failed.
 pub(crate) fn end_use_of_frames(
     mapping: &Mapping<'_>,
     pages: FileRange,
@@ -144,7 +146,7 @@ pub(crate) fn end_use_of_frames(
                 (end, end)
             }
         };
-        // Empty where the first entry has moved.
+        // Empty if the first entry has moved.
         if let Some(done) = FileRange::from_bounds(asked.start(), end) {
             end_use(mapping, certain.then_some(done), &found, victims);
         }
@@ -153,8 +155,8 @@ pub(crate) fn end_use_of_frames(
     }
 }
 
-/// Ends each use of the memory that failed among `pages` of a file that the caller keeps; whether
-/// there is any. `failed` returns the part of a stretch that failed. Sleeps.
+/// Ends each use of the failed memory among `pages` of a file that the caller keeps. Returns
+/// whether there is any. `failed` returns the part of a stretch that failed. Sleeps.
 pub(crate) fn end_use_of_memory(
     mapping: &Mapping<'_>,
     pages: FileRange,
@@ -182,18 +184,19 @@ pub(crate) fn end_use_of_memory(
     any
 }
 
-/// Ends each use of the memory of `found`. With `asked` that is the memory of these pages, which the
-/// file system says are lost, whether they have memory or not.
+/// Ends each use of the memory of `found`. With `asked`, that is the memory of these pages, which
+/// the file system reports as lost, whether they have memory or not.
 ///
-/// All of it is unmapped, whether a process is to be signalled or not; `victims` gets those that are.
+/// All of it is unmapped, whether a task is to be signalled or not. Adds those that are to
+/// `victims`.
 pub(crate) fn end_use(
     mapping: &Mapping<'_>,
     asked: Option<FileRange>,
     found: &Found,
     victims: &mut Victims,
 ) {
-    // Whoever has one of the entries mapped had the file mapped before it got the entry, which was
-    // unlocked since: that is seen here.
+    // A VMA is linked into i_mmap before it can fault an entry in, and the walk has since seen the
+    // entry unlocked, so mapping_mapped() cannot miss it.
     if !mapping.is_mapped() {
         return;
     }
@@ -208,7 +211,7 @@ pub(crate) fn end_use(
     mapping.unmap(all);
 }
 
-/// Calls `f` for each loss, until it returns false; whether it never did.
+/// Calls `f` for each loss, until it returns false. Returns whether it never did.
 fn each_loss(
     mapping: &Mapping<'_>,
     asked: Option<FileRange>,
@@ -232,7 +235,8 @@ fn each_loss(
                     .is_none_or(|addresses| f(hit(addresses, frame)))
             };
             let go_on = match &asked {
-                // The file may have no entry for what failed, because nobody has touched it yet.
+                // The file may have no entry for the failed memory, because no task has accessed it
+                // yet.
                 Some(pages) => lost(pages, first),
                 None => found
                     .stretches
@@ -247,7 +251,7 @@ fn each_loss(
         for stretch in found.stretches.iter() {
             let frame = Some(stretch.first_frame());
             if flags.is_removal() {
-                // What goes away need not be named to the byte.
+                // A signal for removed memory need not be exact to the byte.
                 let gone = user.mapped(stretch);
                 if gone.is_some_and(|addresses| !f(hit(addresses, frame))) {
                     return false;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Those who lost memory and are yet to be told: of one file, or of all that share it.
+//! Tasks that lost memory and are to be signalled: those of one file, or of all files that share
+//! it.
 //!
-//! To tell means to go through every process, which costs the same for one victim as for a thousand.
-//! So they are gathered over as many files as a failure has, and told together.
+//! Signalling walks every process, which costs the same for one victim as for a thousand. So they
+//! are collected over all files of a failure, and signalled together.
 
 use super::{
     tasks::{
@@ -19,23 +20,23 @@ use kernel::{
     prelude::*, //
 };
 
-/// Room for this many hits is made at first.
+/// The list has room for this many hits at first.
 const FIRST_ROOM: usize = 32;
 
-/// No more than this are gathered: then those who are there are told.
+/// At most this many are collected; then they are signalled.
 const MOST_ROOM: usize = 1 << 16;
 
-/// Whom to tell, with what was lost.
+/// The tasks to signal, and what they lost.
 #[must_use]
 pub(crate) struct Victims {
     hits: KVVec<Hit>,
     flags: Flags,
-    /// Whether any process wants to be told; [`None`] until somebody asks.
+    /// Whether any process wants to be signalled early; [`None`] until the first check.
     takers: Option<bool>,
 }
 
 impl Victims {
-    /// Nobody yet.
+    /// An empty list.
     pub(crate) fn new(flags: Flags) -> Self {
         Self {
             hits: KVVec::new(),
@@ -44,21 +45,22 @@ impl Victims {
         }
     }
 
-    /// What the failure is like.
+    /// The flags of the failure.
     pub(crate) fn flags(&self) -> Flags {
         self.flags
     }
 
-    /// Whether anybody wants to be told, and so has to be looked for: asked once for all files.
+    /// Whether any process wants to be signalled early; checked once for all files.
     fn has_takers(&mut self) -> bool {
         let flags = self.flags;
         *self.takers.get_or_insert_with(|| is_anyone_told(flags))
     }
 
-    /// Puts down those whom `each` calls its argument for, which is until that returns false.
+    /// Collects the hits that `each` passes to its argument, until that returns false.
     ///
-    /// `each` returns false then. It may be called more than once, begins anew every time, and must
-    /// not sleep with what it holds. Without memory for all of them the rest is told at once. Sleeps.
+    /// `each` returns false then. It may be called more than once, starts from the beginning every
+    /// time, and must not sleep while it holds locks. Without memory for all hits, the rest are
+    /// signalled immediately. Sleeps.
     pub(crate) fn gather(&mut self, each: impl Fn(&mut dyn FnMut(Hit) -> bool) -> bool) {
         if !self.has_takers() {
             return;
@@ -83,9 +85,9 @@ impl Victims {
         }
     }
 
-    /// Makes room for so many more; false if there cannot be.
+    /// Makes room for `room` more hits; false if that is not possible.
     ///
-    /// Those who are there are told rather than that.
+    /// Signals the collected ones if the list is full.
     fn make_room(&mut self, room: usize) -> bool {
         let is_free = |hits: &KVVec<Hit>| hits.capacity() - hits.len() >= room;
         if is_free(&self.hits) {
@@ -97,7 +99,7 @@ impl Victims {
         if room > MOST_ROOM {
             return is_free(&self.hits);
         }
-        // What is written out to make room may wait for whoever reported the failure.
+        // Writeback to free memory may wait for the task that reported the failure.
         let more = room.max(FIRST_ROOM);
         if without_io(|| self.hits.reserve(more, GFP_KERNEL)).is_err() {
             self.tell();
@@ -105,7 +107,7 @@ impl Victims {
         is_free(&self.hits)
     }
 
-    /// Tells them, and forgets them. Sleeps.
+    /// Signals the collected ones, and empties the list. Sleeps.
     pub(crate) fn tell(&mut self) {
         tell(&mut self.hits, self.flags);
         self.hits.clear();
@@ -113,7 +115,8 @@ impl Victims {
 
     /// # Safety
     ///
-    /// `raw` is all zeroes but for its flags, or of [`Victims::into_raw`] and nobody else's.
+    /// `raw` is all zeroes except its flags, or from [`Victims::into_raw`] and not in use
+    /// elsewhere.
     unsafe fn from_raw(raw: bindings::mf_dax_victims) -> Self {
         let hits = if raw.room == 0 {
             KVVec::new()
@@ -139,7 +142,7 @@ impl Victims {
         }
     }
 
-    /// Lends what `raw` stands for to `f`.
+    /// Calls `f` with the list that `raw` represents.
     ///
     /// # Safety
     ///
@@ -148,7 +151,8 @@ impl Victims {
         raw: *mut bindings::mf_dax_victims,
         f: impl FnOnce(&mut Self) -> R,
     ) -> R {
-        // SAFETY: The function's contract. What is written back below takes the place of what is read.
+        // SAFETY: The function's contract. What is written back below takes the place of what is
+        // read.
         let mut this = unsafe { Self::from_raw(raw.read()) };
         let result = f(&mut this);
         // SAFETY: The function's contract.
@@ -156,7 +160,7 @@ impl Victims {
         result
     }
 
-    /// Tells those whom `raw` stands for; it is as new afterwards.
+    /// Signals the tasks of `raw`, which is empty afterwards.
     ///
     /// # Safety
     ///
@@ -166,7 +170,7 @@ impl Victims {
         let mut this = unsafe { Self::from_raw(raw.read()) };
         this.tell();
         let flags = this.flags;
-        // The memory of the list goes, too.
+        // The memory of the list is freed as well.
         drop(this);
         // SAFETY: The function's contract.
         unsafe { raw.write(Self::new(flags).into_raw()) };
