@@ -89,12 +89,12 @@ impl Badblocks {
         unsafe { &*list.cast() }
     }
 
-    /// The C list, for a `struct gendisk` to show.
+    /// The C list, to be shown by a `struct gendisk`.
     pub fn as_raw(&self) -> *mut bindings::badblocks {
         self.inner.get()
     }
 
-    /// `range` in pieces that the C functions can count.
+    /// Splits `range` into parts that the C functions can count.
     fn steps(range: SectorRange) -> impl Iterator<Item = SectorRange> {
         let mut from = range.start();
         core::iter::from_fn(move || {
@@ -116,7 +116,7 @@ impl Badblocks {
         })
     }
 
-    /// Takes `range` out; returns `false` when an entry had to be split and the list is full.
+    /// Removes `range`; returns `false` when an entry had to be split and the list is full.
     pub fn remove(&self, range: SectorRange) -> bool {
         Self::steps(range).fold(true, |fitted, step| {
             // SAFETY: By the type invariant the list is initialised.
@@ -135,13 +135,14 @@ impl Badblocks {
 
     /// The first bad sectors within `asked`, clipped to it.
     ///
-    /// `badblocks_check()` reports where the first entry begins even if that lies before what
-    /// was asked for; callers in C have subtracted that and wrapped.
+    /// `badblocks_check()` reports where the first entry begins even if that lies before the range
+    /// in question; callers in C have subtracted that and wrapped.
     pub fn first_within(&self, asked: SectorRange) -> Option<SectorRange> {
         Self::steps(asked).find_map(|step| {
             let mut first_bad = 0;
             let mut count = 0;
-            // SAFETY: By the type invariant the list is initialised; both results are valid for writes.
+            // SAFETY: By the type invariant the list is initialised; both results are valid for
+            // writes.
             let found = unsafe {
                 bindings::badblocks_check(
                     self.inner.get(),
@@ -158,8 +159,7 @@ impl Badblocks {
         })
     }
 
-    /// Up to 16 entries from number `first` on, which are in ascending order, as they are at one
-    /// moment.
+    /// A consistent snapshot of up to 16 entries from number `first` on, in ascending order.
     ///
     /// # Examples
     ///
@@ -182,7 +182,8 @@ impl Badblocks {
         loop {
             // SAFETY: By the type invariant the list is initialised.
             let generation = unsafe { bindings::badblocks_read_begin(list) };
-            // SAFETY: The list is initialised. The sequence counter tells whether the number has changed.
+            // SAFETY: The list is initialised. The sequence counter tells whether the number has
+            // changed.
             let count = unsafe { (&raw const (*list).count).read_volatile() };
             // SAFETY: The list is initialised, and has its page until `badblocks_exit()`.
             let page = unsafe { (*list).page };

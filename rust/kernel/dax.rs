@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Direct access to memory behind a file system, as a driver offers it.
+//! Direct access to memory behind a file system, for drivers that provide it.
 //!
-//! To offer it, a driver must do the following:
+//! To provide it, a driver must do the following:
 //!
 //! - Implement [`Operations`] for the type that describes its device.
-//! - Allocate a [`Registration`] of that type. The `dax_device` lives from then on.
+//! - Allocate a [`Registration`] of that type. The `dax_device` is alive from then on.
 //! - Connect it with a disk by [`Host::new`], so that file systems find it.
 //!
 //! Dropping the [`Host`] hides the device, dropping the [`Registration`] notifies its holder of the
@@ -119,10 +119,10 @@ use units::{
     Pgoff, //
 };
 
-/// What a caller of [`Operations::direct_access`] is about to do.
+/// The purpose of a call of [`Operations::direct_access`].
 ///
-/// This is C's number and not an enum, because telling which one it is takes time on a path that
-/// hardly ever has to know.
+/// This is C's number and not an enum, because a conversion would cost time on a path that rarely
+/// needs to know.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(u32);
@@ -130,21 +130,22 @@ pub struct Mode(u32);
 impl Mode {
     /// Read or write: the memory must be good.
     pub const ACCESS: Self = Self(bindings::dax_access_mode::DAX_ACCESS.0);
-    /// Repair by [`Operations::recovery_write`]: the memory may be poisoned.
+    /// Repair by [`Operations::recovery_write`]: the memory may be poison.
     pub const RECOVERY_WRITE: Self = Self(bindings::dax_access_mode::DAX_RECOVERY_WRITE.0);
-    /// A read of what [`Operations::good_bytes`] says is good: some of it may be poisoned.
+    /// A read of what [`Operations::good_bytes`] reports as good: some of the memory may be poison.
     pub const RECOVERY_READ: Self = Self(bindings::dax_access_mode::DAX_RECOVERY_READ.0);
 }
 
-/// Memory that may be accessed directly: what [`Operations::direct_access`] answers.
+/// Memory that may be accessed directly: the result of [`Operations::direct_access`].
 ///
-/// The core and its users access it by address and map it in user space, whatever it is. So it takes
+/// The core and its users access it by address and map it in user space without checks. So it takes
 /// unsafe code to make one.
 ///
 /// # Invariants
 ///
-/// From `kaddr` on `pages` pages are mapped, in frames from `pfn` on, except for pages that a memory
-/// failure took out of the direct map. They stay until the device that gives them out was killed.
+/// From `kaddr` on `pages` pages are mapped, in frames from `pfn` on, except for pages that a
+/// memory failure took out of the direct map. They stay until the device that gives them out was
+/// killed.
 pub struct Access {
     pages: usize,
     kaddr: NonNull<u8>,
@@ -152,13 +153,13 @@ pub struct Access {
 }
 
 impl Access {
-    /// `pages` pages from `kaddr` on, the first of which is frame `pfn`. Without a page, the access is
-    /// `ERANGE` to the caller.
+    /// `pages` pages from `kaddr` on, the first of which is frame `pfn`. Without a page, the access
+    /// is `ERANGE` to the caller.
     ///
     /// # Safety
     ///
-    /// - From `kaddr` on there must be `pages` pages, mapped in the kernel's address space except for
-    ///   those that a memory failure took out of the direct map, in frames from `pfn` on.
+    /// - From `kaddr` on there must be `pages` pages, mapped in the kernel's address space except
+    ///   for those that a memory failure took out of the direct map, in frames from `pfn` on.
     /// - They must stay until the [`Registration`] of the device that gives them out was dropped.
     /// - No Rust reference may point to them: others read and change them at any time.
     #[inline]
@@ -194,11 +195,11 @@ impl Access {
 /// # Safety
 ///
 /// All that [`Operations::direct_access`] gives out must be memory of the device that the value
-/// serves. It must not be memory that another device gave out, for example: only the removal of this
-/// device waits for the users of that memory. If one value serves several devices, through clones of
-/// its [`Arc`], its memory must stay until all of them were removed.
+/// serves. It must not be memory that another device gave out, for example: only the removal of
+/// this device waits for the users of that memory. If one value serves several devices, through
+/// clones of its [`Arc`], its memory must stay until all of them were removed.
 pub unsafe trait Operations: Sync {
-    /// What [`Operations::recovery_write`] can make good: a power of two, in bytes.
+    /// The unit of [`Operations::recovery_write`]: a power of two, in bytes.
     ///
     /// The core refuses to recover less than that, or what is not aligned to it.
     const RECOVERY_UNIT: usize;
@@ -207,14 +208,14 @@ pub unsafe trait Operations: Sync {
     ///
     /// It has to be the device's own; see the safety section of the trait.
     ///
-    /// The answer may be shorter or longer than asked. `EHWPOISON` when the very first page is
-    /// poisoned and `mode` is [`Mode::ACCESS`]; `ERANGE` past the end.
+    /// The result may be shorter or longer than asked. `EHWPOISON` when the first page is poison
+    /// and `mode` is [`Mode::ACCESS`]; `ERANGE` past the end.
     fn direct_access(&self, pgoff: Pgoff, pages: usize, mode: Mode) -> Result<Access>;
 
-    /// Fills `pages` pages from `pgoff` on with zeroes, repairing poison.
+    /// Fills `pages` pages from `pgoff` on with zeroes, and repairs poison.
     fn zero_page_range(&self, pgoff: Pgoff, pages: usize) -> Result;
 
-    /// Overwrites `bytes` bytes, from byte `offset` of page `pgoff` on, which may be poisoned.
+    /// Overwrites `bytes` bytes, from byte `offset` of page `pgoff` on, which may be poison.
     ///
     /// Returns how many bytes were written; 0 when the range cannot be repaired.
     fn recovery_write(
@@ -226,11 +227,11 @@ pub unsafe trait Operations: Sync {
     ) -> usize;
 
     /// How many of `bytes` bytes, from byte `offset` of page `pgoff` on, come before the first one
-    /// that is known to be bad.
+    /// that is known to be poison.
     fn good_bytes(&self, pgoff: Pgoff, offset: usize, bytes: usize) -> usize;
 }
 
-/// What a `dax_device` can do, to be told once after it was allocated.
+/// The properties of a `dax_device`, set once when it is allocated.
 #[derive(Clone, Copy, Default)]
 pub struct Capabilities {
     /// Writes are durable without an asynchronous flush (`MAP_SYNC` may be allowed).
@@ -256,8 +257,8 @@ unsafe impl Send for Device {}
 // SAFETY: The C functions that take a `dax_device` may be called from any thread.
 unsafe impl Sync for Device {}
 
-// SAFETY: By the type invariant a device is reference counted: it is part of an inode, which has the
-// count.
+// SAFETY: By the type invariant a device is reference counted: it is part of an inode, which has
+// the count.
 unsafe impl AlwaysRefCounted for Device {
     fn inc_ref(&self) {
         // SAFETY: By the type invariant this is a `dax_device`.
@@ -279,10 +280,10 @@ impl Device {
         self.0.get()
     }
 
-    /// Notifies the holders of the device (file systems, say) that `range` of it has failed.
+    /// Notifies the holders of the device (for example file systems) that `range` of it has failed.
     ///
     /// `mf_flags` are those of `memory_failure()`. May sleep. `ENXIO` when the device is dead,
-    /// `EOPNOTSUPP` when it has no holder: the caller then has to deal with its users itself.
+    /// `EOPNOTSUPP` when it has no holder: the caller then has to find its users itself.
     pub fn notify_failure(&self, range: ByteRange, mf_flags: i32) -> Result {
         // SAFETY: By the type invariant this is a `dax_device`.
         to_result(unsafe {
@@ -292,8 +293,8 @@ impl Device {
 
     /// Whether no file has any of its memory any more.
     ///
-    /// So it is after a removal, when every holder that could have some was notified and
-    /// answered that it gave it up. False when that is not known. Never inlined into the
+    /// This is the case after a removal, if every holder that could have some was notified and has
+    /// answered that it gave its memory up. False when that is not known. Never inlined into the
     /// driver: C does not export the function for modules.
     #[inline(never)]
     pub fn is_given_up(&self) -> bool {
@@ -316,8 +317,8 @@ impl Device {
 
 /// A live `dax_device` with its driver's data.
 ///
-/// Dropping it notifies the holder of the removal, keeps new users out and waits for those that are in:
-/// it sleeps, for as long as they take.
+/// Dropping it notifies the holder of the removal, keeps new users out and waits for those that are
+/// in: it sleeps, for as long as they take.
 ///
 /// # Invariants
 ///
@@ -334,9 +335,9 @@ unsafe impl<T: Operations + Send> Send for Registration<T> {}
 unsafe impl<T: Operations + Send> Sync for Registration<T> {}
 
 impl<T: Operations + Send + 'static> Registration<T> {
-    /// Allocates a `dax_device` that serves `data`.
+    /// Allocates a `dax_device` for `data`.
     ///
-    /// `EOPNOTSUPP` on machines whose caches cannot tell that one page is mapped at two addresses.
+    /// `EOPNOTSUPP` on machines with aliasing data caches.
     pub fn new(data: Arc<T>, capabilities: Capabilities) -> Result<Self> {
         let data = ScopeGuard::new_with_data(data.into_foreign(), |data| {
             // SAFETY: Comes from `into_foreign()`, and no device refers to it.
@@ -371,7 +372,7 @@ impl<T: Operations + Send + 'static> Registration<T> {
         Ok(this)
     }
 
-    /// The data that a live device was made for.
+    /// The data of a live device.
     ///
     /// # Safety
     ///
@@ -398,15 +399,15 @@ impl<T: Operations + Send + 'static> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: The device is live, and this is the only place where it is killed.
         unsafe { bindings::kill_dax(self.dev.as_raw()) };
-        // SAFETY: By the type invariant the data comes from `into_foreign()`. `kill_dax()` waited for every
-        // operation that could see it, and none starts after it.
+        // SAFETY: By the type invariant the data comes from `into_foreign()`. `kill_dax()` waited
+        // for every operation that could see it, and none starts after it.
         drop(unsafe { Arc::<T>::from_foreign(self.data) });
     }
 }
 
-/// The connection of a disk with a `dax_device`, by which file systems find it.
+/// The connection of a disk to its `dax_device`, by which file systems find the device.
 ///
-/// Keeps both. File systems find the device only as long as it is alive.
+/// Keeps both. File systems find the device only while it is alive.
 pub struct Host<T: bio_disk::Operations> {
     disk: Arc<Disk<T>>,
     _dev: ARef<Device>,
@@ -435,7 +436,7 @@ impl<T: bio_disk::Operations> Drop for Host<T> {
 struct Vtable<T>(PhantomData<T>);
 
 impl<T: Operations + Send + 'static> Vtable<T> {
-    /// The driver's data of a device that an operation was called for.
+    /// Runs `f` on the driver's data of a device that an operation was called for.
     ///
     /// # Safety
     ///
@@ -519,7 +520,7 @@ impl<T: Operations + Send + 'static> Vtable<T> {
         iter: *mut bindings::iov_iter,
     ) -> usize {
         let offset = addr.addr() & (crate::page::PAGE_SIZE - 1);
-        // SAFETY: `iter` is a valid source by the function's contract, and nobody else has it.
+        // SAFETY: `iter` is a valid source by the function's contract, and is not in use elsewhere.
         let iter = unsafe { IovIterSource::from_raw(iter) };
         // SAFETY: The core calls for a device of `T`, inside its read section.
         let written = unsafe {
@@ -527,7 +528,7 @@ impl<T: Operations + Send + 'static> Vtable<T> {
                 data.recovery_write(Pgoff(pgoff), offset, bytes, iter)
             })
         };
-        // Callers move on by that much without a look at how long the range was.
+        // Callers advance by that much without checking the length of the range.
         written.map_or(0, |written| written.min(bytes))
     }
 

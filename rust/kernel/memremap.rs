@@ -31,7 +31,7 @@ use core::{
 #[path = "memremap/tests.rs"]
 mod tests;
 
-/// What the owner of fs-dax memory does when some of it fails.
+/// The functions of an owner of fs-dax memory.
 pub trait Operations: Send + Sync + 'static {
     /// `pages` pages from `pfn` on have failed; `mf_flags` are those of `memory_failure()`.
     ///
@@ -39,8 +39,8 @@ pub trait Operations: Send + Sync + 'static {
     /// sleep. `EOPNOTSUPP` makes the caller deal with the processes that use the pages.
     fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result;
 
-    /// The device is unbound, and the pages are about to go: whether they stay for ever, with their
-    /// pagemap and the owner, because [`MappedPages::wait_until_idle`] failed.
+    /// Called when the device is unbound, before the pages are freed. Returns whether they stay
+    /// forever, with their pagemap and the owner, because [`MappedPages::wait_until_idle`] failed.
     fn stays(&self) -> bool {
         false
     }
@@ -64,7 +64,8 @@ impl Reservation {
     #[inline(always)]
     pub fn new(dev: &Device, start: u64, len: u64) -> Option<Self> {
         let dev: ARef<Device> = dev.into();
-        // SAFETY: The device has its name as long as there is a reference to it, which the value has.
+        // SAFETY: The device has its name as long as there is a reference to it, which the value
+        // has.
         let reserved = unsafe {
             bindings::__request_region(
                 &raw mut bindings::iomem_resource,
@@ -96,7 +97,7 @@ impl Drop for Reservation {
     }
 }
 
-/// A pagemap that is not mapped yet: its owner, and what the owner's bus says of it.
+/// A pagemap that is not mapped yet, with its owner and the settings of the owner's bus.
 ///
 /// Mapping it ([`PageMap::map`]) hands it to the device, which unmaps and frees it when it is
 /// unbound, after everything that was handed to it later. The owner may wait for users of the pages
@@ -150,7 +151,7 @@ impl<T: Operations> PageMap<T> {
     pub fn new(ops: T) -> Result<Pin<KBox<Self>>> {
         KBox::pin_init(
             pin_init!(Self {
-                // INVARIANT: Zeroed, and nobody knows it yet.
+                // INVARIANT: Zeroed, and not in use yet.
                 pgmap <- Opaque::ffi_init(|slot: *mut bindings::dev_pagemap| {
                     // SAFETY: `slot` is valid for writes; all zeroes is a valid `dev_pagemap`.
                     unsafe { slot.write_bytes(0, 1) }
@@ -172,7 +173,7 @@ impl<T: Operations> PageMap<T> {
     /// Sets the range of physical addresses, `start` up to and including `last`.
     pub fn set_range(self: Pin<&mut Self>, start: u64, last: u64) {
         let pgmap = self.pgmap.get();
-        // SAFETY: By the type invariant it is initialised, and nobody else has it.
+        // SAFETY: By the type invariant it is initialised, and it is not in use elsewhere.
         let range = unsafe { (*pgmap).__bindgen_anon_1.range.as_mut() };
         range.start = start;
         range.end = last;
@@ -190,8 +191,8 @@ impl<T: Operations> PageMap<T> {
     /// Maps the memory as fs-dax memory until `dev` is unbound.
     ///
     /// May sleep. `ENXIO` when the range has memory of the system in it, `ENOMEM` when another
-    /// pagemap has it. Inlined into the driver, because tools/testing/nvdimm wraps the C functions for
-    /// the objects of the driver's module only.
+    /// pagemap has it. Inlined into the driver, because tools/testing/nvdimm wraps the C functions
+    /// for the objects of the driver's module only.
     #[inline(always)]
     pub fn map(self: Pin<KBox<Self>>, dev: &Device<Bound>) -> Result<MappedPages> {
         self.map_reserved(dev, None)
@@ -264,8 +265,8 @@ impl<T: Operations> PageMap<T> {
         pages: usize,
         mf_flags: c_int,
     ) -> c_int {
-        // SAFETY: By the function's contract it is mapped by `map()`, so that `owner` is the box, which
-        // outlives the mapping.
+        // SAFETY: By the function's contract it is mapped by `map()`, so that `owner` is the box,
+        // which outlives the mapping.
         let this = unsafe { &*(*pgmap).owner.cast::<Self>() };
         match this.ops.memory_failure(Pfn(pfn), pages, mf_flags) {
             Ok(()) => 0,
@@ -283,13 +284,13 @@ impl<T: Operations> PageMap<T> {
 
 /// Memory that [`PageMap::map`] mapped, and its `struct page`s.
 ///
-/// The value may outlive the mapping: each method looks whether the pages are there, and keeps
-/// them until it is done. A page that is not of this mapping, or not any more, has no flags and is
-/// part of no folio. The pagemap is known by its address: when the mapping has gone, another one of
-/// fs-dax memory may have it. No method sleeps that does not say so.
+/// The value may outlive the mapping: each method checks whether the pages exist, and keeps them
+/// until it returns. A page that is not, or not any more, of this mapping has no flags and belongs
+/// to no folio. The pagemap is identified by its address: after the mapping is gone, another
+/// pagemap of fs-dax memory may have that address. Methods sleep only if they say so.
 ///
-/// Flags are changed one page at a time and atomically, and only the driver knows what they should
-/// say: it keeps other changes of the same flags from happening at the same time.
+/// Flags are changed one page at a time and atomically. Only the driver knows their right values:
+/// it has to serialize changes of the same flags.
 pub struct MappedPages {
     addr: NonNull<u8>,
     /// Only ever compared: by itself it does not keep the pagemap.
@@ -351,7 +352,7 @@ impl MappedPages {
         Some(Pfn(unsafe { bindings::page_to_pfn(head) }))
     }
 
-    /// Whether the kernel's own mapping has `pfn`: memory that failed is taken out of it.
+    /// Whether `pfn` is mapped in the direct map: the kernel removes failed memory from it.
     ///
     /// A page that is not of this mapping counts as present. Never inlined into the driver: C does
     /// not export the function for modules.
@@ -364,12 +365,12 @@ impl MappedPages {
         })
     }
 
-    /// Has the kernel's own mapping have `pfn` again, in case a machine check took it out.
+    /// Maps `pfn` in the direct map again, in case a machine check removed it.
     ///
-    /// The page is mapped at its usual address, so a speculative read of it may meet what is left of
-    /// the poison: call this only when it is about to be overwritten, or was. Does nothing to a page
-    /// that is mapped, and none to one that is not of this mapping: others may have theirs unmapped
-    /// on purpose. May sleep. Never inlined into the driver, as [`MappedPages::is_present`].
+    /// The page is mapped at its usual address, so a speculative read of it may hit poison that is
+    /// left: call this only when it was overwritten or is about to be. Does nothing to a page that
+    /// is mapped, or that is not of this mapping, because other owners may unmap theirs on purpose.
+    /// May sleep. Never inlined into the driver, as [`MappedPages::is_present`].
     #[inline(never)]
     pub fn make_present(&self, pfn: Pfn) -> Result {
         let page = self.pin(pfn).ok_or(ENXIO)?;
@@ -385,39 +386,39 @@ impl MappedPages {
         })
     }
 
-    /// Takes `count` pages from `first` on, which failed, away from all processes that can be found
-    /// by the pages alone, and marks them. `victims` gets the processes that are to be signalled.
+    /// Unmaps `count` failed pages from `first` on from all processes that can be found by the
+    /// pages alone, and marks the pages. Adds the processes to be signalled to `victims`.
     ///
-    /// `EBUSY` when no page is part of a file that can be found; `EOPNOTSUPP` when a test filters the
-    /// failure, or the pages are not of this mapping. An error of one page is returned after the
-    /// others were dealt with. Sleeps.
+    /// `EBUSY` when no page is part of a file that can be found; `EOPNOTSUPP` when a test filters
+    /// the failure, or the pages are not of this mapping. An error of one page is returned after
+    /// the others were handled. Sleeps.
     pub fn end_use(&self, first: Pfn, count: usize, victims: &mut Victims) -> Result {
         let _pinned = self.pin_all(first, count).ok_or(EOPNOTSUPP)?;
         // SAFETY: `_pinned` keeps the pages, which are fs-dax pages of this mapping.
         unsafe { victims.add_pages(first, count) }
     }
 
-    /// Takes `count` pages from `first` on, which go away, from the processes and the files that still
-    /// have them. Pages that have other users are left to [`MappedPages::wait_until_idle`]; returns
-    /// whether there are none such.
+    /// Revokes `count` pages from `first` on, whose device is removed, from the processes and the
+    /// files that still have them. Pages with other users are left to
+    /// [`MappedPages::wait_until_idle`]. Returns whether there are none of these.
     ///
-    /// No task may be able to get one of them again: their device is dead. A task that has one mapped
-    /// gets SIGBUS. Sleeps.
+    /// The device must be dead, so that no task can get one of the pages again. A task that has one
+    /// mapped gets SIGBUS. Sleeps.
     pub fn revoke(&self, first: Pfn, count: usize) -> bool {
         let Some(_pinned) = self.pin_all(first, count) else {
             return true;
         };
-        // SAFETY: `_pinned` keeps the pages, which are fs-dax pages of this mapping. That the device is
-        // dead is needed for the result to last, not for the call.
+        // SAFETY: `_pinned` keeps the pages, which are fs-dax pages of this mapping. That the
+        // device is dead is needed for the result to last, not for the call.
         unsafe { bindings::mf_dax_revoke_pfns(first.0, count) }
     }
 
-    /// As [`MappedPages::revoke`], and waits until nothing uses any of the pages, for ever if need be;
+    /// As [`MappedPages::revoke`], and waits until none of the pages is in use, without a limit;
     /// `name` is the device's, for the log.
     ///
-    /// `EINTR` if the wait ends before, as [`RemovalWait::is_over`] says. Then `module`, the one of the
-    /// pagemap's [`Operations`], is not unloaded any more: its code is needed when the pages fail. If
-    /// it is being unloaded already, nothing ends the wait before. Sleeps.
+    /// `EINTR` if the wait ends early, as [`RemovalWait::is_over`] documents. Then `module`, the
+    /// one of the pagemap's [`Operations`], cannot be unloaded any more: its code is needed when
+    /// the pages fail. If it is being unloaded already, nothing ends the wait early. Sleeps.
     ///
     /// [`RemovalWait::is_over`]: crate::dax::removal::RemovalWait::is_over
     pub fn wait_until_idle(
@@ -443,8 +444,8 @@ impl MappedPages {
         result
     }
 
-    /// Whether memory of any device may be in use without being a file's: then files do not say what
-    /// is in use.
+    /// Whether memory of any device may be in use without belonging to a file, so that files do not
+    /// show all memory in use.
     pub fn any_left_in_use() -> bool {
         // SAFETY: May always be called.
         unsafe { bindings::dax_left_in_use() }

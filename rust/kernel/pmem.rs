@@ -2,15 +2,15 @@
 
 //! Access to mapped persistent memory.
 //!
-//! Reads go through copies that survive a machine check, writes through copies that leave nothing
-//! in the CPU's caches. Nothing here hands out a slice: user space maps the same memory and
-//! changes it at will.
+//! Reads use copies that survive a machine check, writes use copies that leave nothing in the CPU's
+//! caches. Nothing here returns a slice, because user space maps the same memory and changes it at
+//! any time.
 //!
-//! A page may be taken out of the direct map at any time: on x86 the kernel does that to memory
-//! that failed, after everybody was told of the failure and may have repaired it. So neither reads
-//! nor writes rely on it, and no look beforehand could make them. A read stops as at a machine
-//! check, a write is `EHWPOISON`;
-//! [`MappedPages::make_present`](crate::memremap::MappedPages::make_present) brings the page back.
+//! A page may be removed from the direct map at any time: on x86 the kernel does that to memory
+//! that failed, after its holders were notified, and they may have repaired it by then. So neither
+//! reads nor writes rely on the mapping, and no earlier check could make it reliable. A read stops
+//! as at a machine check, a write fails with `EHWPOISON`;
+//! [`MappedPages::make_present`](crate::memremap::MappedPages::make_present) maps the page again.
 //!
 //! C headers: [`include/linux/libnvdimm.h`](srctree/include/linux/libnvdimm.h),
 //! [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
@@ -31,7 +31,7 @@ use core::{
 #[path = "pmem/tests.rs"]
 mod tests;
 
-/// How far a copy came before it met poison.
+/// The bytes that a copy moved before it met poison.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MachineCheck {
     /// Bytes that arrived.
@@ -111,8 +111,8 @@ impl Window {
         ))
     }
 
-    /// Whether the mapping is not the direct map, and its pages can neither be marked as poisoned
-    /// nor have been unmapped.
+    /// Whether the mapping is not the direct map, so that its pages cannot be marked as poison or
+    /// unmapped by the kernel.
     #[inline]
     pub fn is_vmalloc(&self) -> bool {
         // SAFETY: Only compares the address.
@@ -131,8 +131,8 @@ impl Window {
         })
     }
 
-    /// Copies `data` to `offset`, past the caches; `EHWPOISON` when a page is not mapped, `EINVAL`
-    /// for 4 GiB or more.
+    /// Copies `data` to `offset`, bypassing the caches; `EHWPOISON` when a page is not mapped,
+    /// `EINVAL` for 4 GiB or more.
     pub fn write_bytes(&self, offset: u64, data: &[u8]) -> Result {
         let Some(range) = ByteRange::new(offset, data.len() as u64) else {
             return if data.is_empty() { Ok(()) } else { Err(ERANGE) };
@@ -166,7 +166,7 @@ impl Window {
         }))
     }
 
-    /// Drops what the CPU's caches hold of `range`; on x86, what is dirty is written back first.
+    /// Drops the cache lines of `range`; on x86, dirty lines are written back first.
     ///
     /// The lines may still hold poison that the media no longer has. `EHWPOISON` when a page is not
     /// mapped.
@@ -177,8 +177,8 @@ impl Window {
     }
 }
 
-/// Copies to the mapping, past the caches; `EHWPOISON` when a page of it is not mapped, or, for
-/// whole words on x86, when a store is a machine check.
+/// Copies to the mapping, bypassing the caches; `EHWPOISON` when a page of it is not mapped, or,
+/// for whole words on x86, when a store is a machine check.
 ///
 /// # Safety
 ///
@@ -199,8 +199,8 @@ unsafe fn copy_past_caches(dst: *mut u8, src: *const u8, len: usize) -> Result {
                 Err(EHWPOISON)
             };
         }
-        // SAFETY: `src` is valid for reads by the function's contract. A page of `dst`, which is memory
-        // of a window, that is not mapped makes the copy short.
+        // SAFETY: `src` is valid for reads by the function's contract. A page of `dst`, which is
+        // memory of a window, that is not mapped makes the copy short.
         if unsafe { bindings::copy_to_nontemporal(dst.cast(), src.cast(), len) } != 0 {
             return Err(EHWPOISON);
         }
@@ -213,14 +213,15 @@ unsafe fn copy_past_caches(dst: *mut u8, src: *const u8, len: usize) -> Result {
     {
         // No other architecture unmaps memory that failed.
         //
-        // SAFETY: By the function's contract `dst` is memory of a window, and `src` is valid for reads.
+        // SAFETY: By the function's contract `dst` is memory of a window, and `src` is valid for
+        // reads.
         unsafe { bindings::memcpy_flushcache(dst.cast(), src.cast(), len) };
         Ok(())
     }
 }
 
-/// Drops what the caches hold of the mapping; `EHWPOISON` when a page of it is not mapped, or, on
-/// x86, when the flush is a machine check.
+/// Drops the cache lines of the mapping; `EHWPOISON` when a page of it is not mapped, or, on x86,
+/// when the flush is a machine check.
 ///
 /// Never inlined into the driver: C does not export the functions for modules.
 ///
@@ -231,8 +232,8 @@ unsafe fn copy_past_caches(dst: *mut u8, src: *const u8, len: usize) -> Result {
 unsafe fn drop_lines(addr: *mut u8, len: usize) -> Result {
     #[cfg(CONFIG_X86_64)]
     {
-        // SAFETY: Memory of a window, by the function's contract. That a page may not be mapped is what
-        // the C function is for.
+        // SAFETY: Memory of a window, by the function's contract. That a page may not be mapped is
+        // what the C function is for.
         if !unsafe { bindings::pmem_clflush_range(addr.cast(), len) } {
             return Err(EHWPOISON);
         }
@@ -257,7 +258,7 @@ pub struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// Moves on by `len` bytes, and returns where they are; `ERANGE` past the end.
+    /// Advances by `len` bytes, and returns their address; `ERANGE` past the end.
     #[inline]
     fn take(&mut self, len: usize) -> Result<*mut u8> {
         self.left = self.left.checked_sub(len).ok_or(ERANGE)?;
@@ -267,14 +268,14 @@ impl Cursor<'_> {
         Ok(at)
     }
 
-    /// Leaves as many bytes alone as `segment` has.
+    /// Skips as many bytes as `segment` has.
     #[inline]
     pub fn skip(&mut self, segment: &Segment<'_>) -> Result {
         self.take(segment.len() as usize).map(|_| ())
     }
 
-    /// Copies `segment` to the window, past the caches; `EHWPOISON`, with the cursor behind the
-    /// segment all the same, when a page is not mapped.
+    /// Copies `segment` to the window, bypassing the caches; `EHWPOISON` when a page is not mapped,
+    /// with the cursor advanced all the same.
     #[inline]
     pub fn write(&mut self, segment: &Segment<'_>) -> Result {
         let len = segment.len() as usize;
@@ -294,8 +295,8 @@ impl Cursor<'_> {
         unsafe { copy_past_caches(at, segment.as_ptr(), len) }
     }
 
-    /// Copies from the window to `segment`; stops at a machine check, with the cursor behind the
-    /// segment all the same. `EINVAL` for a segment of a write, whose memory is no target.
+    /// Copies from the window to `segment`; stops at a machine check, with the cursor advanced all
+    /// the same. `EINVAL` for a segment of a write, because its memory is only a source.
     #[inline]
     pub fn read(&mut self, segment: &Segment<'_>) -> Result<Result<(), MachineCheck>> {
         if segment.is_write() {

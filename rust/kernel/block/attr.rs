@@ -70,19 +70,19 @@ pub trait Switch: 'static {
     /// The driver.
     type Driver: Operations;
 
-    /// What is shown, as `0` or `1`.
+    /// Returns what to show, as `0` or `1`.
     fn show(data: &<Self::Driver as Operations>::Data) -> bool;
 
-    /// What happens when user space writes anything that `kstrtobool()` understands.
+    /// Called when user space writes anything that `kstrtobool()` understands.
     fn store(data: &<Self::Driver as Operations>::Data, value: bool);
 }
 
-/// An attribute that a driver's disks are told something by.
+/// A write-only attribute, by which user space gives a command to a driver's disks.
 pub trait Command: 'static {
     /// The driver.
     type Driver: Operations;
 
-    /// What happens when a task with `CAP_SYS_ADMIN` writes `text`. May sleep.
+    /// Called when a task with `CAP_SYS_ADMIN` writes `text`. May sleep.
     fn run(data: &<Self::Driver as Operations>::Data, text: &[u8]) -> Result;
 }
 
@@ -98,7 +98,7 @@ pub struct Attribute<D: Operations>(bindings::device_attribute, PhantomData<fn(D
 unsafe impl<D: Operations> Sync for Attribute<D> {}
 
 impl<D: Operations> Attribute<D> {
-    /// An attribute that everyone may read and root may write.
+    /// An attribute that all users may read and root may write.
     pub const fn switch<S: Switch<Driver = D>>(name: &'static CStr) -> Self {
         let mut this = Self::new(name, 0o644);
         this.0.__bindgen_anon_1.show = Some(Self::show::<S>);
@@ -106,7 +106,7 @@ impl<D: Operations> Attribute<D> {
         this
     }
 
-    /// An attribute that root alone may write, and nobody read.
+    /// An attribute that only root may write, and that cannot be read.
     pub const fn command<C: Command<Driver = D>>(name: &'static CStr) -> Self {
         let mut this = Self::new(name, 0o200);
         this.0.__bindgen_anon_2.store = Some(Self::run::<C>);
@@ -166,7 +166,7 @@ impl<D: Operations> Attribute<D> {
         len: usize,
     ) -> isize {
         from_result(|| {
-            // The task that opened the file may have been privileged and have passed it on.
+            // A privileged task may have opened the file and passed it to this one.
             //
             // SAFETY: Asks about the current task.
             if !unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as c_int) } {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Block I/O as a driver without requests sees it.
+//! Block I/O for drivers without request queues.
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
@@ -20,7 +20,7 @@ use core::{
 #[path = "bio/tests.rs"]
 pub(crate) mod tests;
 
-/// A bio that the driver has to answer.
+/// A bio that the driver has to end.
 ///
 /// [`Bio::end`] answers it with a result. A bio that is dropped without an answer is answered
 /// with an I/O error, so that the submitter never waits for ever.
@@ -132,8 +132,8 @@ impl Bio {
         ByteRange::new(Sector(iter.bi_sector).to_bytes()?, u64::from(iter.bi_size))
     }
 
-    /// The pieces of memory that the data comes from or goes to, in order; none for a bio that carries
-    /// no data.
+    /// The pieces of memory that the data comes from or goes to, in order; none for a bio that
+    /// carries no data.
     ///
     /// Each is as long as memory is contiguous, not cut at page borders.
     #[inline]
@@ -147,7 +147,8 @@ impl Bio {
             // A discard has a size and no vector.
             iter.bi_size = 0;
         }
-        // INVARIANT: By the block layer's rules `iter` describes what is left of `vec`, if there is data.
+        // INVARIANT: By the block layer's rules `iter` describes what is left of `vec`, if there is
+        // data.
         Segments {
             vec,
             iter,
@@ -182,7 +183,8 @@ impl Bio {
             // SAFETY: By the type invariant the bio was not ended: the status is the driver's.
             unsafe { (*self.bio.as_ptr()).bi_status = status };
         }
-        // SAFETY: By the type invariant it was not ended; `into_raw` gives up the bio, so it is ended once.
+        // SAFETY: By the type invariant it was not ended; `into_raw` gives up the bio, so it is
+        // ended once.
         unsafe { bindings::bio_endio(self.into_raw()) };
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Disks whose driver takes bios as they come, without request queues.
+//! Disks with drivers that take bios directly, without request queues.
 //!
 //! To offer such a disk, a driver must do the following:
 //!
 //! - Implement [`Operations`] for a type of its choice.
-//! - Allocate a [`NewDisk`], with its [`Limits`] and data. Nobody sees it yet.
+//! - Allocate a [`NewDisk`], with its [`Limits`] and data. It is not visible yet.
 //! - Make it appear with [`Added::new`]; it disappears when the result is dropped.
 //!
 //! ```
@@ -74,10 +74,10 @@ pub(crate) mod tests;
 /// What a driver does for its disks.
 #[vtable]
 pub trait Operations: Sized + 'static {
-    /// What the driver keeps for each disk.
+    /// The driver's data for each disk.
     type Data: Send + Sync + 'static;
 
-    /// Takes a bio and sees to it that it is ended.
+    /// Takes a bio, and makes sure that it is ended.
     ///
     /// Called in the submitter's context; may sleep unless the bio says
     /// [`nowait`](Bio::is_nowait).
@@ -89,7 +89,7 @@ pub trait Operations: Sized + 'static {
     }
 }
 
-/// What the block layer must know before there is a disk.
+/// The properties that the block layer must know before it allocates a disk.
 #[derive(Clone, Copy, Default)]
 pub struct Limits {
     /// The smallest unit of I/O in bytes: a power of two from 512 to the page size.
@@ -146,7 +146,7 @@ unsafe impl<T: Operations> Send for Disk<T> {}
 // SAFETY: A `gendisk` may be shared; what changes it through a shared reference takes its locks.
 unsafe impl<T: Operations> Sync for Disk<T> {}
 
-/// A disk that nobody sees yet.
+/// A disk that is not visible yet.
 ///
 /// C adds a disk once: not twice, and not again after it was deleted. There is one of these for
 /// each disk, and [`Added::new`] takes it.
@@ -165,7 +165,7 @@ impl<T: Operations> NewDisk<T> {
         data: impl PinInit<T::Data, Error>,
     ) -> Result<Self> {
         let disk = Disk::new(limits, near, name, data)?;
-        // INVARIANT: Nobody but us has it.
+        // INVARIANT: The disk is new, and not in use elsewhere.
         Ok(Self(Arc::new(disk, GFP_KERNEL)?))
     }
 
@@ -230,7 +230,8 @@ impl<T: Operations> Disk<T> {
     /// The driver's data.
     #[inline]
     pub fn data(&self) -> &T::Data {
-        // SAFETY: By the type invariant the disk is that of a `Disk`, which is borrowed for the result.
+        // SAFETY: By the type invariant the disk is that of a `Disk`, which is borrowed for the
+        // result.
         unsafe { Self::data_of(self.disk.as_ptr()) }
     }
 
@@ -284,10 +285,10 @@ impl<T: Operations> Drop for Disk<T> {
     }
 }
 
-/// A disk that user space sees.
+/// A disk that is visible to user space.
 ///
-/// Dropping it takes the disk away: file systems on it are told, I/O in flight is waited for, and
-/// none is taken any more.
+/// Dropping it removes the disk: its file systems are notified, I/O in flight is waited for, and no
+/// new I/O is accepted.
 ///
 /// # Invariants
 ///
@@ -334,7 +335,8 @@ impl<T: Operations> Added<T> {
 
     /// Writes back what file systems on the disk and its partitions hold, while that still works.
     ///
-    /// Failures are the file systems' to report: the disk is about to go either way. Sleeps.
+    /// The file systems report failures themselves; the disk is about to be removed either way.
+    /// Sleeps.
     pub fn sync_filesystems(&self) {
         // SAFETY: By the type invariant the disk was added, and not deleted.
         unsafe { sync_filesystems(self.0.as_raw()) };
@@ -348,7 +350,7 @@ impl<T: Operations> Drop for Added<T> {
     }
 }
 
-/// Has the holders of a disk and its partitions write back what they have.
+/// Makes the holders of a disk and its partitions write back their dirty data.
 ///
 /// # Safety
 ///

@@ -10,8 +10,8 @@ use crate::dax::units::ByteRange;
 /// The binary logarithm of [`SECTOR_SIZE`].
 pub const SECTOR_SHIFT: u32 = super::SECTOR_SHIFT;
 
-/// Bytes in a sector, whatever the logical block size of the disk: [`super::SECTOR_SIZE`] as a number
-/// that offsets are counted in.
+/// Bytes in a sector, whatever the logical block size of the disk: [`super::SECTOR_SIZE`] as a
+/// number that offsets are counted in.
 pub const SECTOR_SIZE: u64 = 1 << SECTOR_SHIFT;
 
 /// A disk address in units of 512 bytes.

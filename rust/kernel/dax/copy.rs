@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copies between a `dax_device` and the memory of others.
+//! Copies between a `dax_device` and other memory.
 
 use super::{
     units::Pgoff,
@@ -25,7 +25,7 @@ use crate::{
 ///
 /// # Invariants
 ///
-/// `id` is what entering the section of `device` gave.
+/// `id` is the result of entering the section of `device`.
 struct Section<'a> {
     device: &'a Device,
     id: c_int,
@@ -42,7 +42,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Where byte `offset` of the device is, and how many of `bytes` bytes are there.
+    /// Translates byte `offset` of the device. Returns its address, and how many of `bytes` bytes
+    /// are there.
     #[inline]
     fn find(&self, offset: u64, bytes: usize) -> Result<(Pgoff, *mut c_void, usize)> {
         let pgoff = Pgoff(usize::try_from(offset >> PAGE_SHIFT)?);
@@ -50,7 +51,7 @@ impl<'a> Section<'a> {
         let inside = offset as usize % PAGE_SIZE;
         let pages = inside.saturating_add(bytes).div_ceil(PAGE_SIZE).max(1);
         let mut kaddr = core::ptr::null_mut();
-        // SAFETY: The device is valid, and this is its read section; nobody asks for the frame.
+        // SAFETY: The device is valid, and this is its read section; the frame is not asked for.
         let found = unsafe {
             bindings::dax_direct_access(
                 self.device.as_raw(),
@@ -90,7 +91,8 @@ type Copy = unsafe extern "C" fn(
 ) -> usize;
 
 impl Device {
-    /// Copies between `bytes` bytes, from byte `offset` of the device on, and `iter`; how many.
+    /// Copies between `bytes` bytes, from byte `offset` of the device on, and `iter`. Returns how
+    /// many were copied.
     ///
     /// # Safety
     ///
@@ -110,12 +112,13 @@ impl Device {
         Ok(unsafe { copy(self.as_raw(), pgoff.0, kaddr, bytes, iter) })
     }
 
-    /// Copies `bytes` bytes, from byte `offset` of the device on, to `to`; how many.
+    /// Copies `bytes` bytes, from byte `offset` of the device on, to `to`. Returns how many were
+    /// copied.
     ///
-    /// That may be fewer: where the device ends or has the rest elsewhere, at poison, and where
-    /// page faults would be needed for the caller's memory, which the core does not wait for.
-    /// `ENXIO` when the device is dead, `ERANGE` past its end, `EHWPOISON` when there is poison at
-    /// the first page. May sleep where the driver does.
+    /// These may be fewer: if the device ends or has the rest elsewhere, at poison, and if the
+    /// caller's memory has to be faulted in, which the core does not wait for. `ENXIO` when the
+    /// device is dead, `ERANGE` past its end, `EHWPOISON` when the first page has poison. May sleep
+    /// if the driver does.
     ///
     /// # Examples
     ///
@@ -144,7 +147,8 @@ impl Device {
         unsafe { self.copy(offset, bytes, to.as_raw(), bindings::dax_copy_to_iter) }
     }
 
-    /// Copies `bytes` bytes from `from` to the device, from byte `offset` on; how many.
+    /// Copies `bytes` bytes from `from` to the device, from byte `offset` on. Returns how many were
+    /// copied.
     ///
     /// As [`Device::copy_to_iter`]. A task that reads the same bytes meanwhile may see some of the
     /// new ones.

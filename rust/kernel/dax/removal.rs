@@ -12,19 +12,21 @@ use crate::{
     },
 };
 
-/// Waits until tasks that gave up the last references to pages are done with the page structs. Sleeps.
+/// Waits until tasks that dropped the last references to pages do not access the page structs any
+/// more. Sleeps.
 pub fn wait_for_puts() {
     // SAFETY: Has no preconditions but that the task may sleep.
     unsafe { bindings::mf_wait_for_puts() };
 }
 
-/// How often a page that is in use is looked at.
+/// The interval of checks of a page that is in use.
 const POLL: Delta = Delta::from_millis(20);
-/// After how long the log says for the first time what a removal waits for.
+/// The time after which the log says for the first time what a removal waits for.
 const FIRST_WORDS: Delta = Delta::from_secs(1);
-/// How often it says so after that.
+/// The interval of later messages.
 const MORE_WORDS: Delta = Delta::from_secs(10);
-/// How long a kernel thread waits, which removes a device that is unplugged. No signal ends its wait.
+/// How long a kernel thread waits. Such a thread removes a device that is unplugged, and no signal
+/// ends its wait.
 const THREAD_PATIENCE: Delta = Delta::from_secs(20);
 
 /// Whether the machine is being halted or restarted, and not suspended.
@@ -39,14 +41,14 @@ fn is_going_down() -> bool {
     )
 }
 
-/// The wait of a removal for pages that user space keeps, for as long as it takes.
+/// The wait of a removal for pages that user space holds, which has no fixed limit.
 pub struct RemovalWait {
     since: Instant<Monotonic>,
     words_at: Delta,
 }
 
 impl RemovalWait {
-    /// Begins now.
+    /// Begins the wait.
     #[expect(clippy::new_without_default)]
     pub fn new() -> Self {
         Self {
@@ -55,7 +57,7 @@ impl RemovalWait {
         }
     }
 
-    /// Whether the wait has to end although pages are in use: the task is killed, the machine goes
+    /// Whether the wait has to end although pages are in use: the task is killed, the machine shuts
     /// down, which needs the lock of the device, or a kernel thread has waited for 20 s. The pages
     /// have to stay then.
     pub fn is_over(&self) -> bool {
@@ -68,7 +70,7 @@ impl RemovalWait {
             || (is_thread && self.since.elapsed() >= THREAD_PATIENCE)
     }
 
-    /// Whether the log should say now what is waited for.
+    /// Whether it is time for a message about the wait.
     pub fn has_words(&mut self) -> bool {
         let waited = self.since.elapsed();
         if waited < self.words_at {
@@ -78,7 +80,7 @@ impl RemovalWait {
         true
     }
 
-    /// Lets some time pass. Sleeps.
+    /// Sleeps for the interval of checks.
     pub fn pause(&self) {
         fsleep(POLL);
     }

@@ -2,7 +2,8 @@
 
 //! KUnit suite of the dax abstraction: a device of four pages, through the C interface.
 //!
-//! What is asked here of C is what `include/linux/dax.h` and the comments at its functions promise.
+//! The expected results are those that `include/linux/dax.h` and the comments at its functions
+//! promise.
 
 use super::*;
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 const PAGES: usize = 4;
 /// The page with poison in it.
 const POISONED: usize = 2;
-/// The page that the driver says of that none of it can be accessed.
+/// The page of which the driver reports that none of it can be accessed.
 const EMPTY: usize = 3;
 /// The frame of the first page.
 const FIRST_PFN: usize = 0x1234;
@@ -29,7 +30,7 @@ struct TestMemory {
     last: Atomic<usize>,
     /// The byte at which the last recovery began.
     recovered: Atomic<usize>,
-    /// Nobody refers to it but `memory`.
+    /// The only references to it are through `memory`.
     _owner: VVec<u8>,
 }
 
@@ -79,7 +80,7 @@ unsafe impl Operations for TestMemory {
             _ => return Err(ERANGE),
         };
         // SAFETY: The memory has that many pages from there on, and the data of the device keeps
-        // it. Nobody uses the frame, which is made up.
+        // it. The frame is made up, and not used.
         Ok(unsafe { Access::new(pages, self.addr(pgoff.0), Pfn(FIRST_PFN + pgoff.0)) })
     }
 
@@ -89,7 +90,7 @@ unsafe impl Operations for TestMemory {
             good if pages == 1 && good < PAGES => {}
             _ => return Err(ERANGE),
         }
-        // SAFETY: The page is ours, and nobody reads it at the same time.
+        // SAFETY: The page is ours, and there are no readers at the same time.
         unsafe { self.addr(pgoff.0).write_bytes(0, PAGE_SIZE) };
         Ok(())
     }
@@ -106,7 +107,7 @@ unsafe impl Operations for TestMemory {
             return 0;
         };
         match iter.copy_from_iter(&mut data) {
-            // A driver that is wrong: C must not believe it.
+            // A faulty driver, whose result C must not rely on.
             copied if copied == bytes => usize::MAX,
             copied => copied,
         }
@@ -139,7 +140,7 @@ impl Drop for ReadLock {
     }
 }
 
-/// What C says of an access: how many pages, or an error, and where they are.
+/// The result of an access in C: how many pages, or an error, and where they are.
 fn access(
     dev: &Device,
     pgoff: usize,
@@ -184,14 +185,14 @@ mod suite {
         let (memory, registration) = device()?;
         let dev = registration.device();
         let start = memory.addr(0).as_ptr();
-        // The driver has two good pages, and says so whatever was asked: C gives no more than
-        // what was asked.
+        // The driver has two good pages, and returns that whatever is asked: C returns no more than
+        // was asked.
         for (asked, found) in [(1, 1), (2, 2), (3, 2), (isize::MAX, 2)] {
             assert_eq!(access(dev, 0, asked, ACCESS), (found, start, FIRST_PFN));
         }
         let second = memory.addr(1).as_ptr();
         assert_eq!(access(dev, 1, 4, ACCESS), (1, second, FIRST_PFN + 1));
-        // The driver was told what was asked.
+        // The driver got the requested number.
         assert_eq!(memory.last.load(Relaxed), 8);
         Ok(())
     }
@@ -214,7 +215,7 @@ mod suite {
         assert_eq!(access(dev, usize::MAX, 1, ACCESS).0, errno(ERANGE));
         assert_eq!(access(dev, POISONED, 1, ACCESS).0, errno(EHWPOISON));
         assert_eq!(memory.last.load(Relaxed), 2);
-        // Poison can be had for recovery.
+        // A recovery access gets the poison.
         assert_eq!(
             access(dev, POISONED, 2, RECOVERY),
             (1, memory.addr(POISONED).as_ptr(), FIRST_PFN + POISONED)
@@ -271,7 +272,7 @@ mod suite {
                 bindings::dax_recovery_write(dev, POISONED, addr.cast(), PAGE_SIZE, iter)
             };
             assert_eq!(done, len);
-            // The driver was told where.
+            // The driver got the right offset.
             assert_eq!(memory.recovered.load(Relaxed), POISONED * PAGE_SIZE);
         }
         Ok(())
@@ -318,7 +319,7 @@ mod suite {
         let (memory, registration) = device()?;
         let dev = registration.device().clone();
         drop(registration);
-        // The device gave up the data, and there is no way to it.
+        // The device dropped the data, and there is no way to get it.
         assert!(Arc::into_unique_or_drop(memory).is_some());
         assert_eq!(access(&dev, 0, 1, ACCESS).0, errno(ENXIO));
         assert_eq!(zero(&dev, 0), ENXIO.to_errno());
@@ -361,7 +362,7 @@ mod copies {
         let registration = Registration::new(memory.clone(), Capabilities::default())?;
         let dev = registration.device();
         let end = (POISONED * PAGE_SIZE) as u64;
-        // Across a page, and then as far as there is good memory.
+        // Across a page boundary, and then up to the end of the good memory.
         let mut data = [7; 100];
         assert_eq!(copy(dev, PAGE_SIZE as u64 - 1, &mut data, true), Ok(100));
         assert_eq!((memory.ends(0), memory.ends(1)), ((0xff, 7), (7, 0xff)));
@@ -477,7 +478,8 @@ mod holder {
             (start == 0).then_some(held)
         }
 
-        /// How often it was told, and of what: the first byte, how many, and the flags.
+        /// The number of notifications, and the last one: the first byte, the length, and the
+        /// flags.
         fn heard(&self) -> (u32, u64, u64, i32) {
             (
                 self.calls.load(Relaxed),

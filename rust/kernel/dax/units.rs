@@ -2,11 +2,11 @@
 
 //! The units of DAX, each a type of its own.
 //!
-//! iomap speaks page offsets and DAX holders speak bytes. `memory_failure()` speaks page frame
-//! numbers, [`Pfn`](crate::mm::pfn::Pfn), and the block layer speaks sectors,
+//! iomap uses page offsets, and DAX holders use bytes. `memory_failure()` uses page frame numbers,
+//! [`Pfn`](crate::mm::pfn::Pfn), and the block layer sectors,
 //! [`Sector`](crate::block::sector::Sector). C mixes three of them in one function
-//! (`__pmem_direct_access()` in `drivers/nvdimm/pmem.c`), which is how `first_bad - sector` came
-//! to wrap there. Here a function takes one unit, and every conversion says how it rounds.
+//! (`__pmem_direct_access()` in `drivers/nvdimm/pmem.c`), where `first_bad - sector` wraps. Here a
+//! function takes one unit, and every conversion documents its rounding.
 //!
 //! This file is plain `no_std` Rust without calls to C: KUnit runs it in the kernel and
 //! `tools/testing/host` runs it under Miri and proptest.

@@ -69,14 +69,14 @@ impl Victims {
     /// The pages are those of a pagemap for fs-dax, which stays until this returns.
     #[inline(never)]
     pub(crate) unsafe fn add_pages(&mut self, first: Pfn, count: usize) -> Result {
-        // SAFETY: By the function's contract these are fs-dax pages that stay; `self.0` is borrowed for
-        // the call.
+        // SAFETY: By the function's contract these are fs-dax pages that stay; `self.0` is borrowed
+        // for the call.
         to_result(unsafe { bindings::mf_dax_collect_pfns(first.0, count, &mut self.0) })
     }
 
     /// As [`Victims::add`], of a file that may have other memory by now than frame `frame` for page
-    /// `page`, and so on: that memory is left alone. Processes that have not touched a page are only
-    /// signalled if it is `certain` that the file had these frames after they failed.
+    /// `page`, and so on: that memory is left alone. Processes that have not touched a page are
+    /// only signalled if it is `certain` that the file had these frames after they failed.
     ///
     /// # Safety
     ///
@@ -96,7 +96,7 @@ impl Victims {
         })
     }
 
-    /// Signals those who were added so far. Sleeps.
+    /// Signals the processes that were added so far. Sleeps.
     #[inline(never)]
     pub fn tell(&mut self) {
         // No process was added, or all were signalled.

@@ -2,8 +2,8 @@
 
 //! KUnit suite of device memory with `struct page`s.
 //!
-//! Physical addresses at which there is nothing get pages for the time of a test. What is not
-//! there is never accessed, only its `struct page`s are.
+//! Unused physical addresses get pages for the time of a test. The addresses are never accessed,
+//! only their `struct page`s are.
 
 use super::*;
 use crate::{
@@ -51,19 +51,19 @@ impl Operations for TestOwner {
     }
 }
 
-/// Physical addresses that are nobody's, reserved until the value is dropped.
+/// Unused physical addresses, reserved until the value is dropped.
 struct Hole {
     start: u64,
 }
 
 impl Hole {
-    /// As much as may be mapped at least: a subsection of the memory model.
+    /// The least that can be mapped: a subsection of the memory model.
     const LEN: u64 = 2 << 20;
     const ALIGN: u64 = 1 << 30;
     const ATTEMPTS: u64 = 512;
 
-    /// The lowest there is above 4 GiB: the kernel remembers the highest address that ever had
-    /// pages. [`None`] where all is in use, or what is not cannot be mapped.
+    /// The lowest ones above 4 GiB, because the kernel remembers the highest address that ever had
+    /// pages. [`None`] if all are in use, or the unused ones cannot be mapped.
     fn new() -> Option<Self> {
         let root = &raw mut bindings::iomem_resource;
         // SAFETY: May always be called; the end of the root resource is set once at boot.
@@ -72,7 +72,7 @@ impl Hole {
             .map(|n| n * Self::ALIGN)
             .take_while(|start| *start < last - Self::LEN)
             .find(|start| {
-                // SAFETY: May be called with any range. Flags of 0 match what anybody has.
+                // SAFETY: May be called with any range. Flags of 0 match all resources.
                 let used = unsafe {
                     bindings::region_intersects(
                         *start,
@@ -111,7 +111,7 @@ impl Drop for Hole {
     }
 }
 
-/// Runs `f`, and has warnings counted instead of printed; returns how many there were.
+/// Runs `f`, and counts warnings instead of printing them. Returns how many there were.
 fn warnings(f: impl FnOnce()) -> c_int {
     // SAFETY: We are in a test, so there is one.
     unsafe {
@@ -157,7 +157,7 @@ mod suite {
             .set_range(start, start + PAGE_SIZE as u64 - 1);
 
         let mut refused = None;
-        // C warns: a bus should know better.
+        // C warns, because this is a bug of the bus.
         let count = warnings(|| refused = pgmap.map(bound(&faux)).err());
         assert_eq!(refused, Some(ENXIO));
         assert_eq!(count, 1);

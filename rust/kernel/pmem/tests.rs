@@ -20,7 +20,7 @@ const LEN: usize = 2 * PAGE_SIZE;
 struct Fixture {
     window: Window,
     base: *mut u8,
-    /// Nobody refers to it but `window` and `base`.
+    /// The only references to it are through `window` and `base`.
     _owner: KVec<u8>,
 }
 
@@ -30,7 +30,7 @@ impl Fixture {
         let mut owner = KVec::from_elem(byte, LEN, GFP_KERNEL)?;
         let base = owner.as_mut_ptr();
         let start = NonNull::new(base).ok_or(ENOMEM)?;
-        // SAFETY: The memory lives as long as the window, and nobody refers to it.
+        // SAFETY: The memory lives as long as the window, and there are no other references to it.
         let window = unsafe { Window::new(start, LEN as u64) };
         Ok(Self {
             window,
@@ -97,7 +97,7 @@ mod suite {
     fn the_copies_leave_nothing() -> Result {
         let data = pattern(PAGE_SIZE)?;
         let mut out = KVec::from_elem(0u8, PAGE_SIZE, GFP_KERNEL)?;
-        // SAFETY: Both are that long. Nobody else has the target.
+        // SAFETY: Both are that long. The target is not in use elsewhere.
         let left = unsafe {
             let (to, from) = (out.as_mut_ptr().cast(), data.as_ptr().cast());
             bindings::copy_mc_to_kernel(to, from, PAGE_SIZE as u32)
@@ -229,7 +229,7 @@ mod suite {
             (bindings::page_to_pfn(page), bindings::page_address(page))
         };
         let start = NonNull::new(start.cast()).ok_or(ENOMEM)?;
-        // SAFETY: The page lives as long as the window, and nobody refers to its bytes.
+        // SAFETY: The page lives as long as the window, and there are no references to its bytes.
         let window = unsafe { Window::new(start, PAGE_SIZE as u64) };
         let source = TestBio::new(WRITE, 0, &[(0, 512)])?;
         let bio = source.submit();
@@ -237,7 +237,7 @@ mod suite {
         let data = pattern(512)?;
         let mut out = [0; 512];
 
-        // SAFETY: Nobody else has the page, and it is mapped again before it is freed.
+        // SAFETY: The page is not in use elsewhere, and it is mapped again before it is freed.
         let unmapped = unsafe { bindings::set_mce_nospec(pfn) };
         let written = [
             window.write_bytes(512, &data),

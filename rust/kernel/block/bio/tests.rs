@@ -82,7 +82,7 @@ impl TestBio {
     ///
     /// `bio` must be the bio of a fixture.
     unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
-        // SAFETY: The function's contract; nobody else has a bio that is being ended.
+        // SAFETY: The function's contract; a bio that is being ended is not in use elsewhere.
         unsafe {
             let fixture = &*(*bio).bi_private.cast::<Fixture>();
             let errno = bindings::blk_status_to_errno((*bio).bi_status);
@@ -108,7 +108,7 @@ impl TestBio {
         unsafe { Bio::from_raw(bio) }
     }
 
-    /// How often the bio was ended, and with which error number at last.
+    /// How many times the bio was ended, and the error number of the last time.
     pub(crate) fn answer(&self) -> (u32, i32) {
         (
             self.fixture.ends.load(Relaxed),
@@ -221,7 +221,7 @@ mod suite {
     fn segments_from_the_middle() -> Result {
         // What is left of a bio of which 512 bytes were done, without its last 1024.
         let test = TestBio::new(bindings::req_op_REQ_OP_READ, 8, &[(0, 2048), (0, 2048)])?;
-        // SAFETY: Nobody has the bio.
+        // SAFETY: The bio is not in use elsewhere.
         unsafe {
             (*test.as_raw()).bi_iter.bi_sector = 9;
             (*test.as_raw()).bi_iter.bi_offset = 512;

@@ -76,13 +76,13 @@ impl Operations for TestDriver {
     }
 }
 
-/// A disk that nobody sees yet; `life` is shared with its data.
+/// A disk that is not visible yet; `life` is shared with its data.
 pub(crate) fn test_new_disk(limits: Limits, life: &Arc<()>) -> Result<NewDisk<TestDriver>> {
     let data = TestData::new(life.clone());
     NewDisk::new(limits, None, c"rdax_kunit", data)
 }
 
-/// The same, which nobody will ever see.
+/// The same, for a disk that is never added.
 pub(crate) fn test_disk(limits: Limits, life: &Arc<()>) -> Result<Arc<Disk<TestDriver>>> {
     Ok(test_new_disk(limits, life)?.disk().clone())
 }
@@ -247,7 +247,8 @@ mod suite {
             let test = TestBio::new(bindings::req_op_REQ_OP_READ, 8, &[(512, 512), (0, 4096)])?;
             disk.data().mode.store(mode, Relaxed);
             disk.data().bytes.store(0, Relaxed);
-            // SAFETY: Nobody has the bio, and the disk was added. It is ended when the call
+            // SAFETY: The bio is not in use elsewhere, and the disk was added. It is ended when the
+            // call
             // returns.
             let answered = unsafe {
                 (*test.as_raw()).bi_bdev = (*disk.as_raw()).part0;
