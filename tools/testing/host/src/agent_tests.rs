@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `drivers/nvdimm/pmem_rust/agent.rs`: what is written comes out, and nothing else does.
+//! `drivers/nvdimm/pmem_rust/agent.rs`: a report is parsed to what was written, and anything else
+//! is refused.
 
 use crate::{
     agent::parse,

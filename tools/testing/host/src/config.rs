@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many cases to try, and which.
+//! The number of cases, and their choice.
 
 use proptest::test_runner::{
     Config,
@@ -58,8 +58,8 @@ pub(crate) fn fresh() -> Config {
     config(seed)
 }
 
-/// As `proptest!`, for properties that are tried with the same cases in each run, as regressions, and
-/// with others.
+/// As `proptest!`, for properties that are tried with the same cases in each run, as regressions,
+/// and with others.
 macro_rules! properties {
     ($($properties:tt)*) => {
         mod fixed {

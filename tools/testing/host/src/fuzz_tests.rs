@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the fuzzer does, with random bytes: where there is no libFuzzer, and under Miri.
+//! The functions of the fuzzer with random bytes: where there is no libFuzzer, and under Miri.
 
 use crate::{
     config::properties,

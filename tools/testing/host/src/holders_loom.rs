@@ -81,8 +81,8 @@ fn check(preemptions: Option<usize>, model: fn()) {
     builder.check(model);
 }
 
-/// The [`Monitor`] of loom: as the kernel's `Sleeping`, which wakes tasks after each update and at no
-/// other time.
+/// The [`Monitor`] of loom: as the kernel's `Sleeping`, which wakes tasks after each update and at
+/// no other time.
 struct Switched<S> {
     state: Mutex<S>,
     changed: Condvar,

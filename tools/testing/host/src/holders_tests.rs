@@ -2,9 +2,9 @@
 
 //! `drivers/dax/dax_core/holders.rs` against a slow, obvious model, one task at a time.
 //!
-//! The model keeps sets of cells, of which a holder's range and a failure are made. Callbacks do
-//! what real ones do: they fail, leave, take others along, and remove what is being removed.
-//! `holders_threads_tests.rs` and `holders_loom.rs` are about several tasks.
+//! The model keeps sets of cells, and a holder's range and a failure consist of cells. Callbacks do
+//! what real ones do: they fail, unregister, unregister others, and remove what is being removed.
+//! `holders_threads_tests.rs` and `holders_loom.rs` test several tasks.
 
 use crate::{
     config::properties,
@@ -207,8 +207,8 @@ impl Model {
         }
     }
 
-    /// Where the partition ends after that, if it can be: no two have a cell in common, as the block
-    /// layer has it.
+    /// Where the partition ends after that, if it can be: no two have a cell in common, as the
+    /// block layer has it.
     fn resize(&mut self, tester: usize, count: usize) -> Option<u64> {
         let (mine, others): (Vec<_>, Vec<_>) = self
             .held
@@ -239,7 +239,7 @@ impl Model {
             .any(|held| held.tester == tester && held.stage == Stage::In)
     }
 
-    /// Nobody registers meanwhile, so that a tester stands for its registration.
+    /// No holder registers meanwhile, so that a tester stands for its registration.
     fn notify(&mut self, cells: &Option<Range<usize>>, flags: i32) -> Outcome {
         if self.phase == Phase::Dead {
             return Outcome::Dead;
@@ -424,7 +424,7 @@ properties! {
         }
     }
 
-    /// A device that nobody removes from within: each holder hears of a removal once.
+    /// A device that no callback removes: each holder is notified of a removal once.
     #[test]
     fn a_removal_is_told_once(
         holders in vec((0..TESTERS, cells()), 1..20),

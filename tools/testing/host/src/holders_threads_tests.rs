@@ -2,7 +2,7 @@
 
 //! `drivers/dax/dax_core/holders.rs` with several tasks, and cases of one task written out.
 //!
-//! These need more tasks than loom can go through, or are told better one by one.
+//! These need more tasks than loom can explore, or are easier to read one by one.
 
 use crate::{
     failure::{
@@ -124,7 +124,7 @@ fn reasons_to_refuse() {
     assert!(!device.unregister(me(), &world.tester(0)));
 }
 
-/// A removal waits for nobody's callback, so a notification may find the device dead.
+/// A removal waits for no other task's callback, so a notification may find the device dead.
 #[test]
 fn a_removal_overtakes_a_notification() {
     fn remove(tester: &Tester, failure: &Failure) -> Result {
@@ -194,7 +194,7 @@ fn more_calls_than_can_be_noted() {
         while RUNNING.load(SeqCst) < MAX_CALLS || started.load(SeqCst) < TASKS {
             thread::yield_now();
         }
-        // Nobody else gets in while all of them are at it; a holder that is not called may go.
+        // No other task gets in while all of them are inside; a holder that is not called may go.
         let calls = world.device.look(|table| {
             table
                 .registrations()
@@ -227,7 +227,7 @@ fn a_notification_is_for_those_who_were_there() {
     }
     let world = world(&[Manner::Scripted(hand_over)]);
     world.behaves(1, Manner::Scripted(hand_over));
-    // Nobody ever held the second half.
+    // The second half never had a holder.
     let outcome = world.device.notify(me(), &failure(0, 20));
     assert_eq!(told(&world), [(0, Extent::Bytes(bytes(0, 10)), MEDIA)]);
     assert_eq!(outcome, Outcome::Unheld);

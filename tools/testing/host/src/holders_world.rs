@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device of the host, and holders that do what real ones do and write down what they see.
+//! A device of the host, and holders that do what real ones do and record their notifications.
 
 use crate::failure::{
     Failure,
@@ -45,11 +45,11 @@ pub(crate) const REMOVAL: i32 = 1 << 5;
 /// The flags of any other failure.
 pub(crate) const MEDIA: i32 = 1;
 
-/// No task waits for that long unless nobody wakes it.
+/// Longer than any task waits that is woken.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 1200 } else { 60 });
 
-/// The [`Monitor`] of the host: as the kernel's `Sleeping`, which wakes tasks after each update and at
-/// no other time, but with Rust's own lock.
+/// The [`Monitor`] of the host: as the kernel's `Sleeping`, which wakes tasks after each update and
+/// at no other time, but with Rust's own lock.
 pub(crate) struct Blocking<S> {
     state: Mutex<S>,
     changed: Condvar,

@@ -5,10 +5,10 @@
 //! The modules here are the kernel's own files; what they use of the `kernel` crate comes from
 //! `kernel-shim`. Without `cfg(test)` this crate only shows that they compile as plain `no_std`.
 //!
-//! Properties and the choices of tasks are tried with a fixed seed, so that what was found stays
-//! found, and with another one in each run. `RDAX_SEED` repeats a run, `PROPTEST_CASES` makes it longer
-//! or shorter. A failure prints the seed and the smallest case that still fails, which then becomes a test
-//! with its values written out; no file of seeds is kept.
+//! Properties and the choices of tasks are tried with a fixed seed, so that a failure is
+//! reproduced, and with another one in each run. `RDAX_SEED` repeats a run, `PROPTEST_CASES` makes
+//! it longer or shorter. A failure prints the seed and the smallest case that still fails, which
+//! then becomes a test with its values written out; no file of seeds is kept.
 
 #![cfg_attr(not(test), no_std)]
 

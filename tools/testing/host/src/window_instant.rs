@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One task, and a server that answers at once: what the window asks it for can be counted.
+//! One task, and a server that answers at once, so that the requests of the window can be counted.
 
 use crate::{
     window::{
@@ -79,7 +79,7 @@ impl Instant {
         }
     }
 
-    /// As a load or a store of a process does: nobody hears of it unless it is a page fault.
+    /// As a load or a store of a process does: only a page fault is visible to the window.
     pub(crate) fn load(&self, file: &TestFile, page: u64, file_pages: u64, write: bool) {
         if self.present.borrow().contains(&(file.number(), page)) {
             return;

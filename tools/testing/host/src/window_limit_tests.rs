@@ -289,7 +289,7 @@ fn overlapping_uses_end() {
     panic!("the miss waits for ever");
 }
 
-/// Nobody is kept out of a range for a task that does not wait any more.
+/// A task that does not wait any more keeps no other task from a range.
 #[test]
 fn a_drain_ends_with_those_who_wait() {
     let world = Limited::new(1, 500);
@@ -312,7 +312,8 @@ fn a_drain_ends_with_those_who_wait() {
     }
 }
 
-/// A block is mapped where smaller ranges of a file that is gone were, with no request to remove them.
+/// A block is mapped where smaller ranges of a file that is gone were, with no request to remove
+/// them.
 #[test]
 fn a_block_replaces_smaller_ranges() {
     let world = Limited::new(1, 5000);

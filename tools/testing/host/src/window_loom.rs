@@ -3,9 +3,9 @@
 //! The protocol of the window's waiting under loom: every order in which few tasks can take the
 //! lock and wait for each other, for the server, and for an eviction.
 //!
-//! Loom fails a model in which tasks wait for each other for good, or in which what one task reads
-//! another writes without an order between them. The memory of a range is such data: a task
-//! that has a range reads it, and a task that takes it from its file writes it.
+//! Loom fails a model in which tasks wait for each other for good, or in which one task reads what
+//! another writes without an order between them. The memory of a range is such data: a task that
+//! holds a range reads it, and a task that reclaims it from its file writes it.
 
 use crate::{
     window::{
@@ -252,7 +252,7 @@ fn eviction_waits_for_reclaim() {
             forgot => Some(forgot),
         };
         while loom.wait(some).unwrap() == Forgot::Some {}
-        // From here on nobody may be at what was the file's.
+        // From here on no task may access what was the file's.
         task.join().unwrap().unwrap();
         server.join().unwrap();
         assert!(loom.shared.lock().unwrap().window.check());
@@ -280,8 +280,8 @@ fn a_failure_takes_the_range_out() {
     });
 }
 
-/// The device goes while a task uses or waits for a range: after that nobody is at its memory, and
-/// nobody waits for a server that may never answer.
+/// The device is removed while a task uses or waits for a range: after that no task accesses its
+/// memory, and no task waits for a server that may never answer.
 #[test]
 fn a_device_goes_when_nobody_is_at_it() {
     check(|| {

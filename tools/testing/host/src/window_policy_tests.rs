@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which range goes, what is mapped ahead, how large ranges are: in requests to the server.
+//! The policies of eviction, readahead and sizes of ranges, counted in requests to the server.
 
 use crate::{
     config::properties,

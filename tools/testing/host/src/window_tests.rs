@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `fs/fuse/dax/window.rs` against a model: a server that knows what is where.
+//! `fs/fuse/dax/window.rs` against a model: a server that knows what it maps where.
 
 use crate::{
     config::properties,
@@ -247,7 +247,7 @@ impl World {
         let area = *area;
         match at.take() {
             Some(victim) => {
-                // Nobody else had it meanwhile.
+                // No other task has used it meanwhile.
                 let place = self.window.place(victim.id);
                 assert_eq!((place.page, place.order), (victim.page, victim.order));
                 assert!(!self.uses.iter().any(|it| it.id == victim.id && it.held));
@@ -314,7 +314,8 @@ impl World {
         }
     }
 
-    /// What tasks sleep for must not have come without a change: nobody would wake them.
+    /// A condition that tasks sleep for must not come true without a change, which would not wake
+    /// them.
     fn check_sleepers(&mut self) {
         let changes = self.window.changes();
         for sleeper in std::mem::take(&mut self.sleepers) {
@@ -458,7 +459,7 @@ properties! {
             };
             world.run(&event);
         }
-        // And in the end everybody gets what he wants, unless all of the window has failed.
+        // In the end every task gets its range, unless all of the window has failed.
         world.settle();
         for file in 0..files {
             world.want(file, FilePage(0), true);

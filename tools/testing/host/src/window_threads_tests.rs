@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Many tasks and few ranges, with a server that answers when it likes.
+//! Many tasks and few ranges, with a server that answers at any time.
 
 use crate::{
     config,
@@ -53,7 +53,7 @@ const BLOCK: u64 = BLOCK_PAGES as u64;
 const TASKS: usize = if cfg!(miri) { 4 } else { 40 };
 const TURNS: u64 = if cfg!(miri) { 3 } else { 60 };
 
-/// No task sleeps for that long unless nobody wakes it.
+/// Longer than any task sleeps that is woken.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 1200 } else { 60 });
 
 thread_local! {

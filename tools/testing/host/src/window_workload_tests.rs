@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What workloads ask the server for when the window is smaller than the file.
+//! The requests of workloads when the window is smaller than the file.
 
 use crate::{
     window::{
@@ -72,7 +72,7 @@ struct Load {
     order: Order,
     times: u64,
     jobs: u64,
-    /// By loads from a mapping, which nobody hears of but by page faults; by reads otherwise.
+    /// By loads from a mapping, of which the window sees only page faults; by reads otherwise.
     mapped: bool,
 }
 

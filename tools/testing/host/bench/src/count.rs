@@ -2,9 +2,10 @@
 
 //! Counts the memory accesses of a call.
 //!
-//! In a build with `--cfg counting`, LLVM's coverage pass calls the functions below before each load
-//! and each store of the crates that are built here, and the linker sends copies through wrappers.
-//! The counts depend on the compiler and on nothing else: two runs of one program have the same.
+//! In a build with `--cfg counting`, LLVM's coverage pass calls the functions below before each
+//! load and each store of the crates that are built here, and the linker sends copies through
+//! wrappers. The counts depend on the compiler and on nothing else: two runs of one program have
+//! the same.
 
 use std::sync::atomic::{
     AtomicU64,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What operations on the poison record and on the holder table cost, by their size.
+//! The cost of operations on the poison record and on the holder table, by their size.
 //!
 //! Prints a table: an operation, how many ranges or holders there are, and what one call costs on
-//! average and at most. In a build with `--cfg counting` the cost is memory accesses, otherwise it is
-//! nanoseconds. `run` builds both and says which operations grow faster than a logarithm.
+//! average and at most. In a build with `--cfg counting` the cost is memory accesses, otherwise it
+//! is nanoseconds. `run` builds both and says which operations grow faster than a logarithm.
 //!
 //! The modules below are the kernel's own files.
 
@@ -95,8 +95,8 @@ impl Random {
     }
 }
 
-/// Calls `f` until that is enough. The number of calls does not depend on the time when accesses are
-/// counted.
+/// Calls `f` until that is enough. The number of calls does not depend on the time when accesses
+/// are counted.
 pub(crate) fn repeat(size: u64, mut f: impl FnMut()) {
     let start = Instant::now();
     // A call that goes through everything takes long.

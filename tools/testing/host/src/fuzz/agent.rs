@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `drivers/nvdimm/pmem_rust/agent.rs`: what is written to `report_failure`.
+//! `drivers/nvdimm/pmem_rust/agent.rs`: a text that is written to `report_failure`.
 
 use super::input::Input;
 use crate::agent::parse;

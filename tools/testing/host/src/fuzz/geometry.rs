@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `drivers/nvdimm/pmem_rust/geometry.rs`: what an information block on the medium may claim.
+//! `drivers/nvdimm/pmem_rust/geometry.rs`: the claims of an information block on the medium.
 
 use super::input::Input;
 use crate::geometry::Geometry;

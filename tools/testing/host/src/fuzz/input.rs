@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bytes, as choices.
+//! Bytes, read as choices.
 
 /// What is left of the bytes. After the last one there are zeros, which stand for what is usual.
 pub(super) struct Input<'a>(&'a [u8]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the sources make of bytes from outside, whatever these are: each function here takes some,
-//! and panics if something goes wrong with them.
+//! How the sources handle arbitrary bytes from outside: each function here takes some, and panics
+//! if the result is wrong.
 //!
 //! `tools/testing/host/fuzz` has libFuzzer look for such bytes; `fuzz_tests.rs` tries random ones
 //! with the other tests. Bytes that were found become a test with their values written out.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `fs/fuse/dax/window/region.rs`: what a device may say about its window.
+//! `fs/fuse/dax/window/region.rs`: the report of a device about its window.
 
 use super::input::Input;
 use crate::window::region::{

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `fs/fuse/dax/window.rs` and `acquire.rs`, with whatever a server may answer, and when.
+//! `fs/fuse/dax/window.rs` and `acquire.rs`, with any answer of a server at any time.
 //!
-//! The bytes say what tasks want and what the server does: what it answers (any number), in which
-//! order, and what it answers twice. What has to hold is that each call ends, with a range that the
-//! server said to have mapped so, or with an error; and that all of the window is there again in
-//! the end, but for what failed.
+//! The bytes choose what tasks want and what the server does: its answers (any number), their
+//! order, and which it sends twice. Each call must end, either with a range that the server
+//! reported as mapped for this, or with an error. In the end all of the window must be there,
+//! except for the part that failed.
 
 use super::input::Input;
 use crate::{
@@ -241,7 +241,7 @@ impl World<'_> {
         }
     }
 
-    /// An inode is evicted, which nobody uses.
+    /// An inode without users is evicted.
     fn forget(&self, file: &TestFile) {
         if !self.uses.borrow().iter().any(|it| it.file == file.number()) {
             assert!(forget_all(&mut self.window.borrow_mut(), file));
@@ -311,7 +311,7 @@ impl Platform<TestFile> for World<'_> {
             let mut window = self.window.borrow_mut();
             let changes = window.changes();
             if let Some(result) = f(&mut window) {
-                // The kernel wakes nobody without a change.
+                // The kernel wakes no task without a change.
                 assert_ne!(seen, Some(changes), "what a task waits for came unheard of");
                 return Ok(result);
             }
