@@ -5,8 +5,7 @@
 # Sourced by run-all and selfcheck.
 
 max_regions=7
-# A boot that is expected to take longer gets no further test: two boots run side by side.  On
-# the debug kernels it may take twice that, since a boot by itself takes long there.
+# A boot that is expected to take longer gets no further test: two boots run side by side.
 max_estimate=240
 
 # load_heads FILE...: reads the first 30 lines of each test into heads[TEST/KEY].
@@ -170,10 +169,8 @@ plan_boots() {
 	local flavour=$1 test key slowness value want sign seconds estimate words splat alone sleeps regions i
 	local old_seconds old_regions old_estimate old_tests usual rounds
 	local -A open=()
-	local most=$max_estimate
 	shift
 	slowness_of "$flavour"
-	[ "$slowness" = 1 ] || most=$((2 * max_estimate))
 	for test; do
 		expect "$test" "$flavour"
 		[ -n "$want" ] || [ -n "${any:-}" ] || continue
@@ -210,7 +207,7 @@ plan_boots() {
 		i=${open[$key]:-}
 		if [ -n "$i" ]; then
 			IFS='|' read -r _ _ _ old_seconds old_regions old_estimate _ _ old_tests <<<"${boots[i]}"
-			if [ $((old_regions + regions)) -le "$max_regions" ] && [ $((old_estimate + estimate)) -le "$most" ]; then
+			if [ $((old_regions + regions)) -le "$max_regions" ] && [ $((old_estimate + estimate)) -le "$max_estimate" ]; then
 				boots[i]="$flavour|$words|$splat|$((old_seconds + seconds))|$((old_regions + regions))|$((old_estimate + estimate))|$sleeps|1|$old_tests $test"
 				continue
 			fi
