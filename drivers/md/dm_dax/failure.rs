@@ -39,12 +39,19 @@ impl Answer {
 /// `EOPNOTSUPP` when there may be users of them that were not told.
 pub(crate) fn notify(hub: &Hub, failed: ByteRange, mf_flags: c_int) -> Result {
     let mut answer = Answer(None);
+    let mut covered = 0_u64;
     let mut members = hub.members();
     while let Some(md) = members.next() {
-        if let Some(told) = tell(&md, hub, failed, mf_flags).0 {
+        let told = tell(&md, hub, failed, mf_flags);
+        covered = covered.saturating_add(told.covered);
+        if let Some(told) = told.answer.0 {
             answer = answer.and(told);
         }
         cond_resched();
+    }
+    if covered < failed.len() {
+        // A volume that has moved away may have users of the rest.
+        answer = answer.and(Err(EOPNOTSUPP));
     }
     answer.0.unwrap_or(Err(EOPNOTSUPP))
 }
@@ -64,13 +71,24 @@ pub(crate) fn remove(hub: &Hub) -> Result {
     Err(EOPNOTSUPP)
 }
 
-/// Tells the holder of `md` of the bytes `failed` of the hub's block device that its table has.
+/// What one mapped device was notified of.
+struct Told {
+    answer: Answer,
+    /// How many of the bytes that failed its table has.
+    covered: u64,
+}
+
+/// Notifies the holder of `md` of the bytes `failed` of the hub's block device that its table has.
 ///
 /// The table is not kept while the holder is notified: that may take long, and a new table waits for
 /// all users of the old one. So a part is looked up, its holder notified, and the next part looked up in
 /// the table of that time.
-fn tell(md: &Mapped, hub: &Hub, failed: ByteRange, mf_flags: c_int) -> Answer {
+///
+/// A range may have millions of chunks of stripes. So a fatal signal ends it between two of them, as it
+/// ends the driver's search for users.
+fn tell(md: &Mapped, hub: &Hub, failed: ByteRange, mf_flags: c_int) -> Told {
     let mut answer = Answer(None);
+    let mut covered = 0_u64;
     let mut search = Search::new(failed);
     while let Some(part) = search.part() {
         let mut found = Found::new(part);
@@ -79,18 +97,28 @@ fn tell(md: &Mapped, hub: &Hub, failed: ByteRange, mf_flags: c_int) -> Answer {
             answer = answer.and(Err(EOPNOTSUPP));
         }
         if found.is_all_of(size) {
-            return answer.and(md.notify(None, mf_flags));
+            answer = answer.and(md.notify(None, mf_flags));
+            covered = covered.saturating_add(found.covered());
+            break;
         }
         match search.take(&found) {
             Next::Notify => {
+                covered = covered.saturating_add(found.covered());
                 for range in found.ranges() {
+                    if answer.0.is_some() && kernel::current!().fatal_signal_pending() {
+                        answer = answer.and(Err(EOPNOTSUPP));
+                        return Told { answer, covered };
+                    }
                     answer = answer.and(md.notify(Some(range), mf_flags));
                     cond_resched();
                 }
             }
             Next::Again => {}
-            Next::Never => return answer.and(Err(EOPNOTSUPP)),
+            Next::Never => {
+                answer = answer.and(Err(EOPNOTSUPP));
+                break;
+            }
         }
     }
-    answer
+    Told { answer, covered }
 }

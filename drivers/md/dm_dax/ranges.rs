@@ -64,6 +64,15 @@ impl Part {
     }
 }
 
+/// Bytes of a mapped device that follow each other in the device below, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// The bytes of the mapped device.
+    pub(crate) bytes: ByteRange,
+    /// The byte of the device below that the first one is.
+    below: u64,
+}
+
 /// See [`Part::pieces`].
 pub(crate) struct Pieces {
     part: Part,
@@ -72,9 +81,9 @@ pub(crate) struct Pieces {
 }
 
 impl Iterator for Pieces {
-    type Item = ByteRange;
+    type Item = Piece;
 
-    fn next(&mut self) -> Option<ByteRange> {
+    fn next(&mut self) -> Option<Piece> {
         let rest = self.rest.take()?;
         let part = &self.part;
         let (chunk, offset) = (rest.start() / part.chunk, rest.start() % part.chunk);
@@ -91,7 +100,10 @@ impl Iterator for Pieces {
             .checked_add(offset)?
             .checked_add(part.begin)?;
         self.rest = ByteRange::from_bounds(rest.start() + len, rest.end());
-        ByteRange::new(at, len)
+        Some(Piece {
+            bytes: ByteRange::new(at, len)?,
+            below: part.bytes.start().checked_add(rest.start())?,
+        })
     }
 }
 
@@ -104,9 +116,12 @@ pub(crate) struct Found {
     failed: ByteRange,
     ranges: [Option<ByteRange>; ROOM],
     count: usize,
+    /// The byte of the device below that comes after the last range.
+    below: u64,
     is_full: bool,
     /// Some bytes may be elsewhere, too.
     is_incomplete: bool,
+    /// How many of the bytes that failed the table has.
     covered: u64,
     /// After this byte of the device the table has none of it.
     end: u64,
@@ -119,6 +134,7 @@ impl Found {
             failed,
             ranges: [None; ROOM],
             count: 0,
+            below: 0,
             is_full: false,
             is_incomplete: false,
             covered: 0,
@@ -135,7 +151,7 @@ impl Found {
             if self.is_full {
                 return;
             }
-            left = left.saturating_sub(piece.len());
+            left = left.saturating_sub(piece.bytes.len());
             self.push(piece);
         }
         self.is_incomplete |= left != 0;
@@ -151,20 +167,25 @@ impl Found {
         !self.is_incomplete
     }
 
-    fn push(&mut self, piece: ByteRange) {
-        if let Some(at) = self.count.checked_sub(1) {
+    /// Adds a piece, to the last range if it follows that in the device below as well: a holder takes
+    /// the frames of a range to follow each other.
+    fn push(&mut self, piece: Piece) {
+        let Piece { bytes, below } = piece;
+        if let Some(at) = self.count.checked_sub(1).filter(|_| self.below == below) {
             if let Some(Some(last)) = self.ranges.get_mut(at) {
-                let both = ByteRange::from_bounds(last.start(), piece.end());
-                if let Some(both) = both.filter(|_| last.end() == piece.start()) {
+                let both = ByteRange::from_bounds(last.start(), bytes.end());
+                if let Some(both) = both.filter(|_| last.end() == bytes.start()) {
                     *last = both;
+                    self.below = below.saturating_add(bytes.len());
                     return;
                 }
             }
         }
         match self.ranges.get_mut(self.count) {
             Some(slot) => {
-                *slot = Some(piece);
+                *slot = Some(bytes);
                 self.count += 1;
+                self.below = below.saturating_add(bytes.len());
             }
             None => self.is_full = true,
         }
@@ -175,9 +196,16 @@ impl Found {
         self.ranges.iter().flatten().copied()
     }
 
-    /// Whether all `size` bytes of the mapped device failed. No two parts have a byte of it.
+    /// How many of the bytes that failed the table has; one that is in two places counts twice.
+    pub(crate) fn covered(&self) -> u64 {
+        self.covered
+    }
+
+    /// Whether all `size` bytes of the mapped device failed, and follow each other in the device below.
     pub(crate) fn is_all_of(&self, size: u64) -> bool {
-        size != 0 && self.covered == size && !self.is_incomplete
+        let all = ByteRange::new(0, size);
+        let one = self.count == 1 && !self.is_full && !self.is_incomplete;
+        one && all.is_some() && self.ranges.first().copied().flatten() == all
     }
 
     /// Where the first half ends of what was looked for and may be there.

@@ -82,6 +82,13 @@ fn table() -> impl Strategy<Value = Vec<Target>> {
     })
 }
 
+/// Where byte `at` of the mapped device is.
+fn below(table: &[Target], at: u64) -> (u8, u64) {
+    let mut targets = table.iter();
+    let target = targets.find(|target| at < target.begin + target.len()).unwrap();
+    target.map(at - target.begin)
+}
+
 properties! {
     #[test]
     fn each_failed_byte_is_found(table in table(), start in 0_u64..1200, len in 1_u64..1500, all in any::<bool>()) {
@@ -109,6 +116,12 @@ properties! {
                     for at in range.start()..range.end() {
                         prop_assert!(told.insert(at), "byte {} is told twice", at);
                     }
+                    // A holder takes the frames of a range to follow each other.
+                    let first = below(&table, range.start());
+                    for at in range.start()..range.end() {
+                        let (device, place) = below(&table, at);
+                        prop_assert_eq!((device, place), (0, first.1 + (at - range.start())));
+                    }
                 }
             }
         }
@@ -121,11 +134,10 @@ properties! {
         let failed = ByteRange::new(start, len).unwrap();
         let mut found = Found::new(failed);
         table.iter().flat_map(Target::parts).for_each(|part| found.add(&part));
-        let all = table.iter().all(|target| {
-            (0..target.len()).all(|at| {
-                let (device, below) = target.map(at);
-                device == 0 && failed.start() <= below && below < failed.end()
-            })
+        let first = below(&table, 0).1;
+        let all = (0..size).all(|at| {
+            let (device, place) = below(&table, at);
+            device == 0 && place == first + at && failed.start() <= place && place < failed.end()
         });
         prop_assert_eq!(found.is_all_of(size), all);
     }
