@@ -140,8 +140,9 @@ xfs_dax_again_work(
 	/* The task that has it locked changes the reverse map, too, before it unlocks. */
 	xfs_ilock(again->ip, XFS_ILOCK_SHARED);
 	xfs_iunlock(again->ip, XFS_ILOCK_SHARED);
-	iput(VFS_I(again->ip));
 	xfs_dax_report_again(again->btp, &again->failed);
+	/* Afterwards: it may be the last one, which waits for pages in use. */
+	iput(VFS_I(again->ip));
 	deactivate_super(sb);
 	kfree(again);
 }

@@ -258,9 +258,11 @@ xfs_dax_inode_is_on(
 /*
  * Evicting an inode waits until none of its pages is in use, for which user space may
  * take as long as it likes.  So that is a worker's job where the mapping has entries.
- * i_nlink would not do: a file may be unlinked between the look and the put, without
- * any other task's having to put the inode after us.  An entry that comes after the
- * look needs a task that opens the file, faults, unlinks and closes it in between.
+ * i_nlink alone would not do: a file may be unlinked between the look and the put,
+ * without any other task's having to put the inode after us.  An entry that comes after
+ * the look needs a task that opens the file, faults, unlinks and closes it in between.
+ * An inode that is evicted, though without entries, waits for others to be inactivated,
+ * so the worker puts these, too.
  */
 static void
 xfs_dax_iput(
@@ -268,7 +270,8 @@ xfs_dax_iput(
 {
 	if (iput_if_not_last(inode))
 		return;
-	if (mapping_empty(inode->i_mapping)) {
+	if (mapping_empty(inode->i_mapping) && inode->i_nlink &&
+	    !(inode_state_read_once(inode) & I_DONTCACHE)) {
 		iput(inode);
 		return;
 	}

@@ -63,7 +63,6 @@ pub(crate) enum Flag {
     /// Its memory is its own, and not that of another device below it.
     OwnMemory = 1 << 5,
     /// A user that is no holder got the device at some time; it is not notified of a removal.
-    /// removal.
     Unheld = 1 << 6,
 }
 

@@ -79,9 +79,11 @@ pub(crate) fn notify(device: &Device<'_>, failed: ByteRange, mf_flags: i32) -> R
             }
             Role::Data | Role::Realtime => tell(device, &part, origin, hit, mf_flags),
         };
-        answer = match answer {
-            Err(e) if e == ENXIO => told,
-            answer => answer.and(told),
+        answer = match (answer, told) {
+            (Err(e), told) if e == ENXIO => told,
+            // The driver has to look for the users of these, whatever else was lost.
+            (_, Err(e)) if e == EOPNOTSUPP => Err(e),
+            (answer, told) => answer.and(told),
         };
     }
     answer

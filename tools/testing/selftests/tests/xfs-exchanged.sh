@@ -7,7 +7,7 @@
 # page, has lost nothing.  What is reported as lost waits for the exchange, and names the other file.
 #
 # expect: rust pass
-# timeout: 120
+# timeout: 180
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
@@ -57,7 +57,7 @@ user=$!
 wait_for 20 held || bail "the contents are not exchanged: $(cat /tmp/exchange)"
 notify "$at" 4096 >/tmp/notify &
 notifier=$!
-check "the failure is told" wait_for 20 ended $notifier
+check "the failure is told" wait_for 60 ended $notifier
 equal "without an error" 0 "$(cat /tmp/notify)"
 check "the extents are locked" held
 equal "the user of the file is not told" none "$(ask told)"
