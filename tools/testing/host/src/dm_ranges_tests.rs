@@ -85,7 +85,9 @@ fn table() -> impl Strategy<Value = Vec<Target>> {
 /// Where byte `at` of the mapped device is.
 fn below(table: &[Target], at: u64) -> (u8, u64) {
     let mut targets = table.iter();
-    let target = targets.find(|target| at < target.begin + target.len()).unwrap();
+    let target = targets
+        .find(|target| at < target.begin + target.len())
+        .unwrap();
     target.map(at - target.begin)
 }
 
