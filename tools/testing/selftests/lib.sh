@@ -248,6 +248,12 @@ wait_for() {
 	done
 }
 
+# fifo FILE...: makes pipes, whatever an earlier test of the boot has left there.
+fifo() {
+	rm -f "$@"
+	mkfifo "$@" || bail "mkfifo $*"
+}
+
 # ended PID: has that child of the shell ended?
 ended() {
 	! kill -0 "$1" 2>/dev/null
@@ -339,8 +345,7 @@ let_go() {
 
 # mappers_of COUNT KIND PAGE FILE...: start them (mappers.c); `ask WORD` asks them.
 mappers_of() {
-	rm -f /tmp/ask /tmp/answer
-	mkfifo /tmp/ask /tmp/answer
+	fifo /tmp/ask /tmp/answer
 	mappers "$@" </tmp/ask >/tmp/answer 2>/tmp/mappers.err &
 	mappers_pid=$!
 	exec 6>/tmp/ask 7</tmp/answer

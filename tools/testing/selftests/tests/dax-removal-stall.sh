@@ -23,7 +23,7 @@ mkfs.ext4 -q -F -b 4096 "$disk_a" || bail mkfs.ext4
 mount -t ext4 -o dax=always "$disk_a" "$mnt" || bail mount
 f=$mnt/file
 poison fill "$f" 0 16 7
-mkfifo /tmp/give
+fifo /tmp/give
 
 # stall HOW: $user waits for its buffer.
 stall() {

@@ -18,7 +18,7 @@ plan 65
 mkfs_options="-d su=2m,sw=1,agcount=2 -l size=65m"
 namespace
 xfs
-mkfifo /tmp/words /tmp/answers
+fifo /tmp/words /tmp/answers
 
 # warned: how often the kernel did, in all.
 warned() {

@@ -17,7 +17,7 @@
 plan 20
 
 MIB=1048576
-mkfifo /tmp/words
+fifo /tmp/words
 namespace
 disk_a=$disk start_a=$(($(data_start)))
 region=''

@@ -13,7 +13,7 @@
 . "$(dirname "$0")/../lib.sh"
 plan 15
 
-mkfifo /tmp/words
+fifo /tmp/words
 for case in mapped open kept; do
 	region=''
 	namespace

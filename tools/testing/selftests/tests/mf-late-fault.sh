@@ -14,7 +14,7 @@
 plan 15
 
 modprobe hwpoison-inject || bail "modprobe hwpoison-inject"
-mkfifo /tmp/words
+fifo /tmp/words
 
 # fails_meanwhile NAME PFN: the page fails while the fault is held, which goes on then.
 fails_meanwhile() {

@@ -76,7 +76,7 @@ report() {
 loses() {
 	local answer
 	rm -f /tmp/ask /tmp/answer
-	mkfifo /tmp/ask /tmp/answer
+	fifo /tmp/ask /tmp/answer
 	python3 /tmp/losers "$f" "$2" "$3" </tmp/ask >/tmp/answer &
 	exec 6>/tmp/ask 7</tmp/answer
 	read -r -t 30 answer <&7

@@ -46,7 +46,7 @@ remove() {
 # waits for the page could not be ended if the test were.
 kept_by() {
 	rm -f /tmp/go /tmp/keeper
-	mkfifo /tmp/go
+	fifo /tmp/go
 	case $1 in
 	pipe)
 		timeout 150 pin pipe "$file" 0 4096 </tmp/go >/tmp/keeper 2>&1 &

@@ -29,7 +29,7 @@ equal "another has none" "no dax" "$(mapped dax "$mnt/cached/file")"
 # For each file: a copy of page 3, and page 5 is only read.
 keep() {
 	rm -f "/tmp/go-$1"
-	mkfifo "/tmp/go-$1"
+	fifo "/tmp/go-$1"
 	python3 - "$mnt/$1/file" "/tmp/go-$1" >"/tmp/$1" <<-'END' &
 		import mmap, signal, sys
 		# The notice that the file is lost.  A load from it ends the process all the same.

@@ -20,7 +20,7 @@ mkfs_xfs
 poison fill "$mnt/file" 0 16 3
 poison fill "$mnt/other" 0 16 4
 sync
-mkfifo /tmp/words /tmp/go
+fifo /tmp/words /tmp/go
 pin pipe "$mnt/file" $((3 * 4096)) 4096 </tmp/words >/tmp/pin 2>&1 &
 keeper=$!
 exec 8>/tmp/words

@@ -22,7 +22,7 @@ mkfs_options="-d agcount=1 --unsupported"
 mkfs_xfs
 poison fill "$mnt/file" 0 16 3
 sync
-mkfifo /tmp/go
+fifo /tmp/go
 python3 - "$mnt/file" "$source" >/tmp/reader 2>&1 <<-'END' &
 	import errno, mmap, os, signal, sys
 	# The notice that the file is lost.

@@ -20,7 +20,7 @@ mkfs_xfs
 poison fill "$mnt/file" 0 64 3
 sync
 sum=$(sha256sum <"$mnt/file")
-mkfifo /tmp/go
+fifo /tmp/go
 python3 - "$mnt/file" >/tmp/reader <<-'END' &
 	import mmap, sys
 	with open(sys.argv[1], "rb") as file:

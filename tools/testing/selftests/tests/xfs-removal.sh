@@ -95,7 +95,7 @@ check "pwrite: and the writer fails" wait_for 20 ended $writer
 back "pwrite"
 
 # A task writes from memory whose page fault is stalled.  Not even that holds up the removal.
-mkfifo /tmp/give
+fifo /tmp/give
 poison fill "$mnt/stalled" 0 16 7
 sync
 user stall write "$mnt/stalled" 4096 /tmp/give >/tmp/stall &
