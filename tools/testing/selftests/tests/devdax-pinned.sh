@@ -73,7 +73,7 @@ region=''
 devdax
 pin_by ring $((4 * mib))
 from=$(dmesg | wc -l)
-ndctl disable-namespace "$ns" >/tmp/words 2>&1 &
+ndctl disable-namespace "$ns" >/tmp/ndctl.out 2>&1 &
 remover=$!
 check "namespace: the log says what disabling waits for" wait_for 60 said "$dax: removal waits for page"
 check "namespace: another device says its size" timeout 10 cat "$bus/devices/$other/size"
@@ -85,7 +85,7 @@ check "namespace: its device is there" wait_for 30 test -c "/dev/$dax"
 # The task that waits is killed.
 pin_by pipe $((2 * mib))
 from=$(dmesg | wc -l)
-ndctl disable-namespace "$ns" >/tmp/words 2>&1 &
+ndctl disable-namespace "$ns" >/tmp/ndctl.out 2>&1 &
 remover=$!
 wait_for 60 said "$dax: removal waits for page" || bail "disabling does not wait"
 kill -9 $remover

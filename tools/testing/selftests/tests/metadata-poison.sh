@@ -58,7 +58,7 @@ reset_soon() {
 # enables NAME: enabling the namespace ends, well or not.
 enables() {
 	local worker
-	ndctl enable-namespace "$ns" >/tmp/enabled 2>&1 &
+	ndctl enable-namespace "$ns" >/tmp/ndctl.out 2>&1 &
 	worker=$!
 	defect check "$1: enabling ends" wait_for 120 ended $worker
 	ended $worker || { reset_soon; finish; }

@@ -75,7 +75,6 @@ report() {
 # loses NAME PAGE HOW WANTED: of pages from PAGE on, which fail.
 loses() {
 	local answer
-	rm -f /tmp/ask /tmp/answer
 	fifo /tmp/ask /tmp/answer
 	python3 /tmp/losers "$f" "$2" "$3" </tmp/ask >/tmp/answer &
 	exec 6>/tmp/ask 7</tmp/answer

@@ -45,7 +45,7 @@ wait_for 10 grep -q . "$bad"
 listed=$(cat "$bad")
 check "page structs: the region has it on record" test -n "$listed"
 check "page structs: the namespace is disabled" ndctl disable-namespace "$ns"
-ndctl enable-namespace "$ns" >/tmp/words 2>&1 &
+ndctl enable-namespace "$ns" >/tmp/ndctl.out 2>&1 &
 check "page structs: enabling it ends" wait_for 30 ended $!
 check "page structs: there is no disk" test ! -e "/sys/block/$dev"
 check "page structs: the log has the sectors" sh -c "dmesg | grep -q '$ns: poison: cannot write sectors 128 to '"
