@@ -122,3 +122,33 @@ reset_later() {
 		echo b >/proc/sysrq-trigger
 	) >/dev/null 2>&1 &
 }
+
+# monitor_losses: XFS's health monitor of $mnt notes in /tmp/lost what is lost: the number of the inode
+# for each event, after "ready".  Sets $listener.
+monitor_losses() {
+	python3 - "$mnt" >/tmp/lost 2>&1 <<-'END' &
+		import ctypes, os, struct, sys
+		libc = ctypes.CDLL(None, use_errno=True)
+		fd = os.open(sys.argv[1], os.O_RDONLY)
+		# XFS_IOC_HEALTH_MONITOR
+		monitor = libc.ioctl(fd, ctypes.c_ulong(0x40205844), ctypes.create_string_buffer(struct.pack("=QB23x", 1, 0)))
+		if monitor < 0:
+		    sys.exit("health monitor: " + os.strerror(ctypes.get_errno()))
+		print("ready", flush=True)
+		while True:
+		    data = os.read(monitor, 4096)
+		    for at in range(0, len(data), 64):
+		        _, kind, _, _, _, number = struct.unpack_from("=IIQQQQ", data, at)
+		        # XFS_HEALTH_MONITOR_TYPE_DATALOST
+		        if kind == 12:
+		            print("lost", number, flush=True)
+	END
+	listener=$!
+	wait_for 20 grep -q ready /tmp/lost || bail "$(cat /tmp/lost)"
+}
+
+# lost FILE: is it reported to have lost something?
+# shellcheck disable=SC2317
+lost() {
+	grep -qx "lost $(stat -c %i "$1")" /tmp/lost
+}

@@ -21,26 +21,7 @@ cp --reflink=always "$mnt/file" "$mnt/clone"
 sync
 at=$(place_of "$mnt/file" 3)
 
-# What is lost, by XFS's health monitor: the number of the inode for each event, after "ready".
-python3 - "$mnt" >/tmp/lost 2>&1 <<-'END' &
-	import ctypes, os, struct, sys
-	libc = ctypes.CDLL(None, use_errno=True)
-	fd = os.open(sys.argv[1], os.O_RDONLY)
-	# XFS_IOC_HEALTH_MONITOR
-	monitor = libc.ioctl(fd, ctypes.c_ulong(0x40205844), ctypes.create_string_buffer(struct.pack("=QB23x", 1, 0)))
-	if monitor < 0:
-	    sys.exit("health monitor: " + os.strerror(ctypes.get_errno()))
-	print("ready", flush=True)
-	while True:
-	    data = os.read(monitor, 4096)
-	    for at in range(0, len(data), 64):
-	        _, kind, _, _, _, number = struct.unpack_from("=IIQQQQ", data, at)
-	        # XFS_HEALTH_MONITOR_TYPE_DATALOST
-	        if kind == 12:
-	            print("lost", number, flush=True)
-END
-listener=$!
-wait_for 20 grep -q ready /tmp/lost || bail "$(cat /tmp/lost)"
+monitor_losses
 mappers_of 1 shared,early 3 "$mnt/file"
 
 # With the inode at hand, and before its extents are looked at.
@@ -57,7 +38,7 @@ equal "the user of the file is not told" none "$(ask told)"
 equal "and has what was written" "1 byte 0x4e" "$(ask touch)"
 end_mappers
 rmmod dax_delay
-check "the clone has lost something" wait_for 20 grep -q "lost $(stat -c %i "$mnt/clone")" /tmp/lost
+check "the clone has lost something" wait_for 20 lost "$mnt/clone"
 check "the file has not" sh -c "! grep -q 'lost $(stat -c %i "$mnt/file")' /tmp/lost"
 kill $listener
 wait $listener
