@@ -143,6 +143,8 @@ monitor_losses() {
 		        if kind == 12:
 		            print("lost", number, flush=True)
 	END
+	# For the test, which kills it.
+	# shellcheck disable=SC2034
 	listener=$!
 	wait_for 20 grep -q ready /tmp/lost || bail "$(cat /tmp/lost)"
 }
