@@ -7,6 +7,8 @@
  *   cat  /sys/module/dax_delay/parameters/delaying      1: a task waits in there
  *   echo 1 >/sys/module/dax_delay/parameters/release    let it go on
  *
+ * Or makes it fail there instead: with error=6 it returns -ENXIO.
+ *
  * A kprobe's handler must not sleep, and one that spins would not do: umount(2), which
  * the window is for, waits in synchronize_rcu_expedited() for the processor that spins.
  * So the handler sends the task to dax_delay_entry(), which sleeps as if the function
@@ -40,9 +42,13 @@ static unsigned int skip;
 module_param(skip, uint, 0444);
 MODULE_PARM_DESC(skip, "how many calls to let pass first");
 
+static int error;
+module_param(error, int, 0444);
+MODULE_PARM_DESC(error, "return this error, negated, and do not wait");
+
 static atomic_t count = ATOMIC_INIT(1);
 module_param_named(count, count.counter, int, 0644);
-MODULE_PARM_DESC(count, "how many calls are still to wait");
+MODULE_PARM_DESC(count, "how many calls are still to wait, or to fail");
 
 static int pid;
 module_param(pid, int, 0644);
@@ -138,6 +144,15 @@ static int pre_handler(struct kprobe *probe, struct pt_regs *regs)
 	atomic_add(regs->si, &second);
 	if (atomic_inc_return(&hits) <= skip)
 		return 0;
+	if (error) {
+		if (atomic_dec_if_positive(&count) < 0)
+			return 0;
+		/* The function did nothing yet: its return address is on top of the stack. */
+		regs_set_return_value(regs, -error);
+		regs->ip = *(unsigned long *)regs->sp;
+		regs->sp += sizeof(unsigned long);
+		return 1;
+	}
 	if (cmpxchg(&waiter, NULL, current))
 		return 0;
 	if (atomic_dec_if_positive(&count) < 0) {
@@ -163,23 +178,23 @@ static struct kprobe probe = {
 
 static int __init dax_delay_init(void)
 {
-	int error;
+	int ret;
 
 	if (!symbol)
 		return -EINVAL;
 	/* Registered disarmed: a hit needs to know where to go on. */
 	probe.symbol_name = symbol;
 	probe.flags = KPROBE_FLAG_DISABLED;
-	error = register_kprobe(&probe);
-	if (error) {
-		pr_err("cannot probe %s: %d\n", symbol, error);
-		return error;
+	ret = register_kprobe(&probe);
+	if (ret) {
+		pr_err("cannot probe %s: %d\n", symbol, ret);
+		return ret;
 	}
 	dax_delay_target = (unsigned long)probe.addr;
-	error = enable_kprobe(&probe);
-	if (error)
+	ret = enable_kprobe(&probe);
+	if (ret)
 		unregister_kprobe(&probe);
-	return error;
+	return ret;
 }
 
 static void __exit dax_delay_exit(void)
@@ -195,5 +210,5 @@ static void __exit dax_delay_exit(void)
 
 module_init(dax_delay_init);
 module_exit(dax_delay_exit);
-MODULE_DESCRIPTION("Make a function wait at its entry, for tests");
+MODULE_DESCRIPTION("Make a function wait at its entry, or fail, for tests");
 MODULE_LICENSE("GPL");

@@ -326,7 +326,7 @@ complaints() {
 	dmesg | "$RDAX_TOP/scripts/splats" | sed 's/^[0-9]*://; s/^\[[^]]*\] *//' | sort -u | paste -sd';'
 }
 
-# hold_in FUNCTION [PARAMETER...]: who enters it next waits there (dax_delay.c).
+# hold_in FUNCTION [PARAMETER...]: the next task that enters it waits there (dax_delay.c).
 hold_in() {
 	local function=$1
 	shift
@@ -334,7 +334,17 @@ hold_in() {
 	modprobe dax_delay "symbol=$function" delay_ms=100000 "$@" || bail "modprobe dax_delay symbol=$function"
 }
 
-# held: does somebody wait?  let_go: not any more.
+# fail_in FUNCTION ERROR: its next call does nothing and returns -ERROR.
+fail_in() {
+	hold_in "$1" "error=$2"
+}
+
+# failed_in: has it?
+failed_in() {
+	is 0 cat /sys/module/dax_delay/parameters/count
+}
+
+# held: does a task wait?  let_go: not any more.
 held() {
 	is 1 cat /sys/module/dax_delay/parameters/delaying
 }
