@@ -118,6 +118,29 @@ mebibytes() {
 	esac
 }
 
+# processors_of FLAVOUR TEST: sets $processors, how many its guest has.  The emulator runs a guest's
+# processor in a thread.  With more of these than the host has processors, one that waits for
+# another spins while that one does not run, so most tests have a single one.  C has what its
+# results were made with.
+processors_of() {
+	local base value
+	base_of "$1"
+	head_of "$2" cpus 1
+	case $base in c) value=2 ;; esac
+	processors=${RDAX_CPUS:-$value}
+}
+
+# processors_in WORDS: how many these options of a boot ask for.
+processors_in() {
+	case " $1" in
+	*" --smp "*)
+		set -- "${1##*--smp }"
+		echo "${1%% *}"
+		;;
+	*) echo 2 ;;
+	esac
+}
+
 # memory_of FLAVOUR WORDS REGIONS: what that boot needs of this machine's memory, in MiB.  The
 # guest's memory and NVDIMMs fill in the course of its tests, and QEMU has some of its own.
 memory_of() {
@@ -167,7 +190,7 @@ estimate_of() {
 boots=()
 plan_boots() {
 	local flavour=$1 test key slowness value want sign seconds estimate words splat alone sleeps regions i
-	local old_seconds old_regions old_estimate old_tests usual rounds
+	local old_seconds old_regions old_estimate old_tests usual rounds processors
 	local -A open=()
 	shift
 	slowness_of "$flavour"
@@ -176,8 +199,9 @@ plan_boots() {
 		[ -n "$want" ] || [ -n "${any:-}" ] || continue
 		head_of "$test" regions 1
 		regions=$value
+		processors_of "$flavour" "$test"
 		head_of "$test" boot ""
-		words=$value
+		words="--smp $processors${value:+ $value}"
 		head_of "$test" timeout 90
 		seconds=$((value * slowness))
 		head_of "$test" rounds ""

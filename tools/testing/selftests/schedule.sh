@@ -23,7 +23,8 @@ memory_budget() {
 }
 
 # business: how many times slower than usual this machine is for a boot, from 1 to 8.  The load
-# of the last minute tells, beyond what boots of ours make by themselves: two for each processor.
+# of the last minute tells, beyond what boots of ours make by themselves: two for each processor,
+# since their programs and QEMU's other threads run, too.
 business() {
 	awk -v processors="$(nproc)" '{ n = int($1 / (2 * processors) + 0.99); print(n < 1 ? 1 : (n > 8 ? 8 : n)) }' /proc/loadavg
 }
@@ -75,7 +76,7 @@ run_boot() {
 	boot_once "$1"
 }
 
-# fits NUMBER: is there a processor and memory for it, beside those that run?
+# fits NUMBER: are there processors and memory for it, beside those that run?
 fits() {
 	local sleeps
 	IFS='|' read -r _ _ _ _ _ _ sleeps _ <<<"${boots[$1]}"
@@ -85,14 +86,14 @@ fits() {
 	if [ "$sleeps" = yes ]; then
 		[ "$sleepers" -lt "$jobs" ]
 	else
-		[ $((${#running[@]} - sleepers)) -lt "$jobs" ]
+		[ $((used_processors + processors[$1])) -le "$jobs" ]
 	fi
 }
 
 # run_boots NUMBER...: in this order, but for those that do not fit in just then.  Each is
 # reported when it is done.
-declare -A running=() need=() sleeping=()
-used_memory=0 sleepers=0 budget=0
+declare -A running=() need=() sleeping=() processors=()
+used_memory=0 used_processors=0 sleepers=0 budget=0
 run_boots() {
 	local i pid flavour words regions sleeps pending=("$@") later started_one
 	budget=$(memory_budget)
@@ -100,6 +101,7 @@ run_boots() {
 		IFS='|' read -r flavour words _ _ regions _ sleeps _ <<<"${boots[i]}"
 		need[$i]=$(memory_of "$flavour" "$words" "$regions")
 		sleeping[$i]=$([ "$sleeps" = yes ] && echo 1 || echo 0)
+		processors[$i]=$([ "$sleeps" = yes ] && echo 0 || processors_in "$words")
 		[ "${need[$i]}" -le "$budget" ] ||
 			say "a boot needs ${need[$i]} MiB of memory and there are $budget: it runs alone"
 	done
@@ -113,6 +115,7 @@ run_boots() {
 				set +m
 				running[$!]=$i
 				used_memory=$((used_memory + need[$i]))
+				used_processors=$((used_processors + processors[$i]))
 				sleepers=$((sleepers + sleeping[$i]))
 				started_one=yes
 			else
@@ -131,6 +134,7 @@ run_boots() {
 		i=${running[$pid]}
 		unset "running[$pid]"
 		used_memory=$((used_memory - need[$i]))
+		used_processors=$((used_processors - processors[$i]))
 		sleepers=$((sleepers - sleeping[$i]))
 		report_boot "$i"
 	done

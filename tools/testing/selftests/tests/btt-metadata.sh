@@ -7,6 +7,7 @@
 # block.  A table that is made anew overwrites all of it.  The log has the sectors.
 #
 # expect: rust pass, c fail, fixed pass
+# cpus: 2
 # regions: 1
 # alone: c debug-c
 # timeout: 400

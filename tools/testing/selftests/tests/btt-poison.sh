@@ -6,6 +6,7 @@
 # to hold, writing to it makes it good, and the table is there after a rebind.
 #
 # expect: rust pass, c pass
+# cpus: 2
 # regions: 0
 # alone: yes
 # boot: --modules mods-nfit

@@ -8,6 +8,7 @@
 # are not shared.
 #
 # expect: rust pass, c fail, fixed pass
+# cpus: 2
 # alone: yes
 # splat: c
 # timeout: 240

@@ -8,6 +8,7 @@
 # Rounds are seconds; RDAX_ROUNDS=40 finds more.
 #
 # expect: rust pass, fixed pass
+# cpus: 2
 # timeout: 200
 # rounds: 20
 # debug-rounds: 40

@@ -6,6 +6,7 @@
 # SIGBUS.
 #
 # expect: rust pass, c fail, fixed pass
+# cpus: 2
 # splat: c
 # timeout: 120
 

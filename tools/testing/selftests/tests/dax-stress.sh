@@ -12,6 +12,7 @@
 #   RDAX_ROUNDS=10000 run-all --any --kernel debug-c dax-stress
 #
 # expect: rust pass
+# cpus: 2
 # debug: always
 # rounds: 40
 # timeout: 150

@@ -6,6 +6,7 @@
 # to an orderly end when the device goes.
 #
 # expect: rust pass, c pass
+# cpus: 2
 # regions: 3
 # timeout: 150
 

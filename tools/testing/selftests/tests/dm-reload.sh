@@ -7,6 +7,7 @@
 # end, and no holder is left.
 #
 # expect: rust pass
+# cpus: 2
 # debug: always
 # regions: 2
 # timeout: 300

@@ -5,6 +5,7 @@
 # loaded.  Each that is in the sources has to be there, with each of its cases.
 #
 # expect: rust pass
+# cpus: 2
 # debug: always
 # regions: 0
 # boot: --append kunit.enable=1 --append kunit.autorun=1

@@ -6,6 +6,7 @@
 # 100 processes map it.
 #
 # expect: rust pass, c fail
+# cpus: 2
 # timeout: 240
 
 . "$(dirname "$0")/../lib.sh"

@@ -7,6 +7,7 @@
 # it another's, too.
 #
 # expect: rust pass
+# cpus: 2
 # regions: 2
 # timeout: 240
 

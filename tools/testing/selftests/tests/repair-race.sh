@@ -14,6 +14,7 @@
 # RDAX_ROUNDS=30 takes half as long again.
 #
 # expect: rust pass, c fail
+# cpus: 2
 # boot: --virtio-pmem 512M
 # rounds: 20
 # timeout: 200

@@ -9,6 +9,7 @@
 # run-all --any --kernel c.
 #
 # expect: rust pass
+# cpus: 2
 # regions: 0
 # boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
 # timeout: 900

@@ -10,6 +10,7 @@
 # first, and the fresh one.
 #
 # expect: rust pass, c pass
+# cpus: 2
 # debug: always
 # regions: 0
 # alone: yes

@@ -5,6 +5,7 @@
 # pages of the reader when it comes to that: they must not be another's by then.
 #
 # expect: rust pass, fixed pass
+# cpus: 2
 # sleeps: yes
 # debug: always
 # regions: 0

@@ -5,6 +5,7 @@
 # The kernel's C has freed the request by then.
 #
 # expect: rust pass, fixed pass
+# cpus: 2
 # sleeps: yes
 # debug: always
 # regions: 0

@@ -5,6 +5,7 @@
 # leaves it mapped in processes and in files, and frees its pages while they are kept for I/O.
 #
 # expect: rust pass, c fail
+# cpus: 2
 # regions: 0
 # alone: yes
 # splat: c

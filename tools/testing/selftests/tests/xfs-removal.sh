@@ -8,6 +8,7 @@
 # from the first.
 #
 # expect: rust pass, c fail
+# cpus: 2
 # debug: always
 # alone: yes
 # splat: c
