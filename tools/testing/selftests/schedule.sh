@@ -101,7 +101,8 @@ run_boots() {
 		IFS='|' read -r flavour words _ _ regions _ sleeps _ <<<"${boots[i]}"
 		need[$i]=$(memory_of "$flavour" "$words" "$regions")
 		sleeping[$i]=$([ "$sleeps" = yes ] && echo 1 || echo 0)
-		processors[$i]=$([ "$sleeps" = yes ] && echo 0 || processors_in "$words")
+		processors[$i]=0
+		[ "$sleeps" = yes ] || processors[i]=$(processors_in "$words")
 		[ "${need[$i]}" -le "$budget" ] ||
 			say "a boot needs ${need[$i]} MiB of memory and there are $budget: it runs alone"
 	done
