@@ -9,8 +9,11 @@
 
 struct address_space;
 struct folio;
+struct inode;
 struct page;
+struct super_block;
 struct task_struct;
+struct vm_area_struct;
 
 /*
  * mf_dax_kill_pfns - find and kill the users of fs-dax memory by its pages
@@ -134,6 +137,34 @@ struct task_struct *mf_next_process(int *nr);
  * 1 if there is one, 0 if there is none, -1 if there are too many threads to check here.
  */
 int mf_anyone_early(int force_early);
+
+/*
+ * mf_dax_get_inode - a reference to an inode and to its mounted file system
+ * @inode: an inode that a lock of the caller's keeps
+ *
+ * To unmount means to free what an inode needs, also one with references, so the active
+ * reference to the super block is a part of it.  NULL if one of the two goes away: then
+ * no process maps the file.
+ */
+struct inode *mf_dax_get_inode(struct inode *inode);
+
+/* That of the file of @vma, or NULL if it has no DAX.  Under the lock of the mappings. */
+struct inode *mf_dax_get_inode_of(struct vm_area_struct *vma);
+
+/*
+ * mf_dax_put_inode - give back what mf_dax_get_inode() returned
+ *
+ * Does not sleep for long, and may be called while other failures wait: evicting an
+ * inode waits until none of its pages is in use, for which user space may take as long
+ * as it likes, and unmounting evicts inodes.  So the last references are a worker's.
+ */
+void mf_dax_put_inode(struct inode *inode);
+
+/* Gives back an active reference, on the same terms. */
+void mf_dax_put_super(struct super_block *sb);
+
+/* A worker gives back a reference to @inode, if any, and the active one to @sb. */
+void mf_dax_put_later(struct super_block *sb, struct inode *inode);
 
 /*
  * dax_forget_idle - delete the entries of memory that is not in use

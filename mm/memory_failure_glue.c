@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
 /*
- * What the DAX side of memory_failure() in Rust needs from C: macros that are loops.
+ * What the DAX side of memory_failure() in Rust needs from C: macros that are loops, and
+ * references to inodes and super blocks, whose counts bindgen does not see.
  */
 
+#include <linux/fs.h>
+#include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
 #include "memory_failure_dax.h"
 
 /* A thread of @task with memory; in an RCU read section. */
@@ -73,4 +78,69 @@ int mf_anyone_early(int force_early)
 	}
 	rcu_read_unlock();
 	return found;
+}
+
+struct mf_put {
+	struct work_struct work;
+	struct super_block *sb;
+	struct inode *inode;
+};
+
+static void mf_put_work(struct work_struct *work)
+{
+	struct mf_put *put = container_of(work, struct mf_put, work);
+
+	iput(put->inode);
+	deactivate_super(put->sb);
+	kfree(put);
+}
+
+/* See memory_failure_dax.h. */
+void mf_dax_put_later(struct super_block *sb, struct inode *inode)
+{
+	struct mf_put *put = kmalloc_obj(*put, GFP_NOIO | __GFP_NOFAIL);
+
+	INIT_WORK(&put->work, mf_put_work);
+	put->sb = sb;
+	put->inode = inode;
+	queue_work(system_dfl_long_wq, &put->work);
+}
+EXPORT_SYMBOL_GPL(mf_dax_put_later);
+
+/* See memory_failure_dax.h. */
+void mf_dax_put_super(struct super_block *sb)
+{
+	if (!atomic_add_unless(&sb->s_active, -1, 1))
+		mf_dax_put_later(sb, NULL);
+}
+EXPORT_SYMBOL_GPL(mf_dax_put_super);
+
+/* See memory_failure_dax.h. */
+struct inode *mf_dax_get_inode(struct inode *inode)
+{
+	struct super_block *sb = inode->i_sb;
+
+	if (!atomic_inc_not_zero(&sb->s_active))
+		return NULL;
+	if (igrab(inode))
+		return inode;
+	mf_dax_put_super(sb);
+	return NULL;
+}
+
+/* See memory_failure_dax.h. */
+struct inode *mf_dax_get_inode_of(struct vm_area_struct *vma)
+{
+	return vma_is_dax(vma) ? mf_dax_get_inode(vma->vm_file->f_mapping->host) : NULL;
+}
+
+/* See memory_failure_dax.h. */
+void mf_dax_put_inode(struct inode *inode)
+{
+	struct super_block *sb = inode->i_sb;
+
+	if (iput_if_not_last(inode))
+		mf_dax_put_super(sb);
+	else
+		mf_dax_put_later(sb, inode);
 }

@@ -188,11 +188,13 @@ impl LockedPage<'_> {
         unsafe { Mapping::from_raw(self.mapping) }
     }
 
-    /// A reference to the file; [`None`] if it is being freed, and so has no users any more.
+    /// A reference to the file; [`None`] if it is being freed or unmounted, and so is mapped by no
+    /// process.
     fn file(&self) -> Option<File> {
-        // SAFETY: A file whose entry is locked stays, and its `address_space` has an inode. The
-        // function gives us a reference, or null.
-        unsafe { File::from_raw(bindings::igrab((*self.mapping).host)) }
+        // SAFETY: A file whose entry is locked stays, and its `address_space` has an inode.
+        let inode = unsafe { (*self.mapping).host };
+        // SAFETY: As above. The function gives us a reference, or null.
+        unsafe { File::from_raw(bindings::mf_dax_get_inode(inode)) }
     }
 
     /// Whether the folio, which is not mapped, has references.

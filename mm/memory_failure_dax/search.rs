@@ -85,7 +85,7 @@ impl LiveSpace {
             // SAFETY: As above. The function gives us a reference, or null.
             let (end, file) = unsafe {
                 let bounds = &(*vma.as_ptr()).__bindgen_anon_1.__bindgen_anon_1;
-                let inode = bindings::mf_dax_inode(vma.as_ptr());
+                let inode = bindings::mf_dax_get_inode_of(vma.as_ptr());
                 (bounds.vm_end, File::from_raw(inode))
             };
             if file.is_some_and(|file| !f(file)) {
@@ -111,11 +111,11 @@ impl Drop for LiveSpace {
     }
 }
 
-/// A file with DAX.
+/// A file with DAX. Its file system is not unmounted while the value lives.
 ///
 /// # Invariants
 ///
-/// The value owns a reference to the inode.
+/// The value owns a reference of `mf_dax_get_inode()`.
 pub(crate) struct File(NonNull<bindings::inode>);
 
 impl File {
@@ -123,14 +123,16 @@ impl File {
     ///
     /// # Safety
     ///
-    /// `inode` has to be null, or come with a reference that the value takes over.
+    /// `inode` has to be null, or come with a reference of `mf_dax_get_inode()`, which the value
+    /// takes over.
     pub(crate) unsafe fn from_raw(inode: *mut bindings::inode) -> Option<Self> {
         // INVARIANT: The function's contract.
         NonNull::new(inode).map(Self)
     }
 
     pub(crate) fn mapping(&self) -> Option<Mapping<'_>> {
-        // SAFETY: The type invariant: the inode stays, and its mapping with it.
+        // SAFETY: The type invariant: the inode stays, and its mapping with it, which only an unmount
+        // takes away from an inode with references.
         unsafe { Mapping::from_raw((*self.0.as_ptr()).i_mapping) }
     }
 
@@ -143,7 +145,7 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         // SAFETY: The type invariant.
-        unsafe { bindings::iput(self.0.as_ptr()) };
+        unsafe { bindings::mf_dax_put_inode(self.0.as_ptr()) };
     }
 }
 

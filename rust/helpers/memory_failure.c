@@ -54,12 +54,6 @@ __rust_helper bool rust_helper_mf_page_is_at(struct page *page,
 	       READ_ONCE(folio->index) + folio_page_idx(folio, page) == index;
 }
 
-/* A reference to the inode whose DAX mapping @vma is, or NULL. */
-__rust_helper struct inode *rust_helper_mf_dax_inode(struct vm_area_struct *vma)
-{
-	return vma_is_dax(vma) ? igrab(vma->vm_file->f_mapping->host) : NULL;
-}
-
 __rust_helper int rust_helper_mf_folio_ref_count(struct folio *folio)
 {
 	return folio_ref_count(folio);
