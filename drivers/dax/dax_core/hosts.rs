@@ -28,7 +28,7 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// Both are valid as long as this is in [`HOSTS`]: the driver takes it out before either goes.
+/// Both are valid as long as this is in `HOSTS`: the driver takes it out before either goes.
 struct Host {
     disk: NonNull<bindings::gendisk>,
     device: NonNull<DaxDevice>,

@@ -45,7 +45,7 @@ struct Object {
     view: SetOnce<View>,
 }
 
-/// The state that [`init`] sets up.
+/// The state that [`init()`] sets up.
 struct FileSystem {
     sb: NonNull<bindings::super_block>,
     /// The first of the device numbers.
@@ -218,7 +218,7 @@ unsafe extern "C" fn test(inode: *mut bindings::inode, devt: *mut c_void) -> c_i
 
 /// # Safety
 ///
-/// As for [`test`]; the inode is new.
+/// As for [`test()`]; the inode is new.
 unsafe extern "C" fn set(inode: *mut bindings::inode, devt: *mut c_void) -> c_int {
     // SAFETY: By the function's contract `devt` is what `get()` passed.
     let devt = unsafe { *devt.cast::<bindings::dev_t>() };

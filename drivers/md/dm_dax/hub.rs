@@ -6,7 +6,7 @@
 //! holders may have a byte of a device in common. So they share a holder, the hub of the device. It is
 //! there as long as one of them has the device open or the hub is pinned.
 //!
-//! Lock order: [`HUBS`] is taken with `table_devices_lock` of a mapped device held. The locks of the
+//! Lock order: `HUBS` is taken with `table_devices_lock` of a mapped device held. The locks of the
 //! DAX core and `_minor_lock` of device mapper are taken with it held. No holder is notified, and no
 //! table is looked at, with it held.
 
@@ -42,7 +42,7 @@ const MAX_CALLS: usize = 8;
 ///
 /// # Invariants
 ///
-/// As long as this is in [`HUBS`], `md` is valid and `dev` open: [`leave`] comes before.
+/// As long as this is in `HUBS`, `md` is valid and `dev` open: [`leave`] comes before.
 #[derive(Clone, Copy)]
 pub(crate) struct Use {
     md: NonNull<bindings::mapped_device>,
@@ -83,7 +83,7 @@ pub(crate) struct Hub {
     bdev: NonNull<bindings::block_device>,
     /// Where it begins in the `dax_device`, in bytes.
     origin: u64,
-    /// Mapped devices that use the device, and pins. Goes to 0 once, with [`HUBS`] locked.
+    /// Mapped devices that use the device, and pins. Goes to 0 once, with `HUBS` locked.
     users: Atomic<u32>,
 }
 

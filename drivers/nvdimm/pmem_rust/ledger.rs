@@ -2,16 +2,15 @@
 
 //! Keeps the lists of poison consistent.
 //!
-//! The record ([`Poison`]) keeps readers off, and is lost with the device. The bus's list outlives
-//! the device: the next record is made from it. The region's list is for display. The `HWPoison`
-//! flags show poison page by page.
+//! The record ([`Poison`](super::poison::Poison)) keeps readers off, and is lost with the device.
+//! The bus's list outlives the device: the next record is made from it. The region's list is for
+//! display. The `HWPoison` flags show poison page by page.
 //!
 //! `Pmem::ledger`, a mutex, is held over each of these, so that each is atomic for the others:
 //!
 //! 1. A report adds its sectors to the record and to both lists (`failure.rs` says which reports
 //!    do).
 //! 2. A repair takes a mark of the record, and takes its range off the bus's list. Only then does
-//!    it overwrite the range and read it back.
 //!    it overwrite the range and read it back.
 //! 3. It takes good sectors off the record and off the region's list, unless some of them were
 //!    added to the record since 2, or some of the range to the bus's list: then the repair restarts
