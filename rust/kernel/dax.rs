@@ -141,6 +141,21 @@ impl Mode {
 /// The core and its users access it by address and map it in user space without checks. So it takes
 /// unsafe code to make one.
 ///
+/// # Examples
+///
+/// ```
+/// use core::ptr::NonNull;
+/// use kernel::{dax::Access, mm::pfn::Pfn};
+///
+/// /// # Safety
+/// ///
+/// /// The page is mapped and stays, as [`Access::new`] requires.
+/// unsafe fn one_page(kaddr: NonNull<u8>, pfn: Pfn) -> Access {
+///     // SAFETY: The function's contract.
+///     unsafe { Access::new(1, kaddr, pfn) }
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// From `kaddr` on `pages` pages are mapped, in frames from `pfn` on, except for pages that a
@@ -408,6 +423,20 @@ impl<T: Operations + Send + 'static> Drop for Registration<T> {
 /// The connection of a disk to its `dax_device`, by which file systems find the device.
 ///
 /// Keeps both. File systems find the device only while it is alive.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     block::bio_disk::{NewDisk, Operations},
+///     dax::{Device, Host}, //
+/// };
+///
+/// /// Lets file systems on the disk find `dev`, until the result is dropped.
+/// fn connect<T: Operations>(dev: &Device, disk: &NewDisk<T>) -> Result<Host<T>> {
+///     Host::new(dev, disk.disk().clone())
+/// }
+/// ```
 pub struct Host<T: bio_disk::Operations> {
     disk: Arc<Disk<T>>,
     _dev: ARef<Device>,

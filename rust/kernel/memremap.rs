@@ -48,6 +48,16 @@ pub trait Operations: Send + Sync + 'static {
 
 /// Physical addresses that are reserved until this is dropped.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::{device::Device, memremap::Reservation};
+///
+/// fn reserve(dev: &Device, start: u64, len: u64) -> Result<Reservation> {
+///     Reservation::new(dev, start, len).ok_or(EBUSY)
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// The range is reserved, under the name of `_dev`.
@@ -291,6 +301,25 @@ impl<T: Operations> PageMap<T> {
 ///
 /// Flags are changed one page at a time and atomically. Only the driver knows their right values:
 /// it has to serialize changes of the same flags.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{dax::victims::Victims, memremap::MappedPages, mm::pfn::Pfn};
+///
+/// /// Deals with the users of a page that failed, where no holder does.
+/// fn failed(pages: &MappedPages, pfn: Pfn, mf_flags: i32) -> Result {
+///     let mut victims = Victims::new(mf_flags);
+///     pages.end_use(pfn, 1, &mut victims)
+/// }
+///
+/// /// Makes a page usable again that was overwritten.
+/// fn repaired(pages: &MappedPages, pfn: Pfn) -> Result {
+///     pages.make_present(pfn)?;
+///     pages.test_and_clear_hwpoison(pfn);
+///     Ok(())
+/// }
+/// ```
 pub struct MappedPages {
     addr: NonNull<u8>,
     /// Only ever compared: by itself it does not keep the pagemap.
@@ -494,6 +523,25 @@ impl PinnedPage {
 /// Maps persistent memory without `struct page`s until `dev` is unbound.
 ///
 /// `phys` and `len` in bytes. May sleep. Inlined for the reason given at [`PageMap::map`].
+///
+/// # Examples
+///
+/// ```
+/// use core::ptr::NonNull;
+/// use kernel::{
+///     device::{Bound, Device},
+///     memremap::{map_without_pages, request_region},
+/// };
+///
+/// /// Reserves and maps memory of a bus, under the name of `dev`.
+/// fn attach(dev: &Device<Bound>, start: u64, len: u64) -> Result<NonNull<u8>> {
+///     // SAFETY: A string literal stays for ever.
+///     if !unsafe { request_region(dev, start, len, c"my_driver".as_char_ptr()) } {
+///         return Err(EBUSY);
+///     }
+///     map_without_pages(dev, start, len)
+/// }
+/// ```
 #[inline(always)]
 pub fn map_without_pages(dev: &Device<Bound>, phys: u64, len: u64) -> Result<NonNull<u8>> {
     // CAST: Sizes of memory fit `usize` on 64-bit machines.

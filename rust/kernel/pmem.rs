@@ -248,6 +248,21 @@ unsafe fn drop_lines(addr: *mut u8, len: usize) -> Result {
 
 /// A part of a [`Window`] that segments are copied to or from in order.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::{block::bio::Bio, pmem::Window};
+///
+/// /// Writes the data of a bio to where it belongs.
+/// fn write(window: &Window, bio: &Bio) -> Result {
+///     let mut cursor = window.cursor(bio.bytes().ok_or(EINVAL)?)?;
+///     for segment in bio.segments() {
+///         cursor.write(&segment)?;
+///     }
+///     Ok(())
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `at` is the start of `left` bytes of a window that lives for `'a`.
@@ -320,6 +335,14 @@ impl Cursor<'_> {
 }
 
 /// A page of zeroes to copy from.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::pmem::zero_page;
+///
+/// assert!(zero_page().iter().all(|byte| *byte == 0));
+/// ```
 pub fn zero_page() -> &'static [u8; PAGE_SIZE] {
     static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
     &ZEROES

@@ -78,6 +78,53 @@ pub trait Switch: 'static {
 }
 
 /// A write-only attribute, by which user space gives a command to a driver's disks.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     block::{
+///         attr::{Attribute, Command},
+///         bio::Bio,
+///         bio_disk::Operations,
+///     },
+///     sync::atomic::{Atomic, Relaxed},
+/// };
+///
+/// struct MyDriver;
+///
+/// #[vtable]
+/// impl Operations for MyDriver {
+///     type Data = Atomic<u64>;
+///
+///     fn submit(_data: &Self::Data, bio: Bio) {
+///         bio.end(Err(EIO));
+///     }
+/// }
+///
+/// struct Reset;
+///
+/// impl Command for Reset {
+///     type Driver = MyDriver;
+///
+///     fn run(data: &Atomic<u64>, text: &[u8]) -> Result {
+///         if text.trim_ascii() != b"reset" {
+///             return Err(EINVAL);
+///         }
+///         data.store(0, Relaxed);
+///         Ok(())
+///     }
+/// }
+///
+/// static RESET: Attribute<MyDriver> = Attribute::command::<Reset>(c"reset");
+///
+/// let count = Atomic::new(1);
+/// assert_eq!(Reset::run(&count, b"restart"), Err(EINVAL));
+/// assert_eq!(count.load(Relaxed), 1);
+/// Reset::run(&count, b"reset\n")?;
+/// assert_eq!(count.load(Relaxed), 0);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Command: 'static {
     /// The driver.
     type Driver: Operations;

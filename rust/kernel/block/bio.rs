@@ -199,6 +199,20 @@ impl Drop for Bio {
 }
 
 /// Runs the disk's clock for one bio; see [`Bio::account`].
+///
+/// # Examples
+///
+/// ```
+/// use kernel::block::bio::Bio;
+///
+/// /// Times `work` as the time of the bio, which is not ended before the clock stops.
+/// fn timed(bio: Bio, work: impl FnOnce(&Bio) -> Result) {
+///     let clock = bio.account();
+///     let result = work(&bio);
+///     drop(clock);
+///     bio.end(result);
+/// }
+/// ```
 #[must_use = "the clock stops when this is dropped"]
 pub struct Accounting<'a> {
     bio: &'a Bio,
@@ -219,6 +233,18 @@ impl Drop for Accounting<'_> {
 /// Memory of a bio that is contiguous in the kernel's address space.
 ///
 /// User space may change it at any time, which is why it is never a slice.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::block::bio::Segment;
+///
+/// /// The sector after the last one that the memory belongs to.
+/// fn end_sector(segment: &Segment<'_>) -> Option<u64> {
+///     let bytes = segment.bytes()?;
+///     Some(bytes.sectors_touched().end().0)
+/// }
+/// ```
 ///
 /// # Invariants
 ///

@@ -290,6 +290,28 @@ impl<T: Operations> Drop for Disk<T> {
 /// Dropping it removes the disk: its file systems are notified, I/O in flight is waited for, and no
 /// new I/O is accepted.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     block::{
+///         attr::AttributeGroups,
+///         bio_disk::{Added, AttributeNode, NewDisk, Operations},
+///     },
+///     device::{Bound, Device},
+/// };
+///
+/// /// Shows the disk, and finds its list of bad sectors in sysfs.
+/// fn show<T: Operations>(
+///     disk: NewDisk<T>,
+///     parent: &Device<Bound>,
+/// ) -> Result<(Added<T>, Option<AttributeNode>)> {
+///     let added = Added::new(disk, parent, &AttributeGroups::NONE)?;
+///     let node = added.attribute(c"badblocks");
+///     Ok((added, node))
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// The disk was added, and not deleted.
@@ -405,6 +427,21 @@ unsafe fn sync_filesystems(disk: *mut bindings::gendisk) {
 }
 
 /// A reference to the sysfs node of an attribute.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     badblocks::Badblocks,
+///     block::{bio_disk::AttributeNode, sector::SectorRange},
+/// };
+///
+/// /// Adds to the list, and wakes the tasks that poll its file.
+/// fn add(list: &Badblocks, range: SectorRange, node: &AttributeNode) {
+///     list.add(range);
+///     node.notify();
+/// }
+/// ```
 ///
 /// # Invariants
 ///

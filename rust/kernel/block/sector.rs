@@ -15,6 +15,15 @@ pub const SECTOR_SHIFT: u32 = super::SECTOR_SHIFT;
 pub const SECTOR_SIZE: u64 = 1 << SECTOR_SHIFT;
 
 /// A disk address in units of 512 bytes.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::block::sector::Sector;
+///
+/// assert_eq!(Sector(8).to_bytes(), Some(4096));
+/// assert_eq!(Sector(1 << 55).to_bytes(), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sector(pub u64);
 

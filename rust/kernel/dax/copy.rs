@@ -153,6 +153,21 @@ impl Device {
     /// As [`Device::copy_to_iter`]. A task that reads the same bytes meanwhile may see some of the
     /// new ones.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     dax::Device,
+    ///     iov::IovIterSource,
+    ///     page::PAGE_SIZE,
+    /// };
+    ///
+    /// /// What a `write()` to the second page does.
+    /// fn write_second(dev: &Device, from: &mut IovIterSource<'_>) -> Result<usize> {
+    ///     dev.copy_from_iter(PAGE_SIZE as u64, PAGE_SIZE, from)
+    /// }
+    /// ```
+    ///
     /// C functions: `dax_direct_access()`, `dax_copy_from_iter()`
     #[inline]
     pub fn copy_from_iter(

@@ -42,6 +42,33 @@ fn is_going_down() -> bool {
 }
 
 /// The wait of a removal for pages that user space holds, which has no fixed limit.
+///
+/// # Examples
+///
+/// ```
+/// use core::cell::Cell;
+/// use kernel::dax::removal::{wait_for_puts, RemovalWait};
+///
+/// fn wait_until(idle: impl Fn() -> bool) -> Result {
+///     let mut wait = RemovalWait::new();
+///     while !idle() {
+///         if wait.is_over() {
+///             return Err(EINTR);
+///         }
+///         if wait.has_words() {
+///             pr_info!("waiting for pages that are in use\n");
+///         }
+///         wait.pause();
+///     }
+///     wait_for_puts();
+///     Ok(())
+/// }
+///
+/// let users = Cell::new(2_u32);
+/// wait_until(|| users.replace(users.get().saturating_sub(1)) == 0)?;
+/// assert_eq!(users.get(), 0);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct RemovalWait {
     since: Instant<Monotonic>,
     words_at: Delta,

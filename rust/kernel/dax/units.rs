@@ -17,6 +17,18 @@ use crate::page::{
 };
 
 /// A page offset from the start of a `dax_device`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     dax::units::Pgoff,
+///     page::PAGE_SIZE, //
+/// };
+///
+/// assert_eq!(Pgoff(2).to_bytes(), Some(2 * PAGE_SIZE as u64));
+/// assert_eq!(Pgoff(usize::MAX).to_bytes(), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pgoff(pub usize);
 
