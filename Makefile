@@ -16,11 +16,12 @@ help:
 	@echo '  make check-debug  all guest tests with KASAN, lockdep and kmemleak'
 	@echo '  make check-c      the guest tests on plain C, for comparison; kept for make check'
 	@echo '  make check-fixed  those that C passes with the fixes of patches/ alone'
-	@echo '  make check-all    all of these, and the combinations of the switches'
+	@echo '  make check-all    all of these, make doctests, the combinations of switches'
 	@echo '  make check-suites suites of others: ndctl; XFSTESTS=DIR for a built xfstests'
 	@echo '  make kernel       build the patched kernel; prints where it is'
 	@echo '  make deb          the same as Debian packages for a real machine, in ./deb'
 	@echo '  make lint         rustfmt, clippy, checkpatch, shellcheck'
+	@echo '  make doctests     the examples in comments of rust/kernel, as a KUnit suite'
 	@echo '  make bench        Rust against C, in exact guest instructions'
 	@echo '  make bench-virtiofs  the virtio-fs window: Rust, C, and no window'
 	@echo '  make series       the whole stack as a mailbox of patches, in rdax.mbox'
@@ -81,6 +82,10 @@ deb:
 
 lint:
 	@scripts/lint
+
+.PHONY: doctests
+doctests:
+	@scripts/doctests
 
 bench:
 	@tools/testing/bench/run
