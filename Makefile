@@ -20,8 +20,9 @@ help:
 	@echo '  make check-suites suites of others: ndctl; XFSTESTS=DIR for a built xfstests'
 	@echo '  make kernel       build the patched kernel; prints where it is'
 	@echo '  make deb          the same as Debian packages for a real machine, in ./deb'
-	@echo '  make lint         rustfmt, clippy, checkpatch, shellcheck'
+	@echo '  make lint         rustfmt, clippy, rustdoc, checkpatch, shellcheck'
 	@echo '  make doctests     the examples in comments of rust/kernel, as a KUnit suite'
+	@echo '  make htmldocs     the documents as pages of the kernel, and where they are'
 	@echo '  make bench        Rust against C, in exact guest instructions'
 	@echo '  make bench-virtiofs  the virtio-fs window: Rust, C, and no window'
 	@echo '  make series       the whole stack as a mailbox of patches, in rdax.mbox'
@@ -86,6 +87,10 @@ lint:
 .PHONY: doctests
 doctests:
 	@scripts/doctests
+
+.PHONY: htmldocs
+htmldocs:
+	@scripts/htmldocs
 
 bench:
 	@tools/testing/bench/run
