@@ -3,7 +3,7 @@
 # What a person types.  Inside a kernel tree kbuild reads Kbuild and not this file.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-removal demo-virtiofs check check-debug check-c check-fixed check-all check-suites kernel deb lint bench bench-virtiofs series series-build clean
+.PHONY: help demo demo-removal demo-layers demo-virtiofs check check-debug check-c check-fixed check-all check-suites kernel deb lint bench bench-virtiofs series series-build clean
 
 help:
 	@echo 'rdax: the Linux DAX error-handling stack in Rust'
@@ -11,6 +11,7 @@ help:
 	@echo '  make demo         boot the kernel under QEMU and see poison handled'
 	@echo '  make demo KERNEL=c  the same story with the C driver, for comparison'
 	@echo '  make demo-removal   an NVDIMM is taken away under a mounted XFS; KERNEL=c, too'
+	@echo '  make demo-layers    XFS on volumes over two NVDIMMs: a page fails, one goes away'
 	@echo '  make demo-virtiofs  a directory of the host through a DAX window (KERNEL=c)'
 	@echo '  make check        lint, host tests, guest tests on rust and some on debug'
 	@echo '  make check-debug  all guest tests with KASAN, lockdep and kmemleak'
@@ -53,6 +54,9 @@ demo:
 
 demo-removal:
 	@scripts/demo --removal $(KERNEL)
+
+demo-layers:
+	@scripts/demo --layers $(KERNEL)
 
 demo-virtiofs:
 	@scripts/demo-virtiofs $(KERNEL)

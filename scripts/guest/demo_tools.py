@@ -278,7 +278,7 @@ def picture(extents, size, name):
 class KernelLog:
     """The kernel's lines on the matter, as they come."""
 
-    WANTED = re.compile(r"emory failure|nd_pmem|pmem0.*(error|hutdown|hutting|bad|emove|frozen)|"
+    WANTED = re.compile(r"emory failure|nd_pmem|(pmem0|dm-[0-9]).*(error|hutdown|hutting|bad|emove|frozen)|"
                         r"mce: |Hardware Error")
 
     def __init__(self):
