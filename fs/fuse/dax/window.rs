@@ -7,7 +7,6 @@
 //! range to evict, 64 ranges and for each as many neighbours or the ranges of its block. A method
 //! returns the work to be done outside of the lock ([`Step`]); the protocol of that is in
 //! `acquire.rs`.
-//! is the protocol.
 //!
 //! This is plain `no_std` Rust without calls to C, here and in `window/`: KUnit runs it in the
 //! kernel and `tools/testing/host` runs it under proptest and loom.
@@ -411,9 +410,8 @@ impl<F: File> Window<F> {
     /// Takes a range for the server to remove; [`Window::removed`] has to follow.
     pub(crate) fn take_stale(&mut self) -> Option<(RangeId, u8)> {
         let id = self.free.take_stale(&mut self.table)?;
-        let record = self.table.get_mut(id);
-        record.state = State::Removing;
-        let order = record.order;
+        self.table.set_removing(id);
+        let order = self.table.get(id).order;
         self.removing += 1;
         self.counters.removes += 1;
         Some((id, order))
@@ -425,7 +423,7 @@ impl<F: File> Window<F> {
     /// next one.
     pub(crate) fn removed(&mut self, id: RangeId) {
         let record = self.table.get(id);
-        if record.state != State::Removing {
+        if record.state() != State::Removing {
             return;
         }
         let (order, poisoned) = (record.order, record.poisoned);

@@ -36,7 +36,7 @@ impl<F: File> Window<F> {
                 let found = record.file.as_ref().is_none_or(|file| {
                     self.index.lookup(&self.table, file, record.page) == Some(at)
                 });
-                let owned = match record.state {
+                let owned = match record.state() {
                     State::Mapped | State::Reclaiming => record.file.is_some(),
                     State::Setup => true,
                     State::Inside => return false,
@@ -45,16 +45,16 @@ impl<F: File> Window<F> {
                 if !aligned || !found || !owned {
                     return false;
                 }
-                mapped += u32::from(record.state == State::Mapped);
-                held += u32::from(!matches!(record.state, State::Clean | State::Retired));
-                asked += u32::from(record.state == State::Setup && record.error == 0);
+                mapped += u32::from(record.state() == State::Mapped);
+                held += u32::from(!matches!(record.state(), State::Clean | State::Retired));
+                asked += u32::from(record.state() == State::Setup && record.error == 0);
                 at = RangeId(at.0 + (1 << record.order));
             }
         }
         let mut listed = 0;
         let mut at = self.lru.first;
         while let Some(id) = at.some() {
-            if self.table.get(id).state != State::Mapped || listed > mapped {
+            if self.table.get(id).state() != State::Mapped || listed > mapped {
                 return false;
             }
             listed += 1;

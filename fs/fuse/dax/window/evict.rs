@@ -81,7 +81,10 @@ impl<F: File> Window<F> {
     /// Whether `id`, a mapped range, has no users except page tables.
     pub(super) fn may_reclaim(&self, id: RangeId) -> bool {
         let record = self.table.get(id);
-        record.state == State::Mapped && record.users == 0 && record.pins == 0 && !record.upgrading
+        record.state() == State::Mapped
+            && record.users == 0
+            && record.pins == 0
+            && !record.upgrading
     }
 
     /// Whether `id` gets no new users.
@@ -149,9 +152,7 @@ impl<F: File> Window<F> {
 
     fn begin_reclaim(&mut self, id: RangeId, ticket: u64) {
         self.leave_lru(id);
-        let record = self.table.get_mut(id);
-        record.state = State::Reclaiming;
-        record.ticket = ticket;
+        self.table.set_reclaiming(id, ticket);
     }
 
     fn next_ticket(&mut self) -> u64 {
@@ -230,7 +231,7 @@ impl<F: File> Window<F> {
         let mut outlook = Outlook::Good;
         while start.pages(order).contains(&at.0) {
             let record = self.table.get(at);
-            match record.state {
+            match record.state() {
                 State::Mapped if self.may_reclaim(at) => {}
                 State::Mapped if record.pins == 0 && !record.upgrading => outlook = Outlook::Busy,
                 State::Clean | State::Stale => {}
@@ -247,7 +248,7 @@ impl<F: File> Window<F> {
         let mut at = start;
         while start.pages(order).contains(&at.0) {
             let next = RangeId(at.0.saturating_add(1 << self.table.get(at).order));
-            if self.table.get(at).state == State::Mapped {
+            if self.table.get(at).state() == State::Mapped {
                 self.begin_reclaim(at, ticket);
             }
             at = next;
@@ -266,7 +267,7 @@ impl<F: File> Window<F> {
         let mut at = area.start;
         while area.start.pages(area.order).contains(&at.0) {
             let record = self.table.get(at);
-            if record.state == State::Reclaiming && record.ticket == area.ticket {
+            if record.state() == State::Reclaiming && record.ticket == area.ticket {
                 return Some(Victim {
                     id: at,
                     // SAFETY: The range has the file until `reclaimed()`; see `Victim::file()`.
@@ -284,7 +285,7 @@ impl<F: File> Window<F> {
     /// that case evicting the rest of the area would be useless, and it is left as it is.
     pub(crate) fn reclaimed(&mut self, area: Area, id: RangeId, taken: bool) {
         let record = self.table.get(id);
-        if record.state != State::Reclaiming || record.ticket != area.ticket {
+        if record.state() != State::Reclaiming || record.ticket != area.ticket {
             return;
         }
         if taken {
@@ -325,13 +326,13 @@ impl<F: File> Window<F> {
     /// Skips ranges without users that are not just being evicted; see [`Window::find`].
     pub(crate) fn skip_unused(&self, at: RangeId) -> RangeId {
         self.find(at, |record| {
-            record.users > 0 || record.state == State::Reclaiming
+            record.users > 0 || record.state() == State::Reclaiming
         })
     }
 
     /// Skips ranges without unanswered requests; see [`Window::find`].
     pub(crate) fn skip_answered(&self, at: RangeId) -> RangeId {
-        self.find(at, |record| match record.state {
+        self.find(at, |record| match record.state() {
             State::Setup => record.error == 0,
             State::Mapped => record.upgrading,
             State::Removing => true,
@@ -354,7 +355,7 @@ impl<F: File> Window<F> {
                 return Forgot::All;
             };
             let record = self.table.get(id);
-            let (state, upgrading) = (record.state, record.upgrading);
+            let (state, upgrading) = (record.state(), record.upgrading);
             if state == State::Reclaiming || record.pins > 0 {
                 // Tasks that wait for ranges which were freed before that one are woken first.
                 return match taken {
@@ -372,8 +373,7 @@ impl<F: File> Window<F> {
             if upgrading {
                 // As if it had been requested only now.
                 let epoch = self.limit.ask(false);
-                let record = self.table.get_mut(id);
-                record.state = State::Setup;
+                let record = self.table.set_setup(id);
                 record.error = 0;
                 record.vacant = false;
                 record.epoch = epoch;
@@ -391,10 +391,10 @@ impl<F: File> Window<F> {
     pub(crate) fn fail(&mut self, page: RangeId) -> Option<Victim<F>> {
         let id = self.table.head_of(page).some()?;
         let record = self.table.get_mut(id);
-        record.poisoned |= !matches!(record.state, State::Clean | State::Stale | State::Retired);
-        match record.state {
+        record.poisoned |= !matches!(record.state(), State::Clean | State::Stale | State::Retired);
+        match record.state() {
             State::Clean | State::Stale => {
-                if record.state == State::Stale {
+                if record.state() == State::Stale {
                     // There will be no request to remove it.
                     self.limit.gone();
                 }

@@ -142,12 +142,10 @@ impl Free {
         while start.pages(order).contains(&at.0) {
             let next = RangeId(at.0.saturating_add(1 << table.get(at).order));
             self.unlink(table, at);
-            table.get_mut(at).state = State::Inside;
+            table.set_inside(at);
             at = next;
         }
-        let record = table.get_mut(start);
-        record.state = State::Stale;
-        record.order = order;
+        table.set_stale(start, order);
         Some((start, stale))
     }
 
@@ -156,7 +154,7 @@ impl Free {
         let (mut at, mut stale) = (start, 0);
         while start.pages(order).contains(&at.0) {
             let record = table.get(at);
-            match record.state {
+            match record.state() {
                 State::Clean => {}
                 State::Stale if !record.poisoned => stale += 1,
                 _ => return None,
@@ -175,10 +173,11 @@ impl Free {
     }
 
     fn put_list<F>(&mut self, table: &mut Table<F>, id: RangeId, order: u8, state: State) {
-        let record = table.get_mut(id);
-        record.state = state;
-        record.order = order;
-        let poisoned = record.poisoned;
+        match state {
+            State::Stale => table.set_stale(id, order),
+            _ => table.set_clean(id, order),
+        }
+        let poisoned = table.get(id).poisoned;
         if let Some(list) = self.list(state, poisoned, order) {
             list.push_back::<Queued, F>(table, id);
         }
@@ -190,7 +189,7 @@ impl Free {
     /// Removes `id`, which is clean or stale, from its list.
     fn unlink<F>(&mut self, table: &mut Table<F>, id: RangeId) {
         let record = table.get(id);
-        let (state, poisoned, order) = (record.state, record.poisoned, record.order);
+        let (state, poisoned, order) = (record.state(), record.poisoned, record.order);
         if let Some(list) = self.list(state, poisoned, order) {
             list.remove::<Queued, F>(table, id);
         }
@@ -201,18 +200,21 @@ impl Free {
 
     /// Makes `id` clean, and merges it with clean buddies.
     pub(crate) fn put_clean<F>(&mut self, table: &mut Table<F>, id: RangeId, order: u8) {
+        let freed = id;
         let (mut id, mut order) = (id, order);
         while order < TOP_ORDER {
             let buddy = id.buddy(order);
             let other = table.get(buddy);
-            if other.state != State::Clean || other.order != order {
+            if other.state() != State::Clean || other.order != order {
                 break;
             }
             self.unlink(table, buddy);
-            table.get_mut(id).state = State::Inside;
-            table.get_mut(buddy).state = State::Inside;
+            table.set_inside(buddy);
             id = id.min(buddy);
             order += 1;
+        }
+        if id != freed {
+            table.set_inside(freed);
         }
         self.put_list(table, id, order, State::Clean);
         if order == TOP_ORDER {
@@ -241,7 +243,7 @@ impl Free {
         if !self.block_has_retired(table, block) {
             self.whole_blocks = self.whole_blocks.saturating_sub(1);
         }
-        table.get_mut(id).state = State::Retired;
+        table.set_retired(id);
         self.in_service = self.in_service.saturating_sub(1 << order);
     }
 
@@ -255,7 +257,7 @@ impl Free {
         let mut at = block;
         while at.block() == block.block() {
             let record = table.get(at);
-            if record.state == State::Retired {
+            if record.state() == State::Retired {
                 return true;
             }
             at = RangeId(at.0.saturating_add(1 << record.order));

@@ -50,7 +50,7 @@ impl<F: File> Window<F> {
     #[inline]
     fn hold_known(&mut self, id: RangeId, page: FilePage, write: bool) -> Option<Place> {
         let record = self.table.get_mut(id);
-        if record.state != State::Mapped
+        if record.state() != State::Mapped
             || record.poisoned
             || record.mark
             || (write && !record.writable)
@@ -100,7 +100,7 @@ impl<F: File> Window<F> {
         let changes = self.changes;
         let draining = self.is_draining(id);
         let record = self.table.get_mut(id);
-        match record.state {
+        match record.state() {
             State::Mapped if draining && !record.poisoned => Step::Wait(changes),
             State::Setup => {
                 record.users += 1;
@@ -249,10 +249,10 @@ impl<F: File> Window<F> {
     ) -> Setup {
         let soon = self.mapped.saturating_mul(2);
         let lives = self.ghosts.back(file, page, soon);
-        let record = self.table.get_mut(id);
-        record.vacant = record.state == State::Clean;
-        record.epoch = self.limit.ask(record.vacant);
-        record.state = State::Setup;
+        let vacant = self.table.get(id).state() == State::Clean;
+        let record = self.table.set_setup(id);
+        record.vacant = vacant;
+        record.epoch = self.limit.ask(vacant);
         record.lives = (lives, lives);
         record.writable = writable;
         record.upgrading = false;
@@ -285,7 +285,7 @@ impl<F: File> Window<F> {
             // Zero would mean success.
             Err(error) => error.min(-1),
         };
-        match record.state {
+        match record.state() {
             State::Mapped if upgrade && record.upgrading => {
                 record.upgrading = false;
                 record.writable |= error == 0;
@@ -319,7 +319,7 @@ impl<F: File> Window<F> {
     /// The request was not sent: tasks that wait for the answer start again.
     pub(crate) fn unasked(&mut self, id: RangeId, upgrade: bool) {
         let record = self.table.get_mut(id);
-        match record.state {
+        match record.state() {
             State::Mapped if upgrade && record.upgrading => record.upgrading = false,
             State::Setup if record.error == 0 => {
                 self.limit.answered();
@@ -356,12 +356,12 @@ impl<F: File> Window<F> {
     /// The state of a range that the caller holds since [`Step::Join`] or [`Step::Start`].
     pub(crate) fn poll(&mut self, id: RangeId, write: bool) -> Poll {
         let record = self.table.get(id);
-        let pending = match record.state {
+        let pending = match record.state() {
             State::Setup => record.error == 0,
             State::Mapped => write && !record.writable && record.upgrading,
             _ => false,
         };
-        let poll = match record.state {
+        let poll = match record.state() {
             _ if pending => match self.closed {
                 // An answer that may still come has no waiters.
                 Some(error) => Poll::Failed(error),
@@ -385,7 +385,7 @@ impl<F: File> Window<F> {
         let record = self.table.get_mut(id);
         record.users = record.users.saturating_sub(1);
         if record.users == 0 {
-            if record.state == State::Setup && record.error != 0 {
+            if record.state() == State::Setup && record.error != 0 {
                 self.put_back(id);
             }
             self.changed();

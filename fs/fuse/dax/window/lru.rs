@@ -43,7 +43,7 @@ impl<F: File> Window<F> {
     }
 
     pub(super) fn enter_lru(&mut self, id: RangeId) {
-        self.table.get_mut(id).state = State::Mapped;
+        self.table.set_mapped(id);
         self.push_lru(id);
         self.mapped += 1;
     }

@@ -45,6 +45,34 @@ pub(crate) enum State {
     Retired,
 }
 
+impl State {
+    /// Whether a range in this state may go to `next`.
+    fn may_become(self, next: Self) -> bool {
+        use State::{
+            Clean,
+            Inside,
+            Mapped,
+            Reclaiming,
+            Removing,
+            Retired,
+            Setup,
+            Stale, //
+        };
+        match self {
+            // It was cut off from a larger range, or is the first page of one that was merged.
+            Inside => matches!(next, Clean | Stale),
+            Clean => matches!(next, Inside | Setup | Retired),
+            Stale => matches!(next, Inside | Setup | Removing | Retired),
+            Setup => matches!(next, Inside | Clean | Mapped | Stale),
+            // `Setup` is for a file that is gone while the range was being made writable.
+            Mapped => matches!(next, Reclaiming | Stale | Setup),
+            Reclaiming => matches!(next, Mapped | Stale),
+            Removing => matches!(next, Inside | Clean | Retired),
+            Retired => false,
+        }
+    }
+}
+
 /// In place of an error: tasks that wait for the range start again. No error number is positive.
 pub(crate) const AGAIN: i32 = 1;
 
@@ -62,9 +90,9 @@ impl Link {
     };
 }
 
-/// The state of a range.
+/// What is known of a range. Only [`Table`] changes its state.
 pub(crate) struct Record<F> {
-    pub(crate) state: State,
+    state: State,
     pub(crate) order: u8,
     /// The server maps it for writing.
     pub(crate) writable: bool,
@@ -112,6 +140,11 @@ pub(crate) struct Record<F> {
 }
 
 impl<F> Record<F> {
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
     fn inside() -> Self {
         Self {
             state: State::Inside,
@@ -221,6 +254,54 @@ impl<F> Table<F> {
             }
         });
         found.unwrap_or(&mut self.nobody)
+    }
+
+    #[inline]
+    fn set_state(&mut self, id: RangeId, state: State) -> &mut Record<F> {
+        let record = self.get_mut(id);
+        debug_assert!(record.state.may_become(state));
+        record.state = state;
+        record
+    }
+
+    /// `id` became part of a larger range, or is about to become the first page of one.
+    pub(super) fn set_inside(&mut self, id: RangeId) {
+        self.set_state(id, State::Inside);
+    }
+
+    /// `id` is a free range of `order`, and the server maps nothing there.
+    pub(super) fn set_clean(&mut self, id: RangeId, order: u8) {
+        self.set_state(id, State::Clean).order = order;
+    }
+
+    /// `id` is a free range of `order`, where the server may have a mapping.
+    pub(super) fn set_stale(&mut self, id: RangeId, order: u8) {
+        self.set_state(id, State::Stale).order = order;
+    }
+
+    /// The server is asked to map `id`.
+    pub(super) fn set_setup(&mut self, id: RangeId) -> &mut Record<F> {
+        self.set_state(id, State::Setup)
+    }
+
+    /// `id` maps a part of a file.
+    pub(super) fn set_mapped(&mut self, id: RangeId) {
+        self.set_state(id, State::Mapped);
+    }
+
+    /// `id` is being evicted, as a part of the area with `ticket`.
+    pub(super) fn set_reclaiming(&mut self, id: RangeId, ticket: u64) {
+        self.set_state(id, State::Reclaiming).ticket = ticket;
+    }
+
+    /// The server is asked to remove `id`.
+    pub(super) fn set_removing(&mut self, id: RangeId) {
+        self.set_state(id, State::Removing);
+    }
+
+    /// `id` is out of service.
+    pub(super) fn set_retired(&mut self, id: RangeId) {
+        self.set_state(id, State::Retired);
     }
 
     /// Whether the pages of the block of `id` have records.

@@ -4,7 +4,6 @@
 //!
 //! A page is 4 KiB here whatever the machine's page size: it is the smallest alignment of the
 //! protocol. The file system only builds where both are the same.
-//! protocol knows. The file system only builds where both are the same.
 
 use core::ops::Range;
 
