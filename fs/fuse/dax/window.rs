@@ -25,7 +25,7 @@ pub(crate) mod evict;
 #[path = "window/free.rs"]
 pub(crate) mod free;
 #[path = "window/ghosts.rs"]
-pub(crate) mod ghosts;
+mod ghosts;
 #[path = "window/grain.rs"]
 mod grain;
 #[path = "window/grant.rs"]
@@ -38,6 +38,8 @@ pub(crate) mod limit;
 mod lru;
 #[path = "window/pass.rs"]
 mod pass;
+#[path = "window/policy.rs"]
+mod policy;
 #[path = "window/region.rs"]
 pub(crate) mod region;
 #[path = "window/table.rs"]
@@ -46,12 +48,11 @@ pub(crate) mod table;
 pub(crate) mod units;
 
 use ahead::Run;
-use evict::Drain;
 use free::Free;
-use ghosts::Ghosts;
 use index::Index;
 use kernel::prelude::*;
 use limit::Limit;
+use policy::Policy;
 use table::{
     List,
     Room,
@@ -63,6 +64,7 @@ use units::{
     order_bytes,
     FilePage,
     RangeId,
+    Span,
     BLOCK_PAGES,
     ORDERS,
     PAGE_SHIFT,
@@ -224,25 +226,19 @@ pub(crate) struct Counters {
 ///
 /// - Every page of the window is part of exactly one range.
 /// - A range is in `index` and in its file's list if and only if its record has a file.
-/// - A range is in `lru` if and only if it is `Mapped`.
+/// - A range is in the list of `policy` if and only if it is `Mapped`.
 /// - `limit` has counted the ranges that the server maps.
 pub(crate) struct Window<F: File> {
     table: Table<F>,
     index: Index,
     free: Free,
-    ghosts: Ghosts,
-    /// Mapped ranges; `lru.rs` documents their order.
-    lru: List,
-    mapped: u32,
-    /// Counts uses of ranges.
-    uses: u64,
+    policy: Policy,
     /// How many ranges the server was asked to remove and has not answered for.
     removing: u32,
     limit: Limit,
-    /// The smallest range that the server can map.
-    smallest: u8,
-    /// An area that gets no new users, because it is to be evicted.
-    drain: Option<Drain>,
+    /// An area that gets no new users, because it is to be evicted. Its present uses end by
+    /// themselves.
+    drain: Option<Span>,
     /// How many tasks wait for an eviction.
     drainers: u32,
     /// The error of new requests, once the window is closed.
@@ -267,15 +263,11 @@ impl<F: File> Window<F> {
         let mut table = Table::new(blocks)?;
         Ok(Self {
             index: Index::new(blocks)?,
-            ghosts: Ghosts::new(blocks)?,
+            policy: Policy::new(blocks)?,
             free: Free::new(&mut table),
             table,
-            lru: List::EMPTY,
-            mapped: 0,
-            uses: 0,
             removing: 0,
             limit: Limit::new(),
-            smallest: 0,
             drain: None,
             drainers: 0,
             closed: None,
@@ -293,7 +285,7 @@ impl<F: File> Window<F> {
         let order = shift.saturating_sub(PAGE_SHIFT);
         match u8::try_from(order) {
             Ok(order) if order <= TOP_ORDER => {
-                self.smallest = order;
+                self.policy.set_smallest(order);
                 true
             }
             _ => false,
@@ -325,12 +317,7 @@ impl<F: File> Window<F> {
 
     /// How many ranges are mapped.
     pub(crate) fn mapped(&self) -> u32 {
-        self.mapped
-    }
-
-    /// Blocks of the window.
-    pub(crate) fn blocks(&self) -> u32 {
-        self.table.blocks()
+        self.policy.lru().len()
     }
 
     /// The place of `id`, a range that has a file.
@@ -355,16 +342,25 @@ impl<F: File> Window<F> {
         unsafe { file.run() }
     }
 
-    /// [`File::set_run`] of a file of this window.
-    fn set_run_of(&self, file: &F, run: Run) {
+    /// Changes [`File::run`] of a file of this window.
+    fn with_run<R>(&self, file: &F, change: impl FnOnce(&mut Run) -> R) -> R {
+        let mut run = self.run_of(file);
+        let result = change(&mut run);
         // SAFETY: As for `run_of()`.
         unsafe { file.set_run(run) };
+        result
     }
 
     /// [`File::ranges`] of a file of this window.
     fn ranges_of(&self, file: &F) -> List {
         // SAFETY: As for `run_of()`.
         unsafe { file.ranges() }
+    }
+
+    /// `id` is mapped.
+    fn now_mapped(&mut self, id: RangeId) {
+        self.table.set_mapped(id);
+        self.policy.mapped(&mut self.table, id);
     }
 
     /// Adds `id`, which has no file, to the index and to the list of `file`.

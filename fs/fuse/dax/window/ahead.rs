@@ -9,6 +9,10 @@
 
 use super::{
     grain::Grain,
+    policy::{
+        MAX_DEPTH,
+        STREAK, //
+    },
     units::{
         FilePage,
         BLOCK_PAGES,
@@ -19,12 +23,6 @@ use super::{
     Step,
     Window, //
 };
-
-/// The most blocks that are mapped ahead.
-const MAX_DEPTH: u32 = 8;
-
-/// How many misses in a row start readahead.
-const STREAK: u8 = 2;
 
 /// How a file is being read, block by block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +51,7 @@ impl Run {
     }
 
     /// `block` was not mapped.
-    fn missed(&mut self, block: u64) {
+    pub(super) fn missed(&mut self, block: u64) {
         if block == self.next {
             self.streak = self.streak.saturating_add(1);
         } else {
@@ -74,8 +72,8 @@ impl Run {
         self.streak >= STREAK
     }
 
-    /// How many blocks to map ahead now.
-    fn deepen(&mut self, most: u32) -> u32 {
+    /// How many blocks to map ahead now, at most `most`.
+    pub(super) fn deepen(&mut self, most: u32) -> u32 {
         if !self.in_a_row() || self.grain.is_fine() {
             return 0;
         }
@@ -90,14 +88,7 @@ impl Run {
 impl<F: File> Window<F> {
     /// `page` of `file` was not mapped, or had a mark. Returns how many blocks to map ahead.
     pub(crate) fn depth_ahead(&mut self, file: &F, page: FilePage, missed: bool) -> u32 {
-        let mut run = self.run_of(file);
-        if missed {
-            run.missed(page.block());
-        }
-        // Readahead must not evict what is about to be used.
-        let depth = run.deepen(self.blocks() / 4);
-        self.set_run_of(file, run);
-        depth
+        self.with_run(file, |run| self.policy.depth_ahead(run, page, missed))
     }
 
     /// The step to map the next block ahead: [`Step::Start`], which the task need not wait for;
@@ -126,7 +117,7 @@ impl<F: File> Window<F> {
         match self.allocate(file, page, file_pages) {
             Ok((id, page)) => {
                 run.next = run.next.saturating_add(1);
-                self.set_run_of(file, run);
+                self.with_run(file, |stored| *stored = run);
                 let setup: Setup = self.begin_setup(file, id, page, write, 0);
                 let record = self.table.get_mut(id);
                 record.mark = first && record.order == TOP_ORDER;

@@ -3,11 +3,8 @@
 //! Checks of the window's invariants; for tests.
 
 use super::{
-    table::{
-        List,
-        Queued,
-        State, //
-    },
+    lru::Lru,
+    table::State,
     units::{
         RangeId,
         TOP_ORDER, //
@@ -21,6 +18,12 @@ impl<F: File> Window<F> {
     #[cfg(test)]
     pub(crate) fn has(&self, file: &F, page: super::units::FilePage) -> bool {
         self.index.lookup(&self.table, file, page).is_some()
+    }
+
+    /// Blocks of the window.
+    #[allow(dead_code)]
+    pub(crate) fn blocks(&self) -> u32 {
+        self.table.blocks()
     }
 
     /// Whether the invariants hold.
@@ -52,16 +55,16 @@ impl<F: File> Window<F> {
             }
         }
         let mut listed = 0;
-        let mut at = self.lru.first;
-        while let Some(id) = at.some() {
+        let mut at = self.policy.lru().oldest();
+        while let Some(id) = at {
             if self.table.get(id).state() != State::Mapped || listed > mapped {
                 return false;
             }
             listed += 1;
-            at = List::next::<Queued, F>(&self.table, id).unwrap_or(RangeId::NONE);
+            at = Lru::newer(&self.table, id);
         }
         let drained_for_some = self.drain.is_none() || self.drainers > 0;
-        mapped == self.mapped
+        mapped == self.mapped()
             && listed == mapped
             && drained_for_some
             && self.limit.counted() == (held, asked)

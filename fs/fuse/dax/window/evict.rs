@@ -4,24 +4,21 @@
 //! because memory failed.
 
 use super::{
+    policy::Taken,
     table::{
-        List,
-        Queued,
         Record,
-        State, //
+        State,
+        Table, //
     },
     units::{
         FilePage,
-        RangeId, //
+        RangeId,
+        Span, //
     },
     Area,
     File,
     Window, //
 };
-
-/// How many of the least recently used ranges are checked for one that can be evicted. Ranges in
-/// use are the most recently used.
-const CANDIDATES: u32 = 64;
 
 /// How many ranges are processed before the lock is released.
 const AT_ONCE: u32 = 64;
@@ -38,7 +35,7 @@ pub(crate) enum Forgot {
 }
 
 /// The state of an area that might be evicted.
-enum Outlook {
+pub(super) enum Outlook {
     /// All of it is free or can be evicted.
     Good,
     /// Some of it is in use, by tasks that do not wait, and the rest is good.
@@ -47,13 +44,6 @@ enum Outlook {
     Pending,
     /// Some of it is retired.
     Bad,
-}
-
-/// An area that gets no new users. Its present uses end by themselves.
-#[derive(Clone, Copy)]
-pub(crate) struct Drain {
-    start: RangeId,
-    order: u8,
 }
 
 /// A range to be evicted.
@@ -77,21 +67,39 @@ impl<F: File> Victim<F> {
     }
 }
 
-impl<F: File> Window<F> {
-    /// Whether `id`, a mapped range, has no users except page tables.
+impl<F> Table<F> {
+    /// Whether `id` is a mapped range without users except page tables.
     pub(super) fn may_reclaim(&self, id: RangeId) -> bool {
-        let record = self.table.get(id);
+        let record = self.get(id);
         record.state() == State::Mapped
             && record.users == 0
             && record.pins == 0
             && !record.upgrading
     }
 
+    pub(super) fn outlook(&self, area: Span) -> Outlook {
+        let mut at = area.start;
+        let mut outlook = Outlook::Good;
+        while area.has(at) {
+            let record = self.get(at);
+            match record.state() {
+                State::Mapped if self.may_reclaim(at) => {}
+                State::Mapped if record.pins == 0 && !record.upgrading => outlook = Outlook::Busy,
+                State::Clean | State::Stale => {}
+                State::Retired => return Outlook::Bad,
+                _ => return Outlook::Pending,
+            }
+            at = RangeId(at.0.saturating_add(1 << record.order));
+        }
+        outlook
+    }
+}
+
+impl<F: File> Window<F> {
     /// Whether `id` gets no new users.
     #[inline]
     pub(super) fn is_draining(&self, id: RangeId) -> bool {
-        self.drain
-            .is_some_and(|drain| id.align_down(drain.order) == drain.start)
+        self.drain.is_some_and(|drain| drain.has(id))
     }
 
     /// A task waits because all areas that are large enough for a range of `order` are in use;
@@ -106,26 +114,12 @@ impl<F: File> Window<F> {
         if self.drain.is_some_and(|drain| drain.order >= order) {
             return;
         }
-        let mut at = self.lru.first.some();
-        let mut looked = RangeId::NONE;
-        for _ in 0..CANDIDATES {
-            let Some(id) = at else {
-                return;
-            };
-            at = List::next::<Queued, F>(&self.table, id);
-            let order = order.max(self.table.get(id).order);
-            let start = id.align_down(order);
-            // The same block again, for another piece of it.
-            if core::mem::replace(&mut looked, start) == start {
-                continue;
-            }
-            if matches!(self.outlook(start, order), Outlook::Busy) {
-                if self.drain.replace(Drain { start, order }).is_some() {
-                    // Some tasks wait for the end of the old one.
-                    self.changed();
-                }
-                return;
-            }
+        let Some(drain) = self.policy.to_drain(&self.table, order) else {
+            return;
+        };
+        if self.drain.replace(drain).is_some() {
+            // Some tasks wait for the end of the old one.
+            self.changed();
         }
     }
 
@@ -140,18 +134,18 @@ impl<F: File> Window<F> {
     /// Takes the drained area for a range of `order`, if it has no users any more.
     fn reclaim_drained(&mut self, order: u8) -> Option<Area> {
         let drain = self.drain.filter(|drain| drain.order >= order)?;
-        let outlook = self.outlook(drain.start, drain.order);
+        let outlook = self.table.outlook(drain);
         if matches!(outlook, Outlook::Busy) {
             return None;
         }
         // If it is not good, because of a failure or another task, it is of no use to any task now.
         self.drain = None;
         self.changed();
-        matches!(outlook, Outlook::Good).then(|| self.reclaim_area(drain.start, drain.order))
+        matches!(outlook, Outlook::Good).then(|| self.reclaim_area(drain))
     }
 
     fn begin_reclaim(&mut self, id: RangeId, ticket: u64) {
-        self.leave_lru(id);
+        self.policy.unmapped(&mut self.table, id);
         self.table.set_reclaiming(id, ticket);
     }
 
@@ -172,81 +166,18 @@ impl<F: File> Window<F> {
     }
 
     /// Chooses and marks what to evict for a range of `order`.
-    ///
-    /// That is the least recently used range, if it is large enough; otherwise the area around it.
-    /// A larger area is evicted as a whole or not at all.
     pub(super) fn plan_reclaim(&mut self, order: u8) -> Option<Area> {
-        self.reclaim_drained(order)
-            .or_else(|| self.plan_reclaim_of(order, true))
-            .or_else(|| self.plan_reclaim_of(order, false))
+        self.reclaim_drained(order).or_else(|| {
+            let area = self.policy.victim(&mut self.table, order)?;
+            Some(self.reclaim_area(area))
+        })
     }
 
-    /// The same. With `spare`, skips ranges that were needed again soon after their last eviction,
-    /// and those used since they were sorted, of which there may be more than can be checked.
-    fn plan_reclaim_of(&mut self, order: u8, spare: bool) -> Option<Area> {
-        let mut at = self.lru.first.some();
-        let mut looked = RangeId::NONE;
-        let mut in_the_way = None;
-        for _ in 0..CANDIDATES {
-            let Some(id) = at else {
-                break;
-            };
-            at = List::next::<Queued, F>(&self.table, id);
-            if !self.may_reclaim(id) {
-                continue;
-            }
-            if spare && self.settle(id) {
-                // Its sorted place may be before the next one.
-                at = self.lru.first.some();
-                continue;
-            }
-            let record = self.table.get_mut(id);
-            let own = record.order;
-            if spare && record.lives.0 > 0 {
-                record.lives.0 -= 1;
-                self.spare(id);
-                continue;
-            }
-            if own >= order {
-                return Some(self.reclaim_one(id));
-            }
-            let start = id.align_down(order);
-            if start == looked {
-                continue;
-            }
-            looked = start;
-            match self.outlook(start, order) {
-                Outlook::Good => return Some(self.reclaim_area(start, order)),
-                Outlook::Busy | Outlook::Pending => {}
-                Outlook::Bad => in_the_way = in_the_way.or(Some(id)),
-            }
-        }
-        // There will never be such a range around this one. If that is so for all that were
-        // checked, the others would never be checked: evict this one, so that they move up.
-        in_the_way.filter(|_| !spare).map(|id| self.reclaim_one(id))
-    }
-
-    fn outlook(&self, start: RangeId, order: u8) -> Outlook {
-        let mut at = start;
-        let mut outlook = Outlook::Good;
-        while start.pages(order).contains(&at.0) {
-            let record = self.table.get(at);
-            match record.state() {
-                State::Mapped if self.may_reclaim(at) => {}
-                State::Mapped if record.pins == 0 && !record.upgrading => outlook = Outlook::Busy,
-                State::Clean | State::Stale => {}
-                State::Retired => return Outlook::Bad,
-                _ => return Outlook::Pending,
-            }
-            at = RangeId(at.0.saturating_add(1 << record.order));
-        }
-        outlook
-    }
-
-    fn reclaim_area(&mut self, start: RangeId, order: u8) -> Area {
+    /// Marks what is mapped in an area, all of which may be reclaimed.
+    fn reclaim_area(&mut self, area: Span) -> Area {
         let ticket = self.next_ticket();
-        let mut at = start;
-        while start.pages(order).contains(&at.0) {
+        let mut at = area.start;
+        while area.has(at) {
             let next = RangeId(at.0.saturating_add(1 << self.table.get(at).order));
             if self.table.get(at).state() == State::Mapped {
                 self.begin_reclaim(at, ticket);
@@ -254,8 +185,8 @@ impl<F: File> Window<F> {
             at = next;
         }
         Area {
-            start,
-            order,
+            start: area.start,
+            order: area.order,
             ticket,
         }
     }
@@ -289,11 +220,16 @@ impl<F: File> Window<F> {
             return;
         }
         if taken {
-            let (page, lives) = (record.page, record.lives.1);
-            let (order, used) = (record.order, record.used);
+            let taken = Taken {
+                page: record.page,
+                order: record.order,
+                used: record.used,
+                lives: record.lives.1,
+            };
             if let Some(file) = self.unlink_file(id) {
-                self.ghosts.took(&file, page, lives);
-                self.weigh_taken(&file, order, used);
+                let mut run = self.run_of(&file);
+                self.policy.took(&file, &mut run, &taken);
+                self.with_run(&file, |stored| *stored = run);
             }
             self.free.put_stale(&mut self.table, id);
             self.counters.reclaims += 1;
@@ -301,7 +237,7 @@ impl<F: File> Window<F> {
             self.counters.busy += 1;
             self.table.get_mut(id).stuck = true;
             while let Some(victim) = self.reclaim_next(area) {
-                self.enter_lru(victim.id);
+                self.now_mapped(victim.id);
             }
         }
         self.changed();
@@ -369,7 +305,7 @@ impl<F: File> Window<F> {
                 // The server has not answered. When it does, the range is not needed any more.
                 continue;
             }
-            self.leave_lru(id);
+            self.policy.unmapped(&mut self.table, id);
             if upgrading {
                 // As if it had been requested only now.
                 let epoch = self.limit.ask(false);
@@ -425,6 +361,6 @@ impl<F: File> Window<F> {
         let record = self.table.get_mut(id);
         record.pins = record.pins.saturating_sub(1);
         self.changed();
-        self.may_reclaim(id).then(|| self.reclaim_one(id))
+        self.table.may_reclaim(id).then(|| self.reclaim_one(id))
     }
 }

@@ -8,23 +8,15 @@
 //! needed again soon is spared at its next eviction, and twice at the one after that.
 
 use super::{
+    policy::{
+        GHOSTS_PER_BLOCK,
+        MOST_LIVES,
+        PASSES, //
+    },
     units::FilePage,
     File, //
 };
 use kernel::prelude::*;
-
-/// Places for each block of the window.
-const PER_BLOCK: usize = 16;
-
-/// How many times a range is spared at most.
-pub(crate) const MOST_LIVES: u8 = 7;
-
-/// How many times a place is read past the window before it is mapped.
-///
-/// Where pages are used by a Zipf distribution a second read in a short time is often chance, and
-/// pushes out what is hotter: two passes are about as many requests as one, and less than half as
-/// many mappings.
-const PASSES: u8 = 2;
 
 /// A range that was evicted, or a place that was not mapped.
 #[derive(Clone, Copy, Default)]
@@ -53,7 +45,7 @@ impl Ghosts {
     /// For a window of `blocks` blocks; sleeps.
     pub(crate) fn new(blocks: u32) -> Result<Self> {
         let count = (blocks as usize)
-            .saturating_mul(PER_BLOCK)
+            .saturating_mul(GHOSTS_PER_BLOCK)
             .checked_next_power_of_two()
             .ok_or(ENOMEM)?;
         let mut places = KVVec::with_capacity(count, GFP_KERNEL)?;

@@ -10,43 +10,21 @@
 //! After each return to blocks it takes four times as much to try pieces again, because page tables
 //! that map a block as one do not show where it is used.
 //!
-//! The window is never more than [`PIECES`] pieces, because their number has a cost: a VMM may have
+//! The window is never more than 128 pieces, because their number has a cost: a VMM may have
 //! few memory slots, and QEMU rebuilds the guest's memory map for each. A large window uses only
 //! blocks. So does one of very few blocks: a block needs an area in which no piece is in use, and
 //! there has to be one soon.
 
 use super::{
-    units::{
-        FilePage,
-        BLOCK_PAGES,
-        TOP_ORDER, //
+    policy::{
+        DENSE,
+        FEW,
+        MOST_VAIN,
+        PATIENCE,
+        PIECE_ORDER, //
     },
-    File,
-    Window, //
+    units::FilePage, //
 };
-
-/// The most pieces that a window is split into for this.
-const PIECES: u32 = 128;
-
-/// A window of fewer blocks than this is not split for this.
-const FEWEST_BLOCKS: u32 = 4;
-
-/// The order of the smallest piece: an eighth of a block.
-const PIECE_ORDER: u8 = TOP_ORDER - 3;
-
-/// A block that was used in no more eighths than these might better have been a piece.
-const FEW: u32 = 2;
-
-/// The minimum score before pieces are tried for the first time. In a window with more blocks it is
-/// their number, because the first evictions are of leftovers of other uses.
-const PATIENCE: u16 = 8;
-
-/// How many times the minimum is multiplied by four at most.
-const MOST_VAIN: u8 = 4;
-
-/// The minimum score before blocks are tried again. It is low, because only one in 64 first uses of
-/// a piece is of its first page by chance.
-const DENSE: u16 = 4;
 
 /// How a file is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,47 +92,4 @@ impl Grain {
 #[inline]
 pub(super) fn eighth(page: FilePage) -> u8 {
     1 << (page.0 >> PIECE_ORDER & 7)
-}
-
-impl<F: File> Window<F> {
-    /// The order of pieces; [`TOP_ORDER`] if blocks are not split.
-    pub(super) fn piece_order(&self) -> u8 {
-        if self.blocks() < FEWEST_BLOCKS {
-            return TOP_ORDER;
-        }
-        let mut order = PIECE_ORDER.max(self.smallest);
-        while order < TOP_ORDER && self.blocks().saturating_mul(BLOCK_PAGES >> order) > PIECES {
-            order += 1;
-        }
-        order
-    }
-
-    /// The order that ranges of `file` should have, if it is large enough.
-    pub(super) fn grain_order(&self, file: &F) -> u8 {
-        match self.run_of(file).grain.is_fine() {
-            true => self.piece_order(),
-            false => TOP_ORDER,
-        }
-    }
-
-    /// `page` of `file` is about to be mapped because a task needs it.
-    pub(super) fn weigh_miss(&self, file: &F, page: FilePage) {
-        let mut run = self.run_of(file);
-        if run.grain.is_fine() {
-            let first = page.align_down(self.piece_order()) == page;
-            let before = page.0.checked_sub(1).map(FilePage).filter(|_| first);
-            let found = before.and_then(|page| self.index.lookup(&self.table, file, page));
-            run.grain.missed_piece(found.is_some());
-            self.set_run_of(file, run);
-        }
-    }
-
-    /// A range of `order` of `file` was evicted; it had been used in the eighths `used`.
-    pub(super) fn weigh_taken(&self, file: &F, order: u8, used: u8) {
-        let mut run = self.run_of(file);
-        if order == TOP_ORDER && !run.in_a_row() && self.piece_order() < TOP_ORDER {
-            run.grain.took_block(used, self.blocks());
-            self.set_run_of(file, run);
-        }
-    }
 }

@@ -60,7 +60,7 @@ impl<F: File> Window<F> {
         }
         record.users += 1;
         record.used |= eighth(page);
-        record.touch(&mut self.uses);
+        self.policy.used(record);
         Some(Place {
             id,
             page: record.page,
@@ -107,7 +107,7 @@ impl<F: File> Window<F> {
                 Step::Join(id)
             }
             State::Mapped if record.poisoned => {
-                if self.may_reclaim(id) {
+                if self.table.may_reclaim(id) {
                     return Step::Reclaim(self.reclaim_one(id));
                 }
                 Step::Wait(changes)
@@ -132,24 +132,30 @@ impl<F: File> Window<F> {
             State::Mapped => {
                 record.users += 1;
                 let ahead = core::mem::replace(&mut record.mark, false);
-                record.touch(&mut self.uses);
+                self.policy.used(record);
                 Step::Held { id, ahead }
             }
             _ => Step::Wait(changes),
         }
     }
 
+    /// `page` of `file` is about to be mapped because a task needs it.
+    pub(super) fn weigh_miss(&self, file: &F, page: FilePage) {
+        let mapped = |page| self.index.lookup(&self.table, file, page).is_some();
+        self.with_run(file, |run| self.policy.missed(run, page, mapped));
+    }
+
     /// The order of a new range for `page` of `file`.
     ///
     /// It covers what the file has from an aligned page on, so that small files take small ranges,
-    /// and is not larger than `grain.rs` says. Between existing ranges of the file it is not larger
+    /// and is not larger than the policy says. Between existing ranges of the file it is not larger
     /// than the gap.
     pub(super) fn order_for(&self, file: &F, page: FilePage, file_pages: u64, largest: u8) -> u8 {
         let block = page.align_down(TOP_ORDER);
         let mut order = order_holding(file_pages.saturating_sub(block.0))
             .min(largest)
-            .min(self.grain_order(file));
-        while order > self.smallest {
+            .min(self.policy.grain_order(self.run_of(file)));
+        while order > self.policy.smallest() {
             let start = page.align_down(order);
             let overlaps = self.index.find(&self.table, file, page.block(), |id| {
                 let other = self.table.get(id);
@@ -162,7 +168,7 @@ impl<F: File> Window<F> {
             }
             order -= 1;
         }
-        order.max(self.smallest)
+        order.max(self.policy.smallest())
     }
 
     /// A piece of the block of `page`, if the block should be mapped as a whole and all of its
@@ -172,11 +178,11 @@ impl<F: File> Window<F> {
     /// grew have to stay.
     pub(super) fn piece_in_the_way(&self, file: &F, page: FilePage) -> Option<RangeId> {
         let grain = self.run_of(file).grain;
-        let whole = self.free.largest_order(self.smallest) == Some(TOP_ORDER);
+        let whole = self.free.largest_order(self.policy.smallest()) == Some(TOP_ORDER);
         if !whole || grain.is_fine() || !grain.was_fine() {
             return None;
         }
-        let stays = |id| (self.table.get(id).stuck || !self.may_reclaim(id)).then_some(());
+        let stays = |id| (self.table.get(id).stuck || !self.table.may_reclaim(id)).then_some(());
         let block = page.block();
         match self.index.find(&self.table, file, block, stays) {
             Some(()) => None,
@@ -191,7 +197,7 @@ impl<F: File> Window<F> {
         page: FilePage,
         file_pages: u64,
     ) -> Result<(RangeId, FilePage), Step> {
-        let Some(largest) = self.free.largest_order(self.smallest) else {
+        let Some(largest) = self.free.largest_order(self.policy.smallest()) else {
             return Err(Step::Fail(EIO.to_errno()));
         };
         let order = self.order_for(file, page, file_pages, largest);
@@ -247,8 +253,7 @@ impl<F: File> Window<F> {
         writable: bool,
         users: u32,
     ) -> Setup {
-        let soon = self.mapped.saturating_mul(2);
-        let lives = self.ghosts.back(file, page, soon);
+        let lives = self.policy.lives(file, page);
         let vacant = self.table.get(id).state() == State::Clean;
         let record = self.table.set_setup(id);
         record.vacant = vacant;
@@ -296,7 +301,7 @@ impl<F: File> Window<F> {
                     self.limit.mapped();
                     record.vacant = false;
                     if record.file.is_some() {
-                        self.enter_lru(id);
+                        self.now_mapped(id);
                     } else {
                         // The file is gone.
                         self.fail_setup(id, EIO.to_errno());

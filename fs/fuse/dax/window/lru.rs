@@ -8,77 +8,96 @@
 //! place.
 
 use super::{
+    policy::NEIGHBOURS,
     table::{
         List,
         Queued,
         Record,
-        State, //
+        Table, //
     },
-    units::RangeId,
-    File,
-    Window, //
+    units::RangeId, //
 };
 
-/// How many neighbours are visited to find the place of a range. That gives exact order in a window
-/// of as many ranges, and approximate order in a larger one.
-const NEIGHBOURS: u32 = 64;
-
-impl<F> Record<F> {
-    /// Records a use of the range; `uses` counts them.
-    #[inline]
-    pub(super) fn touch(&mut self, uses: &mut u64) {
-        *uses = uses.wrapping_add(1);
-        self.used_at = *uses;
-        self.again = true;
-    }
+/// The mapped ranges.
+pub(super) struct Lru {
+    list: List,
+    len: u32,
+    /// Counts uses of ranges.
+    uses: u64,
 }
 
-impl<F: File> Window<F> {
+impl Lru {
+    pub(super) const fn new() -> Self {
+        Self {
+            list: List::EMPTY,
+            len: 0,
+            uses: 0,
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The first one.
+    pub(super) fn oldest(&self) -> Option<RangeId> {
+        self.list.first.some()
+    }
+
+    /// The one after `id`.
+    pub(super) fn newer<F>(table: &Table<F>, id: RangeId) -> Option<RangeId> {
+        List::next::<Queued, F>(table, id)
+    }
+
+    /// Records a use of the range.
+    #[inline]
+    pub(super) fn touch<F>(&mut self, record: &mut Record<F>) {
+        self.uses = self.uses.wrapping_add(1);
+        record.used_at = self.uses;
+        record.again = true;
+    }
+
     /// Appends `id`, which is in no list, as if it were just used.
-    fn push_lru(&mut self, id: RangeId) {
-        let record = self.table.get_mut(id);
-        record.touch(&mut self.uses);
+    pub(super) fn push<F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        let record = table.get_mut(id);
+        self.touch(record);
         record.again = false;
-        self.lru.push_back::<Queued, F>(&mut self.table, id);
+        self.list.push_back::<Queued, F>(table, id);
+        self.len += 1;
     }
 
-    pub(super) fn enter_lru(&mut self, id: RangeId) {
-        self.table.set_mapped(id);
-        self.push_lru(id);
-        self.mapped += 1;
+    /// Removes `id`, which is in the list.
+    pub(super) fn remove<F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        self.list.remove::<Queued, F>(table, id);
+        self.len = self.len.saturating_sub(1);
     }
 
-    pub(super) fn leave_lru(&mut self, id: RangeId) {
-        self.lru.remove::<Queued, F>(&mut self.table, id);
-        self.mapped = self.mapped.saturating_sub(1);
+    /// Moves `id` to the end.
+    pub(super) fn spare<F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        self.remove(table, id);
+        self.push(table, id);
     }
 
-    /// Moves `id`, a mapped range, to the end.
-    pub(super) fn spare(&mut self, id: RangeId) {
-        self.lru.remove::<Queued, F>(&mut self.table, id);
-        self.push_lru(id);
-    }
-
-    /// Moves `id`, a mapped range, to its place if it was used since it was sorted in; false if it
-    /// was not, because then it is in its place.
-    pub(super) fn settle(&mut self, id: RangeId) -> bool {
-        let record = self.table.get_mut(id);
+    /// Moves `id` to its place if it was used since it was sorted in; false if it was not, because
+    /// then it is in its place.
+    pub(super) fn settle<F>(&mut self, table: &mut Table<F>, id: RangeId) -> bool {
+        let record = table.get_mut(id);
         if !core::mem::replace(&mut record.again, false) {
             return false;
         }
         let used_at = record.used_at;
-        self.lru.remove::<Queued, F>(&mut self.table, id);
-        let mut after = self.lru.last;
+        self.list.remove::<Queued, F>(table, id);
+        let mut after = self.list.last;
         for _ in 0..NEIGHBOURS {
             match after.some() {
-                Some(other) if self.table.get(other).used_at > used_at => {
-                    after = List::prev::<Queued, F>(&self.table, other);
+                Some(other) if table.get(other).used_at > used_at => {
+                    after = List::prev::<Queued, F>(table, other);
                 }
                 _ => break,
             }
         }
-        self.lru
-            .insert_after::<Queued, F>(&mut self.table, after, id);
+        self.list.insert_after::<Queued, F>(table, after, id);
         true
     }
 }

@@ -13,10 +13,7 @@
 //! files for which `grain.rs` has no evidence yet, because that comes from evicted blocks.
 
 use super::{
-    units::{
-        FilePage,
-        TOP_ORDER, //
-    },
+    units::FilePage,
     File,
     Window, //
 };
@@ -30,16 +27,11 @@ impl<F: File> Window<F> {
         if self.closed.is_some() || self.index.lookup(&self.table, file, page).is_some() {
             return None;
         }
-        let largest = self.free.largest_order(self.smallest)?;
+        let largest = self.free.largest_order(self.policy.smallest())?;
         let order = self.order_for(file, page, file_pages, largest);
-        let mut run = self.run_of(file);
-        let undecided =
-            order == TOP_ORDER && self.piece_order() < TOP_ORDER && !run.grain.was_fine();
-        // The eviction of a larger range makes room for several.
-        let first = self.lru.first.some();
-        let cheap = first.is_some_and(|id| self.table.get(id).order > order);
         let room = !self.limit.full() && self.free.has(order);
-        if undecided || cheap || room {
+        let run = self.run_of(file);
+        if room || self.policy.should_map(&self.table, run, order) {
             return None;
         }
 
@@ -51,9 +43,8 @@ impl<F: File> Window<F> {
             || before.is_some_and(|page| {
                 page < start && self.index.lookup(&self.table, file, page).is_some()
             });
-        run.passed(page);
-        self.set_run_of(file, run);
-        if in_a_row || !self.ghosts.pass(file, start, self.mapped) {
+        self.with_run(file, |run| run.passed(page));
+        if in_a_row || !self.policy.pass(file, start) {
             return None;
         }
         self.weigh_miss(file, page);

@@ -100,6 +100,30 @@ impl RangeId {
     }
 }
 
+/// An aligned area of the window, of one range or several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: RangeId,
+    pub(crate) order: u8,
+}
+
+impl Span {
+    /// The area of `order` that `id` is in.
+    #[inline]
+    pub(crate) fn new(id: RangeId, order: u8) -> Self {
+        Self {
+            start: id.align_down(order),
+            order,
+        }
+    }
+
+    /// Whether `id` is in it.
+    #[inline]
+    pub(crate) fn has(self, id: RangeId) -> bool {
+        id.align_down(self.order) == self.start
+    }
+}
+
 /// Bytes of a range of `order`.
 #[inline]
 pub(crate) fn order_bytes(order: u8) -> u64 {
