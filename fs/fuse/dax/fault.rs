@@ -119,7 +119,7 @@ pub(super) fn handle(fault: Fault<'_>, order: c_uint, write: bool) -> Outcome {
             Err(failure) => return outcome_of(failure),
         };
         // A huge page has to be in one range.
-        let whole = held.place().order == TOP_ORDER;
+        let whole = held.order() == TOP_ORDER;
         if huge && !whole {
             return FALLBACK;
         }

@@ -5,6 +5,7 @@
 use super::{
     conn::Conn,
     file::FileRef,
+    vfs::Inode,
     window::{
         acquire::{
             self,
@@ -15,6 +16,7 @@ use super::{
             FilePage,
             RangeId, //
         },
+        File,
         Place, //
     },
 };
@@ -27,9 +29,10 @@ use kernel::sync::ArcBorrow;
 ///
 /// # Invariants
 ///
-/// The window counts one use of the range for this.
+/// The window of the file counts one use of the range for this. The range has `place.page` of the
+/// file.
 pub(crate) struct Held<'a> {
-    conn: ArcBorrow<'a, Conn>,
+    file: &'a FileRef,
     place: Place,
 }
 
@@ -37,18 +40,16 @@ impl<'a> Held<'a> {
     /// Uses the range with a page of `file` if that can be used at once.
     #[inline]
     pub(crate) fn now(file: &'a FileRef, page: FilePage, write: bool) -> Option<Self> {
-        let conn = file.conn();
-        let place = conn.update(|window| window.try_hold(file, page, write))?;
+        let place = (file.conn()).update(|window| window.try_hold(file, page, write))?;
         // INVARIANT: The window has counted it.
-        Some(Self { conn, place })
+        Some(Self { file, place })
     }
 
     /// Uses the range once more, for a fault that uses it already.
     pub(crate) fn again(file: &'a FileRef, page: FilePage, write: bool) -> Option<Self> {
-        let conn = file.conn();
-        let place = conn.update(|window| window.hold_again(file, page, write))?;
+        let place = (file.conn()).update(|window| window.hold_again(file, page, write))?;
         // INVARIANT: As above.
-        Some(Self { conn, place })
+        Some(Self { file, place })
     }
 
     /// Uses the range with a page of `file`, and has it mapped before if need be; sleeps.
@@ -57,13 +58,27 @@ impl<'a> Held<'a> {
         let id = acquire::acquire(&conn, file, want)?;
         let place = conn.update(|window| window.place(id));
         // INVARIANT: As above.
-        Ok(Self { conn, place })
+        Ok(Self { file, place })
     }
 
-    /// Where it is.
+    /// The order of the range.
     #[inline]
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn order(&self) -> u8 {
+        self.place.order
+    }
+
+    /// The offset in the window of byte `pos` of the file of `inode`, and the number of bytes from
+    /// there to the end of the range; [`None`] if that byte is not in the range.
+    #[inline]
+    pub(crate) fn at_byte(&self, inode: Inode<'_>, pos: u64) -> Option<(u64, u64)> {
+        let same = inode.file().is_some_and(|file| file.is(self.file));
+        self.place.at_byte(pos).filter(|_| same)
+    }
+
+    /// The connection with the window.
+    #[inline]
+    pub(crate) fn conn(&self) -> ArcBorrow<'a, Conn> {
+        self.file.conn()
     }
 
     /// Leaves the end of the use to [`Held::end`].
@@ -86,6 +101,6 @@ impl<'a> Held<'a> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.conn.update(|window| window.release(self.place.id));
+        (self.file.conn()).update(|window| window.release(self.place.id));
     }
 }

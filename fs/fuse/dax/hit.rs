@@ -30,11 +30,7 @@ pub(super) fn copy<const WRITE: bool>(io: &mut LockedIo<'_, '_, WRITE>) -> usize
     let Some(held) = Held::now(file, FilePage::of_byte(pos), WRITE) else {
         return 0;
     };
-    let conn = file.conn();
-    let (offset, left) = held.place().at_byte(pos);
-    // CAST: A range is 2 MiB at most.
-    let bytes = left.min(size - pos).min(count as u64) as usize;
-    let copied = io.copy_device(conn.device(), offset, bytes);
+    let copied = io.copy_held(&held, (size - pos).min(count as u64));
     drop(held);
     // The caller continues from here, and gets the error itself.
     let copied = copied.unwrap_or(0);

@@ -55,12 +55,6 @@ pub(super) fn begin(mut extent: Extent<'_>) -> Result {
         }
     };
 
-    let (offset, left) = held.place().at_byte(extent.pos);
-    let mut length = extent.length.min(left).min(size - extent.pos);
-    if fault {
-        length = length.next_multiple_of(PAGE_SIZE as u64);
-    }
-    // SAFETY: It is of `file`, which is that of the extent's inode.
-    unsafe { extent.set_mapped(held, offset, length) };
-    Ok(())
+    let left = size - extent.pos;
+    extent.set_mapped(held, left)
 }

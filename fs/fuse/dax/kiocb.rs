@@ -5,10 +5,13 @@
 //! Operations that need the inode's lock are methods of [`LockedIo`], which holds it. It does not
 //! lend `&mut` of what is locked, because that could be exchanged for another.
 
-use super::vfs::{
-    iomap_ops,
-    Inode,
-    OpenFile, //
+use super::{
+    held::Held,
+    vfs::{
+        iomap_ops,
+        Inode,
+        OpenFile, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -16,7 +19,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    dax,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -220,14 +222,16 @@ impl<const W: bool> LockedIo<'_, '_, W> {
         }
     }
 
-    /// Copies up to `bytes` bytes between the caller's memory and a device, from `offset` on.
+    /// Copies up to `bytes` bytes between the caller's memory and the range `held`, from the
+    /// position on. `EIO` if the range does not have that.
     #[inline]
-    pub(crate) fn copy_device(
-        &mut self,
-        device: &dax::Device,
-        offset: u64,
-        bytes: usize,
-    ) -> Result<usize> {
+    pub(crate) fn copy_held(&mut self, held: &Held<'_>, bytes: u64) -> Result<usize> {
+        let pos = self.pos().ok_or(EIO)?;
+        let (offset, left) = held.at_byte(self.inode(), pos).ok_or(EIO)?;
+        // CAST: A range is 2 MiB at most.
+        let bytes = left.min(bytes) as usize;
+        let conn = held.conn();
+        let device = conn.device();
         if W {
             // SAFETY: The type invariant of `Io`.
             let from = unsafe { IovIterSource::from_raw(self.io.iter) };

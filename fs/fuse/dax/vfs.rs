@@ -383,18 +383,20 @@ impl<'a> Extent<'a> {
         self.iomap.type_ = bindings::IOMAP_HOLE as u16;
     }
 
-    /// Answers that `length` bytes are from `offset` of the device on, in `held`, whose use lasts
-    /// until [`end`].
-    ///
-    /// # Safety
-    ///
-    /// `held` is of the inode that was asked about.
-    pub(crate) unsafe fn set_mapped(self, held: Held<'_>, offset: u64, length: u64) {
+    /// Answers where up to `most` bytes are in the range `held`, whose use lasts until [`end`].
+    /// `EIO` if the range does not have what was asked about.
+    pub(crate) fn set_mapped(self, held: Held<'_>, most: u64) -> Result {
+        let (offset, left) = held.at_byte(self.inode, self.pos).ok_or(EIO)?;
+        let mut length = self.length.min(left).min(most);
+        if self.in_fault() {
+            length = length.next_multiple_of(PAGE_SIZE as u64);
+        }
         self.iomap.addr = offset;
         self.iomap.length = length;
         // CAST: As above.
         self.iomap.type_ = bindings::IOMAP_MAPPED as u16;
         self.iomap.private = to_private(held.into_id());
+        Ok(())
     }
 }
 

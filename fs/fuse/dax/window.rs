@@ -149,14 +149,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The offset in the window of byte `pos` of the file, which the range has, and the number of
-    /// bytes from there to the end of the range.
+    /// The offset in the window of byte `pos` of the file, and the number of bytes from there to
+    /// the end of the range; [`None`] if the range does not have that byte.
     #[inline]
-    pub(crate) fn at_byte(&self, pos: u64) -> (u64, u64) {
-        // None of this wraps: the byte is in the range, and the range in the window.
-        let inside = pos.saturating_sub(self.page.byte());
-        let left = order_bytes(self.order).saturating_sub(inside);
-        (self.id.offset().saturating_add(inside), left)
+    pub(crate) fn at_byte(&self, pos: u64) -> Option<(u64, u64)> {
+        let inside = pos.checked_sub(self.page.byte())?;
+        let left = order_bytes(self.order).checked_sub(inside)?;
+        // Does not wrap: the byte is in the range, and the range in the window.
+        (left > 0).then_some((self.id.offset().saturating_add(inside), left))
     }
 }
 
