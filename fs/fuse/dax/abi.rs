@@ -184,7 +184,8 @@ pub(crate) unsafe extern "C" fn fuse_dax_inode_cleanup(inode: *mut bindings::ino
     // SAFETY: The function's contract.
     let inode = unsafe { Inode::from_raw(inode) };
     if let Some(file) = inode.file() {
-        file.conn().forget(file);
+        // SAFETY: The function's contract.
+        unsafe { file.conn().forget(file) };
     }
 }
 

@@ -196,6 +196,12 @@ impl Conn {
         &self.device
     }
 
+    /// Whether `window` is that of this connection.
+    pub(crate) fn has(&self, window: &Manager) -> bool {
+        let inside = core::ptr::from_ref(window).addr();
+        inside.wrapping_sub(core::ptr::from_ref(self).addr()) < size_of::<Self>()
+    }
+
     /// The device's reference to this.
     pub(crate) fn link(&self) -> &Slot {
         &self.link
@@ -331,8 +337,13 @@ impl Conn {
     }
 
     /// Removes all ranges of an inode that is evicted; sleeps.
-    pub(crate) fn forget(self: ArcBorrow<'_, Self>, file: &FileRef) {
-        let mut some = |window: &mut Manager| match window.forget(file) {
+    ///
+    /// # Safety
+    ///
+    /// No task uses the inode or a page of it, and none will.
+    pub(crate) unsafe fn forget(self: ArcBorrow<'_, Self>, file: &FileRef) {
+        // SAFETY: The function's contract.
+        let mut some = |window: &mut Manager| match unsafe { window.forget(file) } {
             Forgot::Busy => None,
             forgot => Some(forgot),
         };
@@ -391,7 +402,8 @@ impl Conn {
     }
 }
 
-impl Platform<FileRef> for ArcBorrow<'_, Conn> {
+// SAFETY: `drop_pages()` says what `dax_break_layout()` says.
+unsafe impl Platform<FileRef> for ArcBorrow<'_, Conn> {
     fn update<R>(&self, f: impl FnOnce(&mut Manager) -> R) -> R {
         Conn::update(self, f)
     }

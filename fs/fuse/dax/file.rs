@@ -3,7 +3,10 @@
 //! The data of an inode.
 
 use super::{
-    conn::Conn,
+    conn::{
+        Conn,
+        Manager, //
+    },
     fuse::Connection,
     vfs::Inode,
     window::{
@@ -138,6 +141,10 @@ impl File for FileRef {
     #[inline]
     fn id(&self) -> u64 {
         self.number
+    }
+
+    fn is_of(&self, window: &Manager) -> bool {
+        self.conn().has(window)
     }
 
     unsafe fn handle(&self) -> Self {

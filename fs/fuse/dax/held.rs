@@ -94,13 +94,15 @@ impl<'a> Held<'a> {
     ///
     /// `id` must come from [`Held::into_id`] of a range of `file`, and from there only once.
     pub(crate) unsafe fn end(file: &FileRef, id: RangeId) {
-        file.conn().update(|window| window.release(id));
+        // SAFETY: The function's contract.
+        (file.conn()).update(|window| unsafe { window.release(id) });
     }
 }
 
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        (self.file.conn()).update(|window| window.release(self.place.id));
+        // SAFETY: The type invariant.
+        (self.file.conn()).update(|window| unsafe { window.release(self.place.id) });
     }
 }

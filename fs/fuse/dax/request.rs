@@ -68,8 +68,9 @@ impl Ask for AskSetup {
     }
 
     fn done(&mut self, result: Result<(), i32>, _len: usize) {
+        // SAFETY: This is the server's answer to the request for `id`.
         self.conn
-            .update(|window| window.setup_done(self.id, self.upgrade, result));
+            .update(|window| unsafe { window.setup_done(self.id, self.upgrade, result) });
     }
 }
 

@@ -65,6 +65,11 @@ impl File for TestFile {
         self.0.number
     }
 
+    fn is_of(&self, _window: &Window<Self>) -> bool {
+        // A test has one window.
+        true
+    }
+
     unsafe fn handle(&self) -> Self {
         self.clone()
     }
@@ -83,6 +88,28 @@ impl File for TestFile {
 
     unsafe fn set_run(&self, run: Run) {
         self.0.run.set(run);
+    }
+}
+
+/// The manager's unsafe methods. No memory belongs to a test's window, so that wrong calls have no
+/// consequences but for the test.
+impl Window<TestFile> {
+    /// [`Window::release`].
+    pub(crate) fn let_go(&mut self, id: RangeId) {
+        // SAFETY: There is no memory.
+        unsafe { self.release(id) };
+    }
+
+    /// [`Window::setup_done`].
+    pub(crate) fn answer(&mut self, id: RangeId, upgrade: bool, result: Result<(), i32>) {
+        // SAFETY: There is no memory.
+        unsafe { self.setup_done(id, upgrade, result) };
+    }
+
+    /// [`Window::forget`].
+    pub(crate) fn evict(&mut self, file: &TestFile) -> Forgot {
+        // SAFETY: There is no memory.
+        unsafe { self.forget(file) }
     }
 }
 
@@ -124,12 +151,13 @@ impl TestServer {
 
     fn touch(&self, file: &TestFile, page: u64, pages: u64, write: bool) -> Result<(), i32> {
         let id = self.acquire(file, page, pages, write)?;
-        self.update(|window| window.release(id));
+        self.update(|window| window.let_go(id));
         Ok(())
     }
 }
 
-impl Platform<TestFile> for TestServer {
+// SAFETY: No memory belongs to a test's window.
+unsafe impl Platform<TestFile> for TestServer {
     fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
         f(&mut self.window.borrow_mut())
     }
@@ -145,7 +173,7 @@ impl Platform<TestFile> for TestServer {
         self.late.set(self.late.get().saturating_sub(1));
         if self.late.get() == 0 {
             if let Some(setup) = self.owed.take() {
-                self.update(|window| window.setup_done(setup.id, setup.upgrade, Ok(())));
+                self.update(|window| window.answer(setup.id, setup.upgrade, Ok(())));
             }
         }
         Ok(())
@@ -158,7 +186,7 @@ impl Platform<TestFile> for TestServer {
             return Ok(());
         }
         let result = result_of(self.error.get());
-        self.update(|window| window.setup_done(setup.id, setup.upgrade, result));
+        self.update(|window| window.answer(setup.id, setup.upgrade, result));
         Ok(())
     }
 
@@ -200,7 +228,7 @@ mod suite {
         assert_eq!(server.removes.get(), 0);
         assert!(server.update(|window| window.check()));
         for file in files.iter() {
-            assert_eq!(server.update(|window| window.forget(file)), Forgot::All);
+            assert_eq!(server.update(|window| window.evict(file)), Forgot::All);
         }
         assert_eq!(server.update(|window| window.mapped()), 0);
         Ok(())
@@ -303,7 +331,7 @@ mod suite {
         // A signal ends the wait.
         assert_eq!(server.touch(&other, 0, BLOCK, false), Err(-4));
         if let Ok(id) = id {
-            server.update(|window| window.release(id));
+            server.update(|window| window.let_go(id));
         }
         assert_eq!(server.touch(&other, 0, BLOCK, false), Ok(()));
         Ok(())
@@ -335,18 +363,18 @@ mod suite {
         let bad = server
             .acquire(&file, 0, BLOCK, false)
             .map_err(Error::from_errno)?;
-        server.update(|window| window.release(bad));
+        server.update(|window| window.let_go(bad));
         let victim = server.update(|window| window.fail(RangeId(bad.0 + 3)));
         assert!(victim.is_some());
         // Its inode is in use.
-        assert_eq!(server.update(|window| window.forget(&file)), Forgot::Busy);
+        assert_eq!(server.update(|window| window.evict(&file)), Forgot::Busy);
         let area = server.update(|window| window.unpin(bad));
         assert!(area.is_some_and(|area| acquire::reclaim(&server, area)));
         for block in 0..6 {
             let id = server.acquire(&file, block * BLOCK, 6 * BLOCK, false);
             assert!(id.is_ok_and(|id| id.block() != bad.block()));
             if let Ok(id) = id {
-                server.update(|window| window.release(id));
+                server.update(|window| window.let_go(id));
             }
         }
         // When all of the window has failed, requests fail.

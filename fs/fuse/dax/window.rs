@@ -73,7 +73,8 @@ use units::{
 
 /// A file that may have parts in the window.
 ///
-/// Values are handles. A file belongs to a single window, and its inode stays while a range has the
+/// Values are handles. A file belongs to a single window, for any other one it is a file without
+/// ranges that gets none. Its inode stays while a range has the
 /// file: [`Window::forget`] returns [`Forgot::All`](evict::Forgot::All) before the inode is freed.
 pub(crate) trait File: Sized {
     /// A number that no other file has or ever had.
@@ -82,6 +83,8 @@ pub(crate) trait File: Sized {
     fn is(&self, other: &Self) -> bool {
         self.id() == other.id()
     }
+    /// Whether it is a file of `window`.
+    fn is_of(&self, window: &Window<Self>) -> bool;
     /// Another handle of the same file, which does not keep the inode.
     ///
     /// # Safety
@@ -336,7 +339,8 @@ impl<F: File> Window<F> {
         self.answered();
     }
 
-    /// [`File::run`] of a file of this window.
+    /// [`File::run`] of a file of this window, as that of all methods below: what is called from
+    /// outside has asked [`File::is_of`].
     fn run_of(&self, file: &F) -> Run {
         // SAFETY: The methods of a window are called under its lock.
         unsafe { file.run() }

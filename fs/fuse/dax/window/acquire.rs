@@ -82,7 +82,12 @@ impl From<Killed> for Failure {
 }
 
 /// The lock around a [`Window`], and the operations outside of it.
-pub(crate) trait Platform<F: File> {
+///
+/// # Safety
+///
+/// [`Platform::drop_pages`] returns true only if no page table and no file has a page of the range
+/// any more, and no page has references.
+pub(crate) unsafe trait Platform<F: File> {
     /// Runs `f` with exclusive access to the window; then wakes the tasks in [`Platform::wait`] if
     /// [`Window::changes`] has changed.
     fn update<R>(&self, f: impl FnOnce(&mut Window<F>) -> R) -> R;
@@ -190,7 +195,8 @@ fn acquire_draining<F: File>(
                 // As above.
                 end_drain(platform, drains);
                 if let Err(error) = start(platform, file, setup) {
-                    platform.update(|window| window.release(setup.id));
+                    // SAFETY: The task has it since the step, and uses nothing of it.
+                    platform.update(|window| unsafe { window.release(setup.id) });
                     return Err(Failure::Unasked(error));
                 }
                 if !setup.upgrade {
@@ -249,7 +255,8 @@ fn join<F: File>(
     id: RangeId,
     write: bool,
 ) -> Result<(RangeId, Poll), Killed> {
-    let polled = platform.wait_for_answer(|window| match window.poll(id, write) {
+    // SAFETY: The callers hold it, and the wait ends with the first result that is not pending.
+    let polled = platform.wait_for_answer(|window| match unsafe { window.poll(id, write) } {
         Poll::Pending => None,
         poll => Some(poll),
     });
@@ -257,7 +264,8 @@ fn join<F: File>(
         Ok(poll) => Ok((id, poll)),
         Err(Killed) => {
             // The request continues. Its result is for other tasks.
-            platform.update(|window| window.release(id));
+            // SAFETY: As above.
+            platform.update(|window| unsafe { window.release(id) });
             Err(Killed)
         }
     }
@@ -276,7 +284,8 @@ pub(crate) fn reclaim<F: File>(platform: &impl Platform<F>, area: Area) -> bool 
         // SAFETY: `reclaimed()` comes below.
         let file = unsafe { victim.file() };
         let taken = platform.drop_pages(file, victim.page, victim.order);
-        platform.update(|window| window.reclaimed(area, victim.id, taken));
+        // SAFETY: The platform says whether the pages are taken.
+        platform.update(|window| unsafe { window.reclaimed(area, victim.id, taken) });
         if !taken {
             return false;
         }

@@ -88,6 +88,9 @@ impl Run {
 impl<F: File> Window<F> {
     /// `page` of `file` was not mapped, or had a mark. Returns how many blocks to map ahead.
     pub(crate) fn depth_ahead(&mut self, file: &F, page: FilePage, missed: bool) -> u32 {
+        if !file.is_of(self) {
+            return 0;
+        }
         self.with_run(file, |run| self.policy.depth_ahead(run, page, missed))
     }
 
@@ -103,6 +106,9 @@ impl<F: File> Window<F> {
         write: bool,
         first: bool,
     ) -> Step {
+        if !file.is_of(self) {
+            return Step::Wait(self.changes);
+        }
         let mut run = self.run_of(file);
         let page = FilePage(run.next.saturating_mul(u64::from(BLOCK_PAGES)));
         let whole = page.0.saturating_add(u64::from(BLOCK_PAGES)) <= file_pages;

@@ -214,7 +214,11 @@ impl<F: File> Window<F> {
 
     /// The pages of a range were removed from its file, or not, because some have references. In
     /// that case evicting the rest of the area would be useless, and it is left as it is.
-    pub(crate) fn reclaimed(&mut self, area: Area, id: RangeId, taken: bool) {
+    ///
+    /// # Safety
+    ///
+    /// If `taken`, no page table and no file has a page of the range, and no page has references.
+    pub(crate) unsafe fn reclaimed(&mut self, area: Area, id: RangeId, taken: bool) {
         let record = self.table.get(id);
         if record.state() != State::Reclaiming || record.ticket != area.ticket {
             return;
@@ -285,7 +289,14 @@ impl<F: File> Window<F> {
     /// may have all of a large window and this runs under the window's lock.
     ///
     /// No request is sent: a later mapping replaces the ranges, or removes them.
-    pub(crate) fn forget(&mut self, file: &F) -> Forgot {
+    ///
+    /// # Safety
+    ///
+    /// No task uses the file or a page of it, and none will.
+    pub(crate) unsafe fn forget(&mut self, file: &F) -> Forgot {
+        if !file.is_of(self) {
+            return Forgot::All;
+        }
         for taken in 0..AT_ONCE {
             let Some(id) = self.ranges_of(file).first.some() else {
                 return Forgot::All;

@@ -79,6 +79,9 @@ impl<F: File> Window<F> {
         if let Some(error) = self.closed {
             return Step::Fail(error);
         }
+        if !file.is_of(self) {
+            return Step::Fail(EIO.to_errno());
+        }
         match self.index.lookup(&self.table, file, page) {
             Some(id) => {
                 self.table.get_mut(id).used |= eighth(page);
@@ -283,7 +286,16 @@ impl<F: File> Window<F> {
     /// The server answered: `Err` is a negative error number.
     ///
     /// An answer without a request changes nothing.
-    pub(crate) fn setup_done(&mut self, id: RangeId, upgrade: bool, result: Result<(), i32>) {
+    ///
+    /// # Safety
+    ///
+    /// If it is `Ok`, the server has mapped what the last [`Setup`] of `id` says.
+    pub(crate) unsafe fn setup_done(
+        &mut self,
+        id: RangeId,
+        upgrade: bool,
+        result: Result<(), i32>,
+    ) {
         let record = self.table.get_mut(id);
         let error = match result {
             Ok(()) => 0,
@@ -359,7 +371,11 @@ impl<F: File> Window<F> {
     }
 
     /// The state of a range that the caller holds since [`Step::Join`] or [`Step::Start`].
-    pub(crate) fn poll(&mut self, id: RangeId, write: bool) -> Poll {
+    ///
+    /// # Safety
+    ///
+    /// That is so, and ends with any result but [`Poll::Pending`] and [`Poll::Held`].
+    pub(crate) unsafe fn poll(&mut self, id: RangeId, write: bool) -> Poll {
         let record = self.table.get(id);
         let pending = match record.state() {
             State::Setup => record.error == 0,
@@ -380,13 +396,18 @@ impl<F: File> Window<F> {
             State::Mapped if record.error != 0 => Poll::Failed(record.error),
             _ => Poll::Again,
         };
-        self.release(id);
+        // SAFETY: By the function's contract the caller held it.
+        unsafe { self.release(id) };
         poll
     }
 
     /// Ends a use.
+    ///
+    /// # Safety
+    ///
+    /// The caller has a use of `id`, and has accessed its memory for the last time.
     #[inline]
-    pub(crate) fn release(&mut self, id: RangeId) {
+    pub(crate) unsafe fn release(&mut self, id: RangeId) {
         let record = self.table.get_mut(id);
         record.users = record.users.saturating_sub(1);
         if record.users == 0 {

@@ -24,7 +24,10 @@ impl<F: File> Window<F> {
     ///
     /// `file` has `file_pages` pages.
     pub(crate) fn pass(&mut self, file: &F, page: FilePage, file_pages: u64) -> Option<FilePage> {
-        if self.closed.is_some() || self.index.lookup(&self.table, file, page).is_some() {
+        if !file.is_of(self)
+            || self.closed.is_some()
+            || self.index.lookup(&self.table, file, page).is_some()
+        {
             return None;
         }
         let largest = self.free.largest_order(self.policy.smallest())?;

@@ -67,7 +67,7 @@ impl Instant {
             write,
         };
         let id = acquire(self, file, want).unwrap();
-        self.update(|window| window.release(id));
+        self.update(|window| window.let_go(id));
     }
 
     /// As `read()` of a page does.
@@ -99,7 +99,7 @@ impl Instant {
         };
         let pages = pages.map(|page| (file.number(), page));
         self.present.borrow_mut().extend(pages);
-        self.update(|window| window.release(id));
+        self.update(|window| window.let_go(id));
     }
 
     /// Requests to the server.
@@ -117,7 +117,8 @@ impl Instant {
     }
 }
 
-impl Platform<TestFile> for Instant {
+// SAFETY: No memory belongs to a test's window.
+unsafe impl Platform<TestFile> for Instant {
     fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
         f(&mut self.window.borrow_mut())
     }
@@ -134,7 +135,7 @@ impl Platform<TestFile> for Instant {
         self.server.borrow_mut().setup(file.number(), &setup);
         self.window
             .borrow_mut()
-            .setup_done(setup.id, setup.upgrade, Ok(()));
+            .answer(setup.id, setup.upgrade, Ok(()));
         Ok(())
     }
 

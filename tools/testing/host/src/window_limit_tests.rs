@@ -67,7 +67,7 @@ impl Limited {
             write: false,
         };
         let id = acquire(self, file, want)?;
-        self.update(|window| window.release(id));
+        self.update(|window| window.let_go(id));
         assert!(self.window.borrow().check());
         Ok(())
     }
@@ -77,7 +77,8 @@ impl Limited {
     }
 }
 
-impl Platform<TestFile> for Limited {
+// SAFETY: No memory belongs to a test's window.
+unsafe impl Platform<TestFile> for Limited {
     fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
         f(&mut self.window.borrow_mut())
     }
@@ -98,7 +99,7 @@ impl Platform<TestFile> for Limited {
             self.refused.set(refused);
             let other = &others[refused as usize % others.len()];
             assert_eq!(self.touch(other, 0, 1), Ok(()));
-            self.update(|window| window.setup_done(setup.id, setup.upgrade, Err(-28)));
+            self.update(|window| window.answer(setup.id, setup.upgrade, Err(-28)));
             return Ok(());
         }
         if self.without_memory.get() > 0 {
@@ -123,7 +124,7 @@ impl Platform<TestFile> for Limited {
             Err(-28)
         };
         drop(maps);
-        self.update(|window| window.setup_done(setup.id, setup.upgrade, result));
+        self.update(|window| window.answer(setup.id, setup.upgrade, result));
         Ok(())
     }
 
@@ -270,7 +271,7 @@ fn overlapping_uses_end() {
     for _ in 0..100 {
         let next = hold();
         if let Some(place) = held.take() {
-            world.update(|window| window.release(place.id));
+            world.update(|window| window.let_go(place.id));
         }
         held = next;
         let step = miss();
@@ -308,7 +309,7 @@ fn a_drain_ends_with_those_who_wait() {
     assert_ne!(world.update(|window| window.changes()), changes);
     let again = hold().unwrap();
     for place in [held, again] {
-        world.update(|window| window.release(place.id));
+        world.update(|window| window.let_go(place.id));
     }
 }
 
@@ -343,8 +344,8 @@ fn a_drain_does_not_stop_a_use() {
         window.drain(0, true);
         assert_eq!(window.try_hold(&file, FilePage(0), false), None);
         assert_eq!(window.hold_again(&file, FilePage(0), false), Some(held));
-        window.release(held.id);
-        window.release(held.id);
+        window.let_go(held.id);
+        window.let_go(held.id);
         window.drained();
     });
 }

@@ -101,7 +101,7 @@ impl Loom {
             // SAFETY: Loom says if this is not so.
             let _ = unsafe { *memory };
         });
-        self.update(|window| window.release(id));
+        self.update(|window| window.let_go(id));
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl Loom {
             loop {
                 let job = self.jobs.lock().unwrap().pop();
                 if let Some(setup) = job {
-                    self.update(|window| window.setup_done(setup.id, setup.upgrade, Ok(())));
+                    self.update(|window| window.answer(setup.id, setup.upgrade, Ok(())));
                     break;
                 }
                 thread::yield_now();
@@ -160,7 +160,8 @@ impl Loom {
     }
 }
 
-impl Platform<TestFile> for Loom {
+// SAFETY: No memory belongs to a test's window.
+unsafe impl Platform<TestFile> for Loom {
     fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
         let mut shared = self.shared.lock().unwrap();
         let before = shared.window.changes();
@@ -247,7 +248,7 @@ fn eviction_waits_for_reclaim() {
         let server = loom.server(2);
         loom.touch(&file, 0).unwrap();
         let task = loom.touch_beside(&other, 0);
-        let some = |window: &mut Window<TestFile>| match window.forget(&file) {
+        let some = |window: &mut Window<TestFile>| match window.evict(&file) {
             Forgot::Busy => None,
             forgot => Some(forgot),
         };

@@ -11,14 +11,19 @@ use crate::{
             Platform,
             Want, //
         },
+        evict::Forgot,
         units::{
             FilePage,
             RangeId,
             BLOCK_PAGES, //
         },
+        Step, //
     },
     window_instant::Instant,
-    window_world::TestFile,
+    window_world::{
+        TestFile,
+        STRANGER, //
+    },
 };
 
 use proptest::{
@@ -168,6 +173,28 @@ fn a_growing_file_keeps_its_ranges() {
     }
     // Each doubling is one more.
     assert_eq!(world.setups(), 10);
+}
+
+#[test]
+fn a_file_of_another_window_gets_nothing() {
+    let world = Instant::new(8);
+    let file = TestFile::new(STRANGER);
+    let want = Want {
+        page: FilePage(0),
+        file_pages: BLOCK,
+        write: false,
+    };
+    assert_eq!(acquire(&world, &file, want), Err(Failure::Refused(-5)));
+    world.update(|window| {
+        assert_eq!(window.try_hold(&file, FilePage(0), false), None);
+        assert_eq!(window.pass(&file, FilePage(0), BLOCK), None);
+        assert_eq!(window.depth_ahead(&file, FilePage(0), true), 0);
+        let ahead = window.request_ahead(&file, 100 * BLOCK, false, true);
+        assert!(matches!(ahead, Step::Wait(_)));
+        assert_eq!(window.evict(&file), Forgot::All);
+        assert!(window.check());
+    });
+    assert_eq!(world.setups(), 0);
 }
 
 #[test]

@@ -21,7 +21,7 @@ const BLOCK: u64 = BLOCK_PAGES as u64;
 
 fn take(window: &mut Window<TestFile>, area: Area) {
     while let Some(victim) = window.reclaim_next(area) {
-        window.reclaimed(area, victim.id, true);
+        window.took(area, victim.id, true);
     }
 }
 
@@ -30,10 +30,10 @@ fn touch(window: &mut Window<TestFile>, file: &TestFile, file_pages: u64) {
     for _ in 0..4 * BLOCK {
         match window.request(file, FilePage(0), file_pages, false) {
             Step::Start(setup) => {
-                window.setup_done(setup.id, setup.upgrade, Ok(()));
-                return window.release(setup.id);
+                window.answer(setup.id, setup.upgrade, Ok(()));
+                return window.let_go(setup.id);
             }
-            Step::Held { id, .. } => return window.release(id),
+            Step::Held { id, .. } => return window.let_go(id),
             Step::Reclaim(area) => take(window, area),
             Step::Remove => {
                 while let Some((id, _)) = window.take_stale() {

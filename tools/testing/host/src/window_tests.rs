@@ -251,7 +251,7 @@ impl World {
                 let place = self.window.place(victim.id);
                 assert_eq!((place.page, place.order), (victim.page, victim.order));
                 assert!(!self.uses.iter().any(|it| it.id == victim.id && it.held));
-                self.window.reclaimed(area, victim.id, taken);
+                self.window.took(area, victim.id, taken);
             }
             None => match self.window.reclaim_next(area) {
                 Some(victim) => {
@@ -289,7 +289,7 @@ impl World {
                 continue;
             }
             let (changes, answers) = (self.window.changes(), self.window.answers());
-            let poll = self.window.poll(it.id, it.write);
+            let poll = self.window.look(it.id, it.write);
             if poll != Poll::Pending {
                 assert_ne!(it.seen, Some(answers), "{:?} came unheard of", it.id);
             }
@@ -324,7 +324,7 @@ impl World {
             }
             let file = &self.files[sleeper.file];
             let Some((page, pages)) = sleeper.page else {
-                let forgot = self.window.forget(file);
+                let forgot = self.window.evict(file);
                 assert!(forgot == Forgot::Busy, "an eviction could go on unheard of");
                 self.sleepers.push(sleeper);
                 continue;
@@ -356,14 +356,14 @@ impl World {
                             self.server.remove(setup.id, setup.order);
                         }
                         self.window
-                            .setup_done(setup.id, setup.upgrade, result_of(error));
+                            .answer(setup.id, setup.upgrade, result_of(error));
                     }
                     Sent::Remove(id, _) => self.window.removed(id),
                 }
             }
             Event::Release(number) if !self.uses.is_empty() => {
                 let it = self.uses.remove(number % self.uses.len());
-                self.window.release(it.id);
+                self.window.let_go(it.id);
             }
             Event::Forget(file) if !self.uses.iter().any(|it| it.file == file) => {
                 let looked_at = self.taking.iter().any(|(_, at)| {
@@ -429,7 +429,7 @@ impl World {
                 self.take(0, true);
             }
             while let Some(it) = self.uses.pop() {
-                self.window.release(it.id);
+                self.window.let_go(it.id);
             }
             while !self.sent.is_empty() {
                 self.run(&Event::Answer(0, 0));
@@ -559,7 +559,7 @@ fn a_file_goes_bit_by_bit() {
     let mapped = || world.update(|window| window.mapped());
     assert_eq!(mapped(), BLOCKS);
     let mut before = BLOCKS;
-    while world.update(|window| window.forget(&file)) == Forgot::Some {
+    while world.update(|window| window.evict(&file)) == Forgot::Some {
         let left = mapped();
         assert!((1..=100).contains(&(before - left)), "{before} {left}");
         before = left;
@@ -582,7 +582,7 @@ fn a_file_that_is_looked_at_stays_as_it_is() {
     let mut some = 0;
     let (changes, mapped) = loop {
         let before = world.update(|window| (window.changes(), window.mapped()));
-        match world.update(|window| window.forget(&file)) {
+        match world.update(|window| window.evict(&file)) {
             Forgot::Busy => break before,
             Forgot::Some => some += 1,
             Forgot::All => panic!("a task looks at it"),

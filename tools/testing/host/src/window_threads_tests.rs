@@ -120,7 +120,7 @@ impl Threads {
             match job {
                 Job::Setup(setup) => {
                     let result = if number % 50 == 49 { Err(-5) } else { Ok(()) };
-                    self.update(|window| window.setup_done(setup.id, setup.upgrade, result));
+                    self.update(|window| window.answer(setup.id, setup.upgrade, result));
                 }
                 Job::Remove(ids) => self.update(|window| {
                     for id in ids {
@@ -153,7 +153,8 @@ fn sleep(sleeper: &Sleeper) {
     }
 }
 
-impl Platform<TestFile> for Threads {
+// SAFETY: No memory belongs to a test's window.
+unsafe impl Platform<TestFile> for Threads {
     fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
         let mut shared = self.shared.lock().unwrap();
         let before = shared.window.changes();
@@ -279,7 +280,7 @@ fn run_with(seed: u64, blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
                             let server = threads.server.lock().unwrap();
                             server.check(id, order, file.number(), page, want.write);
                             drop(server);
-                            threads.update(|window| window.release(id));
+                            threads.update(|window| window.let_go(id));
                         }
                         Err(Failure::Killed) => return,
                         Err(error) => assert_eq!(error, Failure::Refused(-5)),

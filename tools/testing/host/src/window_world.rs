@@ -12,7 +12,9 @@ use crate::window::{
         RangeId,
         PAGE_SHIFT, //
     },
+    Area,
     File,
+    Poll,
     Setup,
     Window, //
 };
@@ -26,6 +28,9 @@ struct Kept {
     ranges: List,
     run: Run,
 }
+
+/// The number of a file of another window.
+pub(crate) const STRANGER: usize = usize::MAX;
 
 /// A file of a test.
 #[derive(Clone)]
@@ -51,6 +56,10 @@ impl File for TestFile {
         self.0 .0 as u64
     }
 
+    fn is_of(&self, _window: &Window<Self>) -> bool {
+        self.number() != STRANGER
+    }
+
     unsafe fn handle(&self) -> Self {
         self.clone()
     }
@@ -72,10 +81,44 @@ impl File for TestFile {
     }
 }
 
+/// The manager's unsafe methods. No memory belongs to a test's window, so that wrong calls have no
+/// consequences but for the test.
+impl Window<TestFile> {
+    /// [`Window::release`].
+    pub(crate) fn let_go(&mut self, id: RangeId) {
+        // SAFETY: There is no memory.
+        unsafe { self.release(id) };
+    }
+
+    /// [`Window::setup_done`].
+    pub(crate) fn answer(&mut self, id: RangeId, upgrade: bool, result: Result<(), i32>) {
+        // SAFETY: There is no memory.
+        unsafe { self.setup_done(id, upgrade, result) };
+    }
+
+    /// [`Window::forget`].
+    pub(crate) fn evict(&mut self, file: &TestFile) -> Forgot {
+        // SAFETY: There is no memory.
+        unsafe { self.forget(file) }
+    }
+
+    /// [`Window::poll`].
+    pub(crate) fn look(&mut self, id: RangeId, write: bool) -> Poll {
+        // SAFETY: There is no memory.
+        unsafe { self.poll(id, write) }
+    }
+
+    /// [`Window::reclaimed`].
+    pub(crate) fn took(&mut self, area: Area, id: RangeId, taken: bool) {
+        // SAFETY: There is no memory.
+        unsafe { self.reclaimed(area, id, taken) };
+    }
+}
+
 /// Takes all ranges of a file that no task uses; false when a task looks at the file.
 pub(crate) fn forget_all(window: &mut Window<TestFile>, file: &TestFile) -> bool {
     loop {
-        match window.forget(file) {
+        match window.evict(file) {
             Forgot::All => return true,
             Forgot::Some => {}
             Forgot::Busy => return false,

@@ -147,7 +147,7 @@ impl World<'_> {
                 if result.is_ok() {
                     self.server.borrow_mut().setup(file, &setup);
                 }
-                window.setup_done(setup.id, setup.upgrade, result);
+                window.answer(setup.id, setup.upgrade, result);
             }
             // Whatever it says, nothing is there that may be relied on.
             Sent::Remove(id, order) => {
@@ -170,7 +170,7 @@ impl World<'_> {
         }
         let before = window.changes();
         let result = result_of(self.error());
-        window.setup_done(id, self.one_in(2), result);
+        window.answer(id, self.one_in(2), result);
         window.removed(id);
         assert_eq!(window.changes(), before, "it was not asked about {id:?}");
     }
@@ -181,7 +181,7 @@ impl World<'_> {
             return false;
         }
         let number = self.below(uses.len());
-        window.release(uses.remove(number).id);
+        window.let_go(uses.remove(number).id);
         true
     }
 
@@ -293,12 +293,13 @@ impl World<'_> {
                 write: true,
             };
             let id = acquire(self, &self.files[0], want).expect("there is room");
-            self.window.borrow_mut().release(id);
+            self.window.borrow_mut().let_go(id);
         }
     }
 }
 
-impl Platform<TestFile> for World<'_> {
+// SAFETY: No memory belongs to a test's window.
+unsafe impl Platform<TestFile> for World<'_> {
     fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
         self.step();
         f(&mut self.window.borrow_mut())
