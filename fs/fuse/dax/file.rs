@@ -10,9 +10,8 @@ use super::{
     fuse::Connection,
     vfs::Inode,
     window::{
-        ahead::Run,
-        table::List,
-        File, //
+        File,
+        Kept, //
     },
 };
 use core::{
@@ -48,9 +47,7 @@ struct InodeData {
     /// The connection, which outlives its inodes.
     conn: *mut c_void,
     /// Under the lock of the window.
-    ranges: Cell<List>,
-    /// Under the lock of the window.
-    run: Cell<Run>,
+    kept: Cell<Kept>,
 }
 
 const _: () = assert!(!core::mem::needs_drop::<InodeData>());
@@ -99,8 +96,7 @@ impl FileRef {
                 // SAFETY: The function's contract.
                 inode: unsafe { bindings::rdax_fuse_vfs_inode(fi) },
                 conn,
-                ranges: Cell::new(List::EMPTY),
-                run: Cell::new(Run::default()),
+                kept: Cell::new(Kept::default()),
             },
         );
         // SAFETY: The function's contract. A `KBox` is memory of `kmalloc()`.
@@ -155,19 +151,11 @@ impl File for FileRef {
         }
     }
 
-    unsafe fn ranges(&self) -> List {
-        self.data().ranges.get()
+    unsafe fn kept(&self) -> Kept {
+        self.data().kept.get()
     }
 
-    unsafe fn set_ranges(&self, ranges: List) {
-        self.data().ranges.set(ranges);
-    }
-
-    unsafe fn run(&self) -> Run {
-        self.data().run.get()
-    }
-
-    unsafe fn set_run(&self, run: Run) {
-        self.data().run.set(run);
+    unsafe fn set_kept(&self, kept: Kept) {
+        self.data().kept.set(kept);
     }
 }

@@ -10,7 +10,6 @@ use super::window::{
         Platform,
         Want, //
     },
-    ahead::Run,
     answer::result_of,
     evict::Forgot,
     region::{
@@ -18,13 +17,13 @@ use super::window::{
         Region,
         Wrong, //
     },
-    table::List,
     units::{
         FilePage,
         RangeId,
         BLOCK_PAGES, //
     },
     File,
+    Kept,
     Setup,
     Window, //
 };
@@ -39,30 +38,19 @@ use kernel::{
 
 const BLOCK: u64 = BLOCK_PAGES as u64;
 
-struct Kept {
-    number: u64,
-    ranges: Cell<List>,
-    run: Cell<Run>,
-}
-
 /// A file of a test, which has one task.
 #[derive(Clone)]
-struct TestFile(Arc<Kept>);
+struct TestFile(Arc<(u64, Cell<Kept>)>);
 
 impl TestFile {
     fn new(number: u64) -> Result<Self> {
-        let kept = Kept {
-            number,
-            ranges: Cell::new(List::EMPTY),
-            run: Cell::new(Run::default()),
-        };
-        Ok(Self(Arc::new(kept, GFP_KERNEL)?))
+        Ok(Self(Arc::new((number, Cell::default()), GFP_KERNEL)?))
     }
 }
 
 impl File for TestFile {
     fn id(&self) -> u64 {
-        self.0.number
+        self.0 .0
     }
 
     fn is_of(&self, _window: &Window<Self>) -> bool {
@@ -74,20 +62,12 @@ impl File for TestFile {
         self.clone()
     }
 
-    unsafe fn ranges(&self) -> List {
-        self.0.ranges.get()
+    unsafe fn kept(&self) -> Kept {
+        self.0 .1.get()
     }
 
-    unsafe fn set_ranges(&self, ranges: List) {
-        self.0.ranges.set(ranges);
-    }
-
-    unsafe fn run(&self) -> Run {
-        self.0.run.get()
-    }
-
-    unsafe fn set_run(&self, run: Run) {
-        self.0.run.set(run);
+    unsafe fn set_kept(&self, kept: Kept) {
+        self.0 .1.set(kept);
     }
 }
 

@@ -14,7 +14,7 @@
 #[path = "window/acquire.rs"]
 pub(crate) mod acquire;
 #[path = "window/ahead.rs"]
-pub(crate) mod ahead;
+mod ahead;
 #[path = "window/answer.rs"]
 pub(crate) mod answer;
 #[cfg(any(test, CONFIG_FUSE_DAX_RUST_KUNIT_TEST))]
@@ -91,30 +91,27 @@ pub(crate) trait File: Sized {
     ///
     /// Of what comes back only [`File::id`] may be used when no range has the file any more.
     unsafe fn handle(&self) -> Self;
-    /// The ranges of the file.
+    /// What the window keeps with the file.
     ///
     /// # Safety
     ///
     /// The caller has the lock of the file's window.
-    unsafe fn ranges(&self) -> List;
-    /// Sets [`File::ranges`].
+    unsafe fn kept(&self) -> Kept;
+    /// Sets [`File::kept`].
     ///
     /// # Safety
     ///
-    /// As of [`File::ranges`]. They are those whose records have the file.
-    unsafe fn set_ranges(&self, ranges: List);
-    /// How the file is being read.
-    ///
-    /// # Safety
-    ///
-    /// As of [`File::ranges`].
-    unsafe fn run(&self) -> Run;
-    /// Sets [`File::run`].
-    ///
-    /// # Safety
-    ///
-    /// As of [`File::ranges`].
-    unsafe fn set_run(&self, run: Run);
+    /// As of [`File::kept`]. The ranges are those whose records have the file.
+    unsafe fn set_kept(&self, kept: Kept);
+}
+
+/// What a window keeps with a file.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Kept {
+    /// The ranges of the file.
+    ranges: List,
+    /// How it is being read.
+    run: Run,
 }
 
 /// A request to the server to map a range.
@@ -339,26 +336,25 @@ impl<F: File> Window<F> {
         self.answered();
     }
 
-    /// [`File::run`] of a file of this window, as that of all methods below: what is called from
+    /// [`File::kept`] of a file of this window, as that of all methods below: what is called from
     /// outside has asked [`File::is_of`].
-    fn run_of(&self, file: &F) -> Run {
+    fn kept_of(&self, file: &F) -> Kept {
         // SAFETY: The methods of a window are called under its lock.
-        unsafe { file.run() }
+        unsafe { file.kept() }
     }
 
-    /// Changes [`File::run`] of a file of this window.
+    /// How `file` is being read.
+    fn run_of(&self, file: &F) -> Run {
+        self.kept_of(file).run
+    }
+
+    /// Changes [`Window::run_of`].
     fn with_run<R>(&self, file: &F, change: impl FnOnce(&mut Run) -> R) -> R {
-        let mut run = self.run_of(file);
-        let result = change(&mut run);
-        // SAFETY: As for `run_of()`.
-        unsafe { file.set_run(run) };
+        let mut kept = self.kept_of(file);
+        let result = change(&mut kept.run);
+        // SAFETY: As for `kept_of()`. The ranges are the same.
+        unsafe { file.set_kept(kept) };
         result
-    }
-
-    /// [`File::ranges`] of a file of this window.
-    fn ranges_of(&self, file: &F) -> List {
-        // SAFETY: As for `run_of()`.
-        unsafe { file.ranges() }
     }
 
     /// `id` is mapped.
@@ -373,10 +369,10 @@ impl<F: File> Window<F> {
         // more.
         self.table.get_mut(id).file = Some(unsafe { file.handle() });
         self.index.insert(&mut self.table, id);
-        let mut ranges = self.ranges_of(file);
-        ranges.push_back::<Siblings, F>(&mut self.table, id);
-        // SAFETY: As for `run_of()`. The record of `id` got the file above.
-        unsafe { file.set_ranges(ranges) };
+        let mut kept = self.kept_of(file);
+        kept.ranges.push_back::<Siblings, F>(&mut self.table, id);
+        // SAFETY: As for `kept_of()`. The record of `id` got the file above.
+        unsafe { file.set_kept(kept) };
     }
 
     /// Removes `id` from the index and from its file's list. The inode stays while the lock is
@@ -384,10 +380,10 @@ impl<F: File> Window<F> {
     fn unlink_file(&mut self, id: RangeId) -> Option<F> {
         self.index.remove(&mut self.table, id);
         let file = self.table.get_mut(id).file.take()?;
-        let mut ranges = self.ranges_of(&file);
-        ranges.remove::<Siblings, F>(&mut self.table, id);
-        // SAFETY: As for `run_of()`. The record of `id` lost the file above.
-        unsafe { file.set_ranges(ranges) };
+        let mut kept = self.kept_of(&file);
+        kept.ranges.remove::<Siblings, F>(&mut self.table, id);
+        // SAFETY: As for `kept_of()`. The record of `id` lost the file above.
+        unsafe { file.set_kept(kept) };
         Some(file)
     }
 

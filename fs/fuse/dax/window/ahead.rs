@@ -61,12 +61,6 @@ impl Run {
         self.next = block.saturating_add(1);
     }
 
-    /// Maps the file in pieces or not; for tests.
-    #[cfg(test)]
-    pub(crate) fn set_fine(&mut self, fine: bool) {
-        self.grain.set_fine(fine);
-    }
-
     /// Whether the file is being read sequentially.
     pub(super) fn in_a_row(&self) -> bool {
         self.streak >= STREAK

@@ -26,6 +26,12 @@ impl<F: File> Window<F> {
         self.table.blocks()
     }
 
+    /// Has `file` mapped in pieces or not.
+    #[cfg(test)]
+    pub(crate) fn set_fine(&mut self, file: &F, fine: bool) {
+        self.with_run(file, |run| run.grain.set_fine(fine));
+    }
+
     /// Whether the invariants hold.
     #[allow(dead_code)]
     pub(crate) fn check(&self) -> bool {

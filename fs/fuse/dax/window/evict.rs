@@ -298,7 +298,7 @@ impl<F: File> Window<F> {
             return Forgot::All;
         }
         for taken in 0..AT_ONCE {
-            let Some(id) = self.ranges_of(file).first.some() else {
+            let Some(id) = self.kept_of(file).ranges.first.some() else {
                 return Forgot::All;
             };
             let record = self.table.get(id);

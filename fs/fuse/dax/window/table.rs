@@ -400,6 +400,12 @@ pub(crate) struct List {
     pub(crate) last: RangeId,
 }
 
+impl Default for List {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl List {
     /// A list of nothing.
     pub(crate) const EMPTY: Self = Self {

@@ -400,12 +400,7 @@ impl World {
             Event::Remove(most) => self.send_removes(most),
             Event::Resize(file, size) => self.sizes[file] = size,
             Event::Grain(file, fine) => {
-                // SAFETY: This is the only task.
-                unsafe {
-                    let mut run = self.files[file].run();
-                    run.set_fine(fine);
-                    self.files[file].set_run(run);
-                }
+                self.window.set_fine(&self.files[file], fine);
                 // Tasks do that on their way, and not while others sleep.
                 self.sleepers.retain(|sleeper| sleeper.file != file);
             }

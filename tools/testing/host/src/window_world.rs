@@ -3,9 +3,7 @@
 //! Files and a server for the window's tests.
 
 use crate::window::{
-    ahead::Run,
     evict::Forgot,
-    table::List,
     units::{
         order_bytes,
         FilePage,
@@ -14,6 +12,7 @@ use crate::window::{
     },
     Area,
     File,
+    Kept,
     Poll,
     Setup,
     Window, //
@@ -22,12 +21,6 @@ use std::sync::{
     Arc,
     Mutex, //
 };
-
-/// What an inode keeps.
-struct Kept {
-    ranges: List,
-    run: Run,
-}
 
 /// The number of a file of another window.
 pub(crate) const STRANGER: usize = usize::MAX;
@@ -38,11 +31,7 @@ pub(crate) struct TestFile(Arc<(usize, Mutex<Kept>)>);
 
 impl TestFile {
     pub(crate) fn new(number: usize) -> Self {
-        let kept = Kept {
-            ranges: List::EMPTY,
-            run: Run::default(),
-        };
-        Self(Arc::new((number, Mutex::new(kept))))
+        Self(Arc::new((number, Mutex::default())))
     }
 
     /// The number that it was made with.
@@ -64,20 +53,12 @@ impl File for TestFile {
         self.clone()
     }
 
-    unsafe fn ranges(&self) -> List {
-        self.0 .1.lock().unwrap().ranges
+    unsafe fn kept(&self) -> Kept {
+        *self.0 .1.lock().unwrap()
     }
 
-    unsafe fn set_ranges(&self, ranges: List) {
-        self.0 .1.lock().unwrap().ranges = ranges;
-    }
-
-    unsafe fn run(&self) -> Run {
-        self.0 .1.lock().unwrap().run
-    }
-
-    unsafe fn set_run(&self, run: Run) {
-        self.0 .1.lock().unwrap().run = run;
+    unsafe fn set_kept(&self, kept: Kept) {
+        *self.0 .1.lock().unwrap() = kept;
     }
 }
 
