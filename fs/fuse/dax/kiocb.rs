@@ -10,6 +10,7 @@ use super::{
     vfs::{
         iomap_ops,
         Inode,
+        InodeLock,
         OpenFile, //
     }, //
 };
@@ -28,10 +29,7 @@ use kernel::{
         PAGE_SIZE, //
     },
     prelude::*,
-    types::{
-        NotThreadSafe,
-        Opaque, //
-    }, //
+    types::Opaque, //
 };
 
 /// The direction of an [`Io`] that reads from the file.
@@ -129,31 +127,10 @@ impl<'a, const W: bool> Io<'a, W> {
     /// and the caller must not wait.
     #[inline]
     pub(crate) fn lock(&mut self) -> Result<LockedIo<'_, 'a, W>> {
-        let inode = self.inode().as_raw();
-        let nowait = self.nowait();
-        let locked = match (W, nowait) {
-            // SAFETY: `Inode` keeps it.
-            (READ, true) => unsafe { bindings::inode_trylock_shared(inode) },
-            // SAFETY: As above.
-            (WRITE, true) => unsafe { bindings::inode_trylock(inode) },
-            (READ, false) => {
-                // SAFETY: As above.
-                unsafe { bindings::inode_lock_shared(inode) };
-                1
-            }
-            (WRITE, false) => {
-                // SAFETY: As above.
-                unsafe { bindings::inode_lock(inode) };
-                1
-            }
-        };
-        if locked == 0 {
-            return Err(EAGAIN);
-        }
-        // INVARIANT: It was locked above.
+        let lock = InodeLock::take(self.inode(), self.nowait()).ok_or(EAGAIN)?;
         Ok(LockedIo {
             io: self,
-            _task: NotThreadSafe,
+            _lock: lock,
         })
     }
 }
@@ -169,12 +146,10 @@ impl Io<'_, WRITE> {
 /// An [`Io`] with the lock of the inode, which `dax_iomap_rw()` asks for: for read shared, for
 /// write exclusive.
 ///
-/// # Invariants
-///
-/// The task has locked the inode for this.
+/// The lock is that of the inode of the `Io`, which does not change.
 pub(crate) struct LockedIo<'io, 'a, const W: bool> {
     io: &'io mut Io<'a, W>,
-    _task: NotThreadSafe,
+    _lock: InodeLock<'a, W>,
 }
 
 impl<'a, const W: bool> Deref for LockedIo<'_, 'a, W> {
@@ -183,20 +158,6 @@ impl<'a, const W: bool> Deref for LockedIo<'_, 'a, W> {
     #[inline]
     fn deref(&self) -> &Self::Target {
         self.io
-    }
-}
-
-impl<const W: bool> Drop for LockedIo<'_, '_, W> {
-    #[inline]
-    fn drop(&mut self) {
-        let inode = self.io.inode().as_raw();
-        if W {
-            // SAFETY: By the type invariant it is locked, and `Inode` keeps it.
-            unsafe { bindings::inode_unlock(inode) };
-        } else {
-            // SAFETY: As above.
-            unsafe { bindings::inode_unlock_shared(inode) };
-        }
     }
 }
 
@@ -213,13 +174,12 @@ impl<const W: bool> LockedIo<'_, '_, W> {
     ///
     /// No range may be held meanwhile, because the memory may be in the same window.
     pub(crate) fn fault_in(&mut self, bytes: usize) -> usize {
-        if W {
-            // SAFETY: The type invariant of `Io`.
-            unsafe { bindings::fault_in_iov_iter_readable(self.io.iter, bytes) }
-        } else {
-            // SAFETY: The type invariant of `Io`.
-            unsafe { bindings::fault_in_iov_iter_writeable(self.io.iter, bytes) }
-        }
+        let fault_in = match W {
+            true => bindings::fault_in_iov_iter_readable,
+            false => bindings::fault_in_iov_iter_writeable,
+        };
+        // SAFETY: The type invariant of `Io`.
+        unsafe { fault_in(self.io.iter, bytes) }
     }
 
     /// Copies up to `bytes` bytes between the caller's memory and the range `held`, from the

@@ -164,6 +164,59 @@ unsafe extern "C" fn wait_unlocked(inode: *mut bindings::inode) {
     unsafe { bindings::filemap_invalidate_lock(inode.mapping()) };
 }
 
+/// The lock of an inode: exclusive if `W`, else shared.
+///
+/// # Invariants
+///
+/// The task has locked the inode for this.
+pub(crate) struct InodeLock<'a, const W: bool> {
+    inode: Inode<'a>,
+    _task: NotThreadSafe,
+}
+
+impl<'a, const W: bool> InodeLock<'a, W> {
+    /// Locks `inode`; [`None`] if it is locked otherwise and the caller must not wait (`nowait`).
+    #[inline]
+    pub(crate) fn take(inode: Inode<'a>, nowait: bool) -> Option<Self> {
+        let raw = inode.as_raw();
+        // SAFETY: `Inode` keeps it, in each of these.
+        let locked = unsafe {
+            match (W, nowait) {
+                (true, true) => bindings::inode_trylock(raw) != 0,
+                (false, true) => bindings::inode_trylock_shared(raw) != 0,
+                (true, false) => {
+                    bindings::inode_lock(raw);
+                    true
+                }
+                (false, false) => {
+                    bindings::inode_lock_shared(raw);
+                    true
+                }
+            }
+        };
+        // INVARIANT: It was locked above. Made only then, because its `drop()` unlocks.
+        locked.then(|| Self {
+            inode,
+            _task: NotThreadSafe,
+        })
+    }
+}
+
+impl<const W: bool> Drop for InodeLock<'_, W> {
+    #[inline]
+    fn drop(&mut self) {
+        let raw = self.inode.as_raw();
+        // SAFETY: By the type invariant it is locked so, and `Inode` keeps it.
+        unsafe {
+            if W {
+                bindings::inode_unlock(raw);
+            } else {
+                bindings::inode_unlock_shared(raw);
+            }
+        }
+    }
+}
+
 /// The mapping of a file cannot be truncated: its `invalidate_lock`, shared.
 ///
 /// # Invariants
