@@ -234,9 +234,18 @@ impl<F: File> Window<F> {
             }
         }
         if self.free.stale_count() > 0 {
+            // What is stale is larger than `order`, or fills no area of it. The protocol lets a
+            // mapping replace a part of a larger one, which the server has to split (in Linux,
+            // c4bb667eaf52). That saves this request, and costs more: the server keeps what is left
+            // of a file that may be gone, as one or two mappings more, which `limit` cannot count.
+            // A VMM that only removes what it mapped, as QEMU, has to unmap all of it and map the
+            // rest again, for each piece. That is two operations more for a piece, where one
+            // removal makes room for all pieces.
             return Err(Step::Remove);
         }
         if self.removing > 0 {
+            // There will be room in the time of one request. To evict another range, which a
+            // mapping could replace at once, would cost its next user a request.
             return Err(Step::Wait(self.changes));
         }
         // If the server has no room for more mappings, evicting any of them will do.

@@ -244,3 +244,39 @@ fn what_is_mapped_and_hot_stays() {
     assert!(misses[0] < 6500, "{misses:?}");
     assert!(misses[1] < 15_500, "{misses:?}");
 }
+
+/// A range that is cut into smaller ones is removed first; smaller ones are replaced by a larger one
+/// without that. So removals are few where ranges of different sizes take each other's place: one
+/// request in 16 to 24 mappings.
+#[test]
+fn removals_are_few_where_sizes_differ() {
+    for orders in [[0, 9], [6, 9]] {
+        let world = Instant::new(8);
+        let mut random = 88172645463325252_u64;
+        let mut next = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random >> 8
+        };
+        // Of each order about as many pages, three windows in all.
+        let mut files = Vec::new();
+        for order in orders {
+            for _ in 0..12 * BLOCK >> order {
+                files.push((TestFile::new(files.len() + 1), 1_u64 << order));
+            }
+        }
+        let mut by_order: Vec<Vec<usize>> = vec![Vec::new(); 10];
+        for (number, (_, pages)) in files.iter().enumerate() {
+            by_order[pages.trailing_zeros() as usize].push(number);
+        }
+        for _ in 0..20_000 {
+            let of_order = &by_order[orders[next() as usize % 2]];
+            let (file, pages) = &files[of_order[next() as usize % of_order.len()]];
+            world.touch(file, next() % pages, *pages, false);
+        }
+        let (setups, removes) = (world.setups(), world.removes.get());
+        assert!(removes * 15 < setups, "{orders:?}: {removes} and {setups}");
+        assert!(world.update(|window| window.check()));
+    }
+}
