@@ -68,9 +68,9 @@ impl Ask for AskSetup {
     }
 
     fn done(&mut self, result: Result<(), i32>, _len: usize) {
+        let (id, upgrade) = (self.id, self.upgrade);
         // SAFETY: This is the server's answer to the request for `id`.
-        self.conn
-            .update(|window| unsafe { window.setup_done(self.id, self.upgrade, result) });
+        (self.conn).update(|window| unsafe { window.setup_done(id, upgrade, result) });
     }
 }
 
