@@ -254,6 +254,8 @@ pub(crate) struct Window<F: File> {
 
 impl<F: File> Window<F> {
     /// A window of `pages` pages; a rest smaller than a block is not used. Sleeps.
+    // Inlined, its parts and the whole would be on one stack frame, of more than 1 KiB.
+    #[inline(never)]
     pub(crate) fn new(pages: u64) -> Result<Self> {
         let blocks = u32::try_from(pages / u64::from(BLOCK_PAGES)).map_err(|_| EINVAL)?;
         // `RangeId` must be able to number every page.
