@@ -164,6 +164,8 @@ fn new_queue() -> impl PinInit<Opaque<bindings::wait_queue_head>> {
 
 impl Conn {
     /// The window of `pages` pages of the device of `link`.
+    // Not inlined: the window is on the stack here, and the caller's frame is in the way of a mount.
+    #[inline(never)]
     pub(crate) fn new(
         fc: *mut bindings::fuse_conn,
         device: ARef<dax::Device>,
