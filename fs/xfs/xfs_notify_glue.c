@@ -284,14 +284,13 @@ xfs_dax_iput(
 /*
  * The inode in core after prev whose data is on btp, with a reference; prev's is given
  * back.  It may be another one where the caller ought to let others run.  Those that
- * come while this goes on may be left out, and those that go are: missed is set if
- * one of these still has pages.
+ * come while this goes on may be left out, and those that go are: xfs_dax_is_evicting()
+ * finds these.
  */
 struct xfs_inode *
 xfs_dax_next_inode(
 	struct xfs_buftarg	*btp,
-	struct xfs_inode	*prev,
-	bool			*missed)
+	struct xfs_inode	*prev)
 {
 	struct super_block	*sb = btp->bt_mount->m_super;
 	struct inode		*old = prev ? VFS_I(prev) : NULL;
@@ -312,10 +311,6 @@ xfs_dax_next_inode(
 			found = XFS_I(inode);
 			break;
 		}
-		if ((inode_state_read(inode) & (I_FREEING | I_WILL_FREE)) &&
-		    !mapping_empty(inode->i_mapping) &&
-		    xfs_dax_inode_is_on(inode, btp))
-			*missed = true;
 		spin_unlock(&inode->i_lock);
 	}
 	spin_unlock(&sb->s_inode_list_lock);

@@ -87,7 +87,8 @@ int xfs_dax_query(struct xfs_mount *mp, enum xfs_dax_role role, u32 group,
 
 int xfs_dax_iget(struct xfs_mount *mp, u64 ino, struct xfs_inode **ipp);
 struct xfs_inode *xfs_dax_next_inode(struct xfs_buftarg *btp,
-		struct xfs_inode *prev, bool *missed);
+		struct xfs_inode *prev);
+bool xfs_dax_is_evicting(struct xfs_buftarg *btp);
 void xfs_dax_irele(struct xfs_inode *ip);
 bool xfs_dax_is_rt(struct xfs_inode *ip);
 struct address_space *xfs_dax_mapping(struct xfs_inode *ip);

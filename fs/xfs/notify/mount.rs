@@ -216,8 +216,16 @@ impl<'a> Device<'a> {
         Files {
             device: *self,
             last: None,
-            missed: false,
         }
+    }
+
+    /// Whether a file with data on this device is being evicted, and still has pages. Sleeps.
+    ///
+    /// [`Device::files`] leaves such a file out. Asked after that iteration, this finds each one that
+    /// was left out and has not lost its pages since.
+    pub(crate) fn is_evicting(&self) -> bool {
+        // SAFETY: The type invariant.
+        unsafe { bindings::xfs_dax_is_evicting(self.btp.as_ptr()) }
     }
 
     /// Reports the failure of media to the monitors of the file system's health.
@@ -310,11 +318,11 @@ impl Drop for Frozen<'_> {
 
 /// The files in core of a device.
 ///
-/// A file that is added during the iteration may be left out.
+/// A file that is added during the iteration may be left out, and one that is being evicted is:
+/// [`Device::is_evicting`] finds it.
 pub(crate) struct Files<'a> {
     device: Device<'a>,
     last: Option<Inode<'a>>,
-    missed: bool,
 }
 
 impl<'a> Files<'a> {
@@ -328,7 +336,7 @@ impl<'a> Files<'a> {
             };
             // SAFETY: The type invariants; `last` is null or an inode with our reference.
             let next = NonNull::new(unsafe {
-                bindings::xfs_dax_next_inode(self.device.btp.as_ptr(), last, &mut self.missed)
+                bindings::xfs_dax_next_inode(self.device.btp.as_ptr(), last)
             })?;
             // INVARIANT: The function gave us a reference.
             let next = self.last.insert(Inode {
@@ -342,11 +350,6 @@ impl<'a> Files<'a> {
             }
         }
         self.last.as_ref()
-    }
-
-    /// Whether an inode was left out that is about to be freed and still has pages.
-    pub(crate) fn missed(&self) -> bool {
-        self.missed
     }
 }
 

@@ -12,6 +12,12 @@
 //! afterwards, without a limit and with no file locked: I/O that has some of its pages gets the
 //! others by page faults, which take that lock, and fail. [`RemovalWait`] documents what ends the
 //! wait.
+//!
+//! A file that is being evicted cannot be visited, and may have entries for as long as a pipe has
+//! one of its pages. No file gets entries after the shutdown. So each file with entries is visited,
+//! or is found to be evicted afterwards ([`Device::is_evicting`]), or had lost its entries by then.
+//! In the second case the driver, which goes by the pages, removes the entries: the evicting task
+//! touches a page struct only while the entry of it is there, and with that or all entries locked.
 
 use super::{
     failure::PAGES_AT_ONCE,
@@ -85,7 +91,7 @@ pub(crate) fn remove(device: &Device<'_>, mf_flags: i32) -> Result {
             }
         }
     }
-    if files.missed() {
+    if device.is_evicting() {
         answer = Err(EBUSY);
     }
     // A task may keep a page until it is notified.
@@ -143,7 +149,8 @@ fn revoke_again(file: &Inode<'_>) -> Result<(), Pfn> {
 
 /// Waits until no file has memory that is in use. Sleeps.
 ///
-/// `EINTR` if the wait is ended early ([`RemovalWait::is_over`]), `EBUSY` if a file was left out.
+/// `EINTR` if the wait is ended early ([`RemovalWait::is_over`]), `EBUSY` if a file is being evicted
+/// and has memory.
 fn wait_until_idle(device: &Device<'_>, wait: &mut RemovalWait) -> Result {
     let mut files = device.files();
     while let Some(file) = files.next() {
@@ -159,7 +166,7 @@ fn wait_until_idle(device: &Device<'_>, wait: &mut RemovalWait) -> Result {
         }
     }
     wait_for_puts();
-    if files.missed() {
+    if device.is_evicting() {
         Err(EBUSY)
     } else {
         Ok(())
