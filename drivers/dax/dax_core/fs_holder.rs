@@ -6,6 +6,7 @@ use super::{
     block_device::BlockDevice,
     failure::{
         Failure,
+        Held,
         Holder, //
     },
     trace, //
@@ -23,12 +24,14 @@ use kernel::{
 
 /// A holder that registered from C, for example a file system.
 ///
+/// What uses its pointers takes a [`Held`]: a clone by itself may outlive the holder.
+///
 /// # Invariants
 ///
 /// As long as this is in the table of `dev`, or noted there as being called, `ops` is null or
 /// points to a valid table, whose functions may be called for `data` and `dev`, and `partition` is
 /// open.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct FsHolder {
     dev: *mut bindings::dax_device,
     /// The number of `dev`, for traces.
@@ -70,17 +73,28 @@ impl FsHolder {
     }
 
     /// The address of the callback, to be shown as a symbol.
-    pub(crate) fn callback_address(&self) -> *const c_void {
-        self.ops()
+    pub(crate) fn callback_address(this: &Held<'_, Self>) -> *const c_void {
+        Self::ops(this)
             .and_then(|ops| ops.notify_failure)
             .map_or(core::ptr::null(), |callback| callback as *const c_void)
     }
 
-    fn ops(&self) -> Option<&bindings::dax_holder_operations> {
-        // SAFETY: By the type invariant it is null or valid: the protocol calls this only for
-        // holders in the table or noted as being called.
-        unsafe { self.ops.as_ref() }
+    fn ops<'a>(this: &Held<'a, Self>) -> Option<&'a bindings::dax_holder_operations> {
+        // SAFETY: By the type invariant it is null or valid: for `'a` this is in the table or noted
+        // as being called.
+        unsafe { this.ops.as_ref() }
     }
+}
+
+/// A pin of a holder.
+///
+/// # Invariants
+///
+/// The holder's `pin` returned true for `data`. Only this value stands for that, and `unpin` may be
+/// called once.
+pub(crate) struct FsPin {
+    data: *mut c_void,
+    unpin: unsafe extern "C" fn(*mut c_void),
 }
 
 impl Holder for FsHolder {
@@ -88,50 +102,53 @@ impl Holder for FsHolder {
         self.data.addr()
     }
 
-    fn range(&self, registered: ByteRange) -> Option<ByteRange> {
-        match &self.partition {
-            // SAFETY: By the type invariant it is open: this is in the table.
+    fn range(this: &Held<'_, Self>, registered: ByteRange) -> Option<ByteRange> {
+        match &this.partition {
+            // SAFETY: By the type invariant it is open: this is in the table, or noted there.
             Some(partition) => unsafe { partition.range() },
             None => Some(registered),
         }
     }
 
-    /// The function that releases the pin; [`None`] for a holder without pin operations.
-    type Pin = Option<unsafe extern "C" fn(*mut c_void)>;
+    /// [`None`] for a holder without pin operations.
+    type Pin = Option<FsPin>;
 
-    fn pin(&self) -> Option<Self::Pin> {
-        let Some((pin, unpin)) = self.ops().and_then(|ops| ops.pin.zip(ops.unpin)) else {
+    fn pin(this: &Held<'_, Self>) -> Option<Self::Pin> {
+        let Some((pin, unpin)) = Self::ops(this).and_then(|ops| ops.pin.zip(ops.unpin)) else {
             return Some(None);
         };
-        // SAFETY: By the type invariant its functions may be called: this is noted as being called.
-        unsafe { pin(self.data) }.then_some(Some(unpin))
+        let data = this.data;
+        // SAFETY: By the type invariant its functions may be called: this is in the table, or noted
+        // there.
+        let pinned = unsafe { pin(data) };
+        // INVARIANT: It returned true.
+        pinned.then(|| Some(FsPin { data, unpin }))
     }
 
     fn unpin(&self, pin: Self::Pin) {
-        if let Some(unpin) = pin {
-            // SAFETY: `pin()` succeeded for this holder, which is what keeps it until now.
-            unsafe { unpin(self.data) };
+        if let Some(FsPin { data, unpin }) = pin {
+            // SAFETY: By its type invariant, the pin keeps the holder until now.
+            unsafe { unpin(data) };
         }
     }
 
-    fn notify(&self, failure: &Failure) -> Result {
-        let notify = self
-            .ops()
+    fn notify(this: &Held<'_, Self>, failure: &Failure) -> Result {
+        let notify = Self::ops(this)
             .and_then(|ops| ops.notify_failure)
             .ok_or(EOPNOTSUPP)?;
         let (offset, len) = failure.extent.to_raw();
         let start = trace::shows_notify().then(Instant::<Monotonic>::now);
-        // SAFETY: By the type invariant `notify` may be called for `dev`: this is noted as being
-        // called.
-        let result = unsafe { notify(self.dev, offset, len, failure.flags) };
+        // SAFETY: By the type invariant `notify` may be called for `dev`: this is in the table, or
+        // noted there.
+        let result = unsafe { notify(this.dev, offset, len, failure.flags) };
         if let Some(start) = start {
             let nanos = start.elapsed().as_nanos();
             trace::notify(
-                self.minor,
+                this.minor,
                 offset,
                 len,
                 failure.flags,
-                self.data,
+                this.data,
                 result,
                 nanos,
             );

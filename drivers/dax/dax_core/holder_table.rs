@@ -8,7 +8,9 @@
 
 use super::failure::{
     Extent,
-    Holder, //
+    Held,
+    Holder,
+    Ticket, //
 };
 use kernel::{
     dax::units::ByteRange,
@@ -103,8 +105,13 @@ struct Entry<H> {
 }
 
 impl<H: Holder> Entry<H> {
+    fn held(&self) -> Held<'_, H> {
+        // SAFETY: It is in the table, which is borrowed as long.
+        unsafe { Held::new(&self.holder) }
+    }
+
     fn range(&self) -> Option<ByteRange> {
-        self.holder.range(self.registered)
+        H::range(&self.held(), self.registered)
     }
 }
 
@@ -191,7 +198,7 @@ pub(crate) struct Registration<'a, H> {
     /// The bytes that are held; [`None`] when there are none left.
     pub(crate) range: Option<ByteRange>,
     /// The holder of them.
-    pub(crate) holder: &'a H,
+    pub(crate) holder: Held<'a, H>,
     /// Whether the holder is notified of failures.
     pub(crate) stage: Stage,
     /// How many callbacks have run.
@@ -207,13 +214,6 @@ struct Call {
     holder: HolderId,
     /// The number of other callbacks that the task was in when this one began.
     depth: usize,
-}
-
-/// A call that may be made.
-pub(super) struct Ticket<H> {
-    pub(super) slot: usize,
-    pub(super) holder: H,
-    pub(super) extent: Extent,
 }
 
 /// What [`Table::begin`] found.
@@ -305,7 +305,7 @@ impl<H: Holder> Table<H> {
     pub(crate) fn registrations(&self) -> impl Iterator<Item = Registration<'_, H>> {
         self.entries.iter().map(|(id, entry)| Registration {
             range: entry.range(),
-            holder: &entry.holder,
+            holder: entry.held(),
             stage: self.stage(*id, entry),
             told: entry.told,
             running: self
@@ -473,11 +473,8 @@ impl<H: Holder> Table<H> {
             depth: self.calls_by(task).count(),
         });
         walk.next = place.next();
-        Some(Begun::Call(Ticket {
-            slot,
-            holder,
-            extent,
-        }))
+        // SAFETY: Just noted. Only `end()`, which takes the ticket, removes the note.
+        Some(Begun::Call(unsafe { Ticket::new(slot, holder, extent) }))
     }
 
     fn calls_by(&self, task: TaskId) -> impl Iterator<Item = &Call> {
@@ -488,14 +485,19 @@ impl<H: Holder> Table<H> {
     }
 
     /// Removes the record of a call. It counts if the holder was notified: `told` is its result.
-    pub(super) fn end(&mut self, slot: usize, told: Option<&Result>) {
+    ///
+    /// Returns the holder, which only its pin keeps from now on.
+    pub(super) fn end(&mut self, ticket: Ticket<H>, told: Option<&Result>) -> H {
+        let (slot, holder) = ticket.give_up();
         let call = self.calls.get_mut(slot).and_then(Option::take);
-        let Some(result) = told else { return };
-        self.counters.notified += 1;
-        self.counters.failed += u64::from(result.is_err());
-        if let Some(entry) = call.and_then(|call| self.entries.get_mut(&call.holder)) {
-            entry.told += 1;
+        if let Some(result) = told {
+            self.counters.notified += 1;
+            self.counters.failed += u64::from(result.is_err());
+            if let Some(entry) = call.and_then(|call| self.entries.get_mut(&call.holder)) {
+                entry.told += 1;
+            }
         }
+        holder
     }
 
     /// Removes a registration if there is one; [`None`] while another task runs its callback.

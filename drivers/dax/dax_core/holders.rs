@@ -9,15 +9,15 @@
 use super::failure::{
     Extent,
     Failure,
-    Holder, //
+    Holder,
+    Ticket, //
 };
 use super::holder_table::{
     Begun,
     Refusal,
     Rooms,
     Table,
-    TaskId,
-    Ticket, //
+    TaskId, //
 };
 use kernel::{
     dax::units::ByteRange,
@@ -198,15 +198,16 @@ impl<H: Holder, M: Monitor<Table<H>>> Holders<H> for M {}
 
 /// Makes the call of `ticket`.
 fn call<H: Holder>(table: &impl Monitor<Table<H>>, ticket: Ticket<H>, flags: i32) -> Outcome {
-    let holder = ticket.holder;
-    let called = holder.pin().map(|pin| {
-        let result = holder.notify(&Failure {
+    let held = ticket.holder();
+    let called = H::pin(&held).map(|pin| {
+        let failure = Failure {
             extent: ticket.extent,
             flags,
-        });
-        (pin, result)
+        };
+        (pin, H::notify(&held, &failure))
     });
-    table.update(|table| table.end(ticket.slot, called.as_ref().map(|(_, result)| result)));
+    let told = called.as_ref().map(|(_, result)| result);
+    let holder = table.update(|table| table.end(ticket, told));
     let Some((pin, result)) = called else {
         return Outcome::Unheld;
     };

@@ -11,6 +11,7 @@ use super::{
     failure::{
         Extent,
         Failure,
+        Held,
         Holder, //
     },
     holder_table::{
@@ -134,41 +135,41 @@ impl Holder for Probe {
         Arc::as_ptr(&self.0).addr()
     }
 
-    fn range(&self, registered: ByteRange) -> Option<ByteRange> {
-        let end = registered.end().checked_add(self.0.grown.load(Relaxed))?;
+    fn range(this: &Held<'_, Self>, registered: ByteRange) -> Option<ByteRange> {
+        let end = registered.end().checked_add(this.0.grown.load(Relaxed))?;
         ByteRange::from_bounds(registered.start(), end)
     }
 
     type Pin = ();
 
-    fn pin(&self) -> Option<()> {
-        (self.0.manner != Manner::Gone).then_some(())
+    fn pin(this: &Held<'_, Self>) -> Option<()> {
+        (this.0.manner != Manner::Gone).then_some(())
     }
 
     fn unpin(&self, (): ()) {}
 
-    fn notify(&self, failure: &Failure) -> Result {
+    fn notify(this: &Held<'_, Self>, failure: &Failure) -> Result {
         let (start, len) = match failure.extent {
             // The whole device, which is no range of bytes.
             Extent::Whole => (0, 0),
             Extent::Bytes(bytes) => (bytes.start(), bytes.len()),
         };
-        self.0.start.store(start, Relaxed);
-        self.0.len.store(len, Relaxed);
-        self.0.flags.store(failure.flags, Relaxed);
-        self.0.told.add(1, Relaxed);
-        match self.0.manner {
+        this.0.start.store(start, Relaxed);
+        this.0.len.store(len, Relaxed);
+        this.0.flags.store(failure.flags, Relaxed);
+        this.0.told.add(1, Relaxed);
+        match this.0.manner {
             Manner::Answers(result) => {
-                let current = self.0.device.current(ME);
-                if current.is_none_or(|probe| probe.identity() != self.identity()) {
-                    self.0.lost.store(true, Relaxed);
+                let current = this.0.device.current(ME);
+                if current.is_none_or(|probe| probe.identity() != this.identity()) {
+                    this.0.lost.store(true, Relaxed);
                 }
                 return result;
             }
             Manner::Leaves => {
-                self.0.device.unregister(ME, self);
+                this.0.device.unregister(ME, &**this);
             }
-            Manner::Lingers => self.linger(),
+            Manner::Lingers => this.linger(),
             Manner::Gone => {}
         }
         Ok(())

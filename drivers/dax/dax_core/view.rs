@@ -7,6 +7,7 @@ use super::{
         DaxDevice,
         Flag, //
     },
+    fs_holder::FsHolder,
     holder_table::{
         Phase,
         Stage, //
@@ -94,7 +95,7 @@ fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for seen in table.registrations() {
             let (start, end) = seen.range.map_or((0, 0), |r| (r.start(), r.end()));
             write!(f, "holder: {start:#x}-{end:#x} ")?;
-            show_symbol(f, seen.holder.callback_address())?;
+            show_symbol(f, FsHolder::callback_address(&seen.holder))?;
             let stage = match seen.stage {
                 Stage::In => "",
                 Stage::Leaving => " leaving",

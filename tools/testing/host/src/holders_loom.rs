@@ -13,6 +13,7 @@
 use crate::failure::{
     Extent,
     Failure,
+    Held,
     Holder, //
 };
 use crate::holder_table::{
@@ -310,13 +311,13 @@ impl Holder for Fs {
 
     type Pin = ();
 
-    fn pin(&self) -> Option<()> {
-        assert!(!self.0.memory.read(), "pinned after its end");
-        if self.0.kind == Kind::Old {
+    fn pin(this: &Held<'_, Self>) -> Option<()> {
+        assert!(!this.0.memory.read(), "pinned after its end");
+        if this.0.kind == Kind::Old {
             return Some(());
         }
         let more = |active: usize| (active > 0).then_some(active + 1);
-        self.0
+        this.0
             .active
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
             .ok()
@@ -331,19 +332,19 @@ impl Holder for Fs {
         }
     }
 
-    fn notify(&self, failure: &Failure) -> Result {
-        assert!(!self.0.memory.read(), "called after its end");
-        assert!(self
+    fn notify(this: &Held<'_, Self>, failure: &Failure) -> Result {
+        assert!(!this.0.memory.read(), "called after its end");
+        assert!(this
             .device()
             .table
             .current(me())
-            .is_some_and(|fs| fs.identity() == self.identity()));
+            .is_some_and(|fs| fs.identity() == this.identity()));
         let tally = match failure.flags {
-            REMOVAL => &self.0.removals,
-            _ => &self.0.failures,
+            REMOVAL => &this.0.removals,
+            _ => &this.0.failures,
         };
         tally.fetch_add(1, Ordering::Relaxed);
-        (self.0.script)(self, failure);
+        (this.0.script)(this, failure);
         Ok(())
     }
 }

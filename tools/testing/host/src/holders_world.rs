@@ -4,6 +4,7 @@
 
 use crate::failure::{
     Failure,
+    Held,
     Holder, //
 };
 use crate::holder_table::{
@@ -188,16 +189,16 @@ impl Holder for Tester {
         self.number
     }
 
-    fn range(&self, registered: ByteRange) -> Option<ByteRange> {
-        let end = self.world().ends.lock().unwrap()[self.number];
+    fn range(this: &Held<'_, Self>, registered: ByteRange) -> Option<ByteRange> {
+        let end = this.world().ends.lock().unwrap()[this.number];
         ByteRange::from_bounds(registered.start(), end.unwrap_or(registered.end()))
     }
 
     /// The number of the tester that is pinned.
     type Pin = usize;
 
-    fn pin(&self) -> Option<usize> {
-        (!matches!(self.manner(), Manner::Gone)).then_some(self.number)
+    fn pin(this: &Held<'_, Self>) -> Option<usize> {
+        (!matches!(this.manner(), Manner::Gone)).then_some(this.number)
     }
 
     fn unpin(&self, pin: usize) {
@@ -207,15 +208,15 @@ impl Holder for Tester {
         }
     }
 
-    fn notify(&self, failure: &Failure) -> Result {
-        let world = self.world();
+    fn notify(this: &Held<'_, Self>, failure: &Failure) -> Result {
+        let world = this.world();
         let device = &world.device;
         let before = world.current();
-        let result = match self.manner() {
+        let result = match this.manner() {
             Manner::Answers(result) => result,
             Manner::Gone => panic!("a holder is told that could not be pinned"),
             Manner::Leaves => {
-                assert!(device.unregister(me(), self));
+                assert!(device.unregister(me(), &**this));
                 Ok(())
             }
             Manner::EndsWithPin => Ok(()),
@@ -233,10 +234,10 @@ impl Holder for Tester {
                 }
                 Ok(())
             }
-            Manner::Scripted(script) => script(self, failure),
+            Manner::Scripted(script) => script(this, failure),
         };
         world.log.lock().unwrap().push(Told {
-            tester: self.number,
+            tester: this.number,
             failure: *failure,
             current: [before, world.current()],
         });

@@ -6,6 +6,7 @@ use crate::{
     failure::{
         Extent,
         Failure,
+        Held,
         Holder, //
     },
     holder_table::{
@@ -52,17 +53,17 @@ impl Holder for Quiet {
 
     type Pin = ();
 
-    fn pin(&self) -> Option<()> {
+    fn pin(_: &Held<'_, Self>) -> Option<()> {
         Some(())
     }
 
     fn unpin(&self, (): ()) {}
 
-    fn notify(&self, _: &Failure) -> Result {
+    fn notify(this: &Held<'_, Self>, _: &Failure) -> Result {
         ASKED.with_borrow_mut(|asked| {
             if let Some((device, cost)) = asked {
                 let current = cost.of(|| device.current(ME));
-                assert!(current.is_some_and(|current| current.identity() == self.identity()));
+                assert!(current.is_some_and(|current| current.identity() == this.identity()));
             }
         });
         Ok(())
