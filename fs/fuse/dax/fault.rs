@@ -111,7 +111,7 @@ pub(super) fn handle(fault: Fault<'_>, order: c_uint, write: bool) -> Outcome {
         let held = match Held::now(file, want.page, want.write) {
             Some(held) => Ok(held),
             None if fault.may_unlock() => break,
-            None if fault.nowait() => return RETRY,
+            None if fault.nowait() => return fault.not_now(),
             None => Held::wait(file, want),
         };
         let held = match held {

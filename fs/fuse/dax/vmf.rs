@@ -27,6 +27,7 @@ pub(crate) const SIGBUS: Outcome = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
 pub(crate) const OOM: Outcome = bindings::vm_fault_reason_VM_FAULT_OOM;
 pub(crate) const RETRY: Outcome = bindings::vm_fault_reason_VM_FAULT_RETRY;
 pub(crate) const FALLBACK: Outcome = bindings::vm_fault_reason_VM_FAULT_FALLBACK;
+const NOPAGE: Outcome = bindings::vm_fault_reason_VM_FAULT_NOPAGE;
 
 /// A page fault in a mapping of a DAX file of FUSE.
 ///
@@ -98,6 +99,16 @@ impl Fault<'_> {
     /// Whether the fault may not wait.
     pub(crate) fn nowait(&self) -> bool {
         self.vmf().flags & bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT != 0
+    }
+
+    /// The outcome of a fault that would have to wait, and may not.
+    pub(crate) fn not_now(&self) -> Outcome {
+        if self.vmf().flags & bindings::fault_flag_FAULT_FLAG_MKWRITE == 0 {
+            return RETRY;
+        }
+        // `wp_pfn_shared()` of `mm/memory.c` makes the entry writable after any outcome but an
+        // error and `NOPAGE`. With `NOPAGE` alone, GUP would repeat the fault without an end.
+        RETRY | NOPAGE
     }
 
     /// Whether [`Fault::unlock`] is allowed.
