@@ -228,14 +228,32 @@ pub(crate) struct InvalidateShared<'a> {
 }
 
 impl<'a> InvalidateShared<'a> {
-    pub(crate) fn lock(inode: Inode<'a>) -> Self {
+    fn raw(inode: Inode<'a>) -> *mut bindings::rw_semaphore {
         // SAFETY: `Inode` keeps the mapping.
-        unsafe { bindings::filemap_invalidate_lock_shared(inode.mapping()) };
+        unsafe { &raw mut (*inode.mapping()).invalidate_lock }
+    }
+
+    /// Takes the lock if that takes no wait. The only way while a range is in use: a task that
+    /// truncates the file holds the lock over a request to the server.
+    pub(crate) fn try_lock(inode: Inode<'a>) -> Option<Self> {
+        // SAFETY: It is initialised.
+        let locked = unsafe { bindings::down_read_trylock(Self::raw(inode)) } != 0;
         // INVARIANT: It was locked above.
-        Self {
+        locked.then(|| Self {
             inode,
             _task: NotThreadSafe,
-        }
+        })
+    }
+
+    /// Takes the lock; sleeps. A fatal signal ends the wait (`EINTR`).
+    pub(crate) fn lock(inode: Inode<'a>) -> Result<Self> {
+        // SAFETY: It is initialised.
+        kernel::error::to_result(unsafe { bindings::down_read_killable(Self::raw(inode)) })?;
+        // INVARIANT: It was locked above.
+        Ok(Self {
+            inode,
+            _task: NotThreadSafe,
+        })
     }
 }
 

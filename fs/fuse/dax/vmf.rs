@@ -8,8 +8,7 @@ use super::{
         Inode,
         InvalidateShared,
         KeptFile,
-        OpenFile,
-        WriteFault, //
+        OpenFile, //
     },
     window::units::FilePage, //
 };
@@ -136,14 +135,13 @@ impl Fault<'_> {
         unsafe { bindings::vmf_free_empty_page_table(self.vmf) }
     }
 
-    /// Maps `1 << order` pages of the window, if `write` for writing. Returns the outcome, and an
-    /// error number if there was an error of the window.
+    /// Maps `1 << order` pages of the window. Returns the outcome, and an error number if there was
+    /// an error of the window.
     ///
-    /// Truncation is excluded meanwhile.
-    pub(crate) fn map(&self, order: c_uint, write: bool) -> (Outcome, c_int) {
-        let inode = self.inode();
-        let _writes = write.then(|| WriteFault::start(inode));
-        let _stays = InvalidateShared::lock(inode);
+    /// `_stays` is of the fault's inode. A fault for writing also needs a [`WriteFault`].
+    ///
+    /// [`WriteFault`]: super::vfs::WriteFault
+    pub(crate) fn map(&self, order: c_uint, _stays: &InvalidateShared<'_>) -> (Outcome, c_int) {
         let mut pfn = 0;
         let mut error = 0;
         // SAFETY: The type invariant; the locks that it asks for are held, and the table is static.

@@ -300,7 +300,8 @@ pub(crate) fn reclaim<F: File>(platform: &impl Platform<F>, area: Area) -> bool 
 /// that have references, and those with a request that the server has not answered.
 pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
     platform.update(|window| window.close(error));
-    // Copies, faults and evictions that began before. None of them waits for the server.
+    // Copies, faults and evictions that began before. None of them waits for the server: a fault
+    // that finds `invalidate_lock` taken gives its range back before it waits.
     let mut at = RangeId(0);
     while at != RangeId::NONE {
         at = platform.wait_always(|window| {
