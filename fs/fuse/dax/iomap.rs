@@ -19,7 +19,8 @@ use kernel::{
 
 /// Answers where `extent` begins in the window, and holds the range until the end.
 ///
-/// The answer may be shorter than the query; the part beyond the end of the file is a hole.
+/// The answer may be shorter than the query; the part beyond the end of the file is a hole, or
+/// `EIO` for a write.
 pub(super) fn begin(mut extent: Extent<'_>) -> Result {
     let inode = extent.inode;
     let file = inode.file().ok_or(EIO)?;
@@ -27,6 +28,11 @@ pub(super) fn begin(mut extent: Extent<'_>) -> Result {
 
     let size = inode.size();
     if extent.pos >= size {
+        // An answer of the server may have made the file shorter since the caller looked. A hole is
+        // no answer for a write or a store: `fs/dax.c` would warn.
+        if extent.for_write() {
+            return Err(EIO);
+        }
         extent.set_hole();
         return Ok(());
     }
