@@ -175,6 +175,8 @@ impl Conn {
         let mut window = Window::new(pages)?;
         // The default until the server sets it: C has no smaller ranges.
         window.set_alignment(BLOCK_SHIFT);
+        // SAFETY: Any task may call it.
+        window.set_secret([(); 4].map(|()| unsafe { bindings::get_random_u64() }));
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_spinlock!(

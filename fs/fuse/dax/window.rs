@@ -294,6 +294,14 @@ impl<F: File> Window<F> {
         }
     }
 
+    /// Sets a random secret, by which the cost of a lookup does not depend on which blocks of files
+    /// tasks use.
+    ///
+    /// To be called before the first use.
+    pub(crate) fn set_secret(&mut self, secret: [u64; 4]) {
+        self.index.set_secret(secret);
+    }
+
     /// Counts the changes that tasks may wait for.
     #[inline]
     pub(crate) fn changes(&self) -> u64 {

@@ -21,6 +21,8 @@ const CHAINS_PER_BLOCK: usize = 64;
 pub(crate) struct Index {
     /// Their number is a power of two.
     chains: KVVec<RangeId>,
+    /// What [`Index::place`] depends on besides the key.
+    secret: [u64; 4],
 }
 
 impl Index {
@@ -34,17 +36,34 @@ impl Index {
         for _ in 0..count {
             chains.push(RangeId::NONE, GFP_KERNEL)?;
         }
-        Ok(Self { chains })
+        Ok(Self {
+            chains,
+            secret: [1; 4],
+        })
     }
 
+    /// Sets the secret of the places, which should be random. The index must be empty.
+    pub(crate) fn set_secret(&mut self, secret: [u64; 4]) {
+        self.secret = secret;
+    }
+
+    /// The chain of a key.
+    ///
+    /// Tasks choose which blocks of a file they use, and chains are walked under the window's lock.
+    /// So the place depends on a secret. The shifts are between multiplications because a linear
+    /// function has sets of blocks, such as rows with an unlucky distance, that all collide.
     #[inline]
-    fn place(&self, file: u64, block: u64) -> usize {
-        // Files are numbered from 1 on. The blocks of one file must not collide with those of the
-        // next.
-        let mixed = file
-            .wrapping_mul(0xff51_afd7_ed55_8ccd)
-            .wrapping_add(block)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    pub(crate) fn place(&self, file: u64, block: u64) -> usize {
+        /// The golden ratio, so that a secret of few bits has an effect on all.
+        const RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+
+        let mix = |value: u64, secret: u64| {
+            let product = value.wrapping_mul((secret ^ RATIO) | 1);
+            product ^ (product >> 32)
+        };
+        let [key, of_file, of_block, of_both] = self.secret;
+        let mixed =
+            mix(mix(file ^ key, of_file) ^ block, of_block).wrapping_mul((of_both ^ RATIO) | 1);
         // CAST: Only some of the bits count.
         (mixed >> 32) as usize & self.chains.len().wrapping_sub(1)
     }
