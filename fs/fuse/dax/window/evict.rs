@@ -195,7 +195,11 @@ impl<F: File> Window<F> {
     ///
     /// Only the task that got the area calls this.
     pub(crate) fn reclaim_next(&self, area: Area) -> Option<Victim<F>> {
-        let mut at = area.start;
+        self.reclaim_from(area, area.start)
+    }
+
+    /// The same, from the range `at` of the area on.
+    fn reclaim_from(&self, area: Area, mut at: RangeId) -> Option<Victim<F>> {
         while area.start.pages(area.order).contains(&at.0) {
             let record = self.table.get(at);
             if record.state() == State::Reclaiming && record.ticket == area.ticket {
@@ -240,8 +244,12 @@ impl<F: File> Window<F> {
         } else {
             self.counters.busy += 1;
             self.table.get_mut(id).stuck = true;
-            while let Some(victim) = self.reclaim_next(area) {
-                self.now_mapped(victim.id);
+            // Those before `id` were taken. Each search goes on where the last one ended, because
+            // an area may have 512 ranges and all of this is under the lock.
+            let mut at = id;
+            while let Some(victim) = self.reclaim_from(area, at) {
+                at = victim.id;
+                self.now_mapped(at);
             }
         }
         self.changed();
