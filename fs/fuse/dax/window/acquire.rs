@@ -49,6 +49,10 @@ const STEPS_AHEAD: u32 = 10;
 /// How many times [`settle`] sleeps, which takes some seconds in all.
 const ANSWER_TRIES: u32 = 250;
 
+/// How many times [`evacuate`] sleeps, a second in all: a failure of memory is handled in less. What
+/// waits for the server is left to [`settle`].
+const EVACUATION_PAUSES: u32 = 50;
+
 /// A fatal signal came while waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Killed;
@@ -311,14 +315,16 @@ pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
     }
     // A range with references to its pages is tried once more at most.
     let mut tries = platform.update(|window| window.mapped()).saturating_mul(2);
-    while tries > 0 && platform.update(|window| window.mapped()) > 0 {
-        tries -= 1;
+    let mut pauses = EVACUATION_PAUSES;
+    while tries > 0 && pauses > 0 && platform.update(|window| window.mapped()) > 0 {
         match platform.update(|window| window.take_any()) {
             Some(area) => {
+                tries -= 1;
                 reclaim(platform, area);
             }
             // Its memory has just failed, or a request to make it writable is pending.
             None => {
+                pauses -= 1;
                 let _ = platform.pause();
             }
         }

@@ -76,6 +76,8 @@ mod poison_map_tests;
 #[cfg(test)]
 mod units_tests;
 #[cfg(test)]
+mod window_evacuate_tests;
+#[cfg(test)]
 mod window_index_tests;
 #[cfg(test)]
 mod window_instant;
