@@ -162,6 +162,14 @@ fn new_queue() -> impl PinInit<Opaque<bindings::wait_queue_head>> {
     })
 }
 
+/// Sets the secret of a new window. Not inlined, because a window on the stack of the caller leaves
+/// little room there.
+#[inline(never)]
+fn set_random_secret(window: &mut Manager) {
+    // SAFETY: Any task may call it.
+    window.set_secret([(); 4].map(|()| unsafe { bindings::get_random_u64() }));
+}
+
 impl Conn {
     /// The window of `pages` pages of the device of `link`.
     // Not inlined: the window is on the stack here, and the caller's frame is in the way of a mount.
@@ -175,8 +183,7 @@ impl Conn {
         let mut window = Window::new(pages)?;
         // The default until the server sets it: C has no smaller ranges.
         window.set_alignment(BLOCK_SHIFT);
-        // SAFETY: Any task may call it.
-        window.set_secret([(); 4].map(|()| unsafe { bindings::get_random_u64() }));
+        set_random_secret(&mut window);
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_spinlock!(
