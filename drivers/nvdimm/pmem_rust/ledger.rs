@@ -10,8 +10,9 @@
 //!
 //! 1. A report adds its sectors to the record and to both lists (`failure.rs` says which reports
 //!    do).
-//! 2. A repair takes a mark of the record, and takes its range off the bus's list. Only then does
-//!    it overwrite the range and read it back.
+//! 2. A repair adds to the record what the bus's list has of its range, takes a mark of the record,
+//!    and takes what it added off the bus's list. Only then does it overwrite the range and read it
+//!    back.
 //! 3. It takes good sectors off the record and off the region's list, unless some of them were
 //!    added to the record since 2, or some of the range to the bus's list: then the repair restarts
 //!    at 2. Sectors that are still on record are put back on the bus's list.
@@ -24,12 +25,14 @@
 //! not read since, and after 3 the record and the bus's list agree about the range.
 //!
 //! nfit adds to the bus's list without the mutex, before it sends the news: that is the report. If
-//! it comes before 2, the news find nothing; if in between, 3 detects it; if after 3, the news are
-//! 4. This is why the range is taken off the bus's list in 2 and not in 3. `nvdimm_clear_poison()`
-//! also works without the mutex: it takes what firmware cleared off the bus's list, which may
-//! include a new report. That report is on record, and 3 puts it back. The region's list is filled
-//! by the region's own driver before the news are sent. It copies the bus's list without a lock; if
-//! a repair begins and ends meanwhile, the list shows sectors that are good again.
+//! it comes before 2, the news find it on record, or find nothing after 3; if in between, 3 detects
+//! it; if after 3, the news are 4. This is why the range is taken off the bus's list in 2 and not in
+//! 3. And 2 takes off only what it has read and put on record: what nfit adds meanwhile stays, and
+//! if the repair fails, 3 puts all of it back. `nvdimm_clear_poison()` also works without the mutex:
+//! it takes what firmware cleared off the bus's list, which may include a new report. That report is
+//! on record, and 3 puts it back. The region's list is filled by the region's own driver before the
+//! news are sent. It copies the bus's list without a lock; if a repair begins and ends meanwhile,
+//! the list shows sectors that are good again.
 //!
 //! What an administrator writes to `badblocks` is on record only, and is lost with the device, as
 //! in C, unless a repair was tried and failed.
@@ -145,23 +148,25 @@ impl Pmem {
     /// Records the poison of this namespace that is on the bus's list.
     pub(crate) fn learn_from_bus(&self) -> Result {
         let data = self.geometry.data_phys().ok_or(EINVAL)?;
-        self.in_one_step(|| {
-            for phys in self.region.known_poison(data)? {
-                let Some(range) = self.data_within(phys) else {
-                    continue;
-                };
-                let sectors = range.sectors_touched();
-                if self.poison.covers(sectors) {
-                    // Sectors on record are not added again: a repair of them checks the bus's list
-                    // by itself. They are shown again, because a repair that began before they were
-                    // known may have taken them off the region's list.
-                    self.show_as_bad(sectors);
-                } else {
-                    self.put_on_lists(range, &Source::Bus.steps());
-                }
+        self.in_one_step(|| self.learn_within(data).map(|_| ()))
+    }
+
+    /// The same for `phys`, physical addresses, with the mutex held. Returns what of it was on the
+    /// bus's list.
+    fn learn_within(&self, phys: ByteRange) -> Result<KVVec<ByteRange>> {
+        let known = self.region.known_poison(phys)?;
+        for range in known.iter().filter_map(|phys| self.data_within(*phys)) {
+            let sectors = range.sectors_touched();
+            if self.poison.covers(sectors) {
+                // Sectors on record are not added again: a repair of them checks the bus's list by
+                // itself. They are shown again, because a repair that began before they were known
+                // may have taken them off the region's list.
+                self.show_as_bad(sectors);
+            } else {
+                self.put_on_lists(range, &Source::Bus.steps());
             }
-            Ok(())
-        })
+        }
+        Ok(known)
     }
 
     /// Makes the flags of the pages of `range` of the data, which was put on record, agree with the
@@ -219,11 +224,14 @@ impl Pmem {
     /// keeps the device.
     pub(crate) fn begin_repair(&self, range: ByteRange) -> Result<Mark> {
         let phys = self.phys_of(range).ok_or(ERANGE)?;
-        Ok(self.in_one_step(|| {
+        self.in_one_step(|| {
+            let known = self.learn_within(phys)?;
             let mark = self.poison.mark();
-            self.region.forget_poison(phys);
-            mark
-        }))
+            for phys in known {
+                self.region.forget_poison(phys);
+            }
+            Ok(mark)
+        })
     }
 
     /// Ends a repair: `range` of the data was overwritten after `mark` was made, and read back;
@@ -254,7 +262,7 @@ impl Pmem {
                 self.poison.add(bad.sectors_touched());
             }
 
-            // `begin_repair()` took all of the range off the bus's list.
+            // `begin_repair()` took what is on record off the bus's list.
             let bus = if news { Bus::MayKnow } else { Bus::DoesNotKnow };
             let mut rest = Some(range.sectors_touched());
             while let Some(asked) = rest {
