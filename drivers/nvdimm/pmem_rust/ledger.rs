@@ -49,6 +49,10 @@ use super::{
         Source,
         Steps, //
     },
+    nd::region::{
+        NewEntry,
+        Region, //
+    },
     poison::Mark, //
 };
 use kernel::{
@@ -81,6 +85,13 @@ enum Bus {
     DoesNotKnow,
 }
 
+/// A repair that began, from [`Pmem::begin_repair`].
+pub(crate) struct Repair {
+    mark: Mark,
+    /// For the bus's list in the end, if there is no memory for more entries then.
+    spare: NewEntry,
+}
+
 impl Pmem {
     /// Runs `f` with the mutex held.
     fn in_one_step<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -110,7 +121,8 @@ impl Pmem {
         self.poison.add(sectors);
         self.show_as_bad(sectors);
         if steps.remember {
-            self.remember(sectors, bus);
+            // Without memory it is still on the driver's own record.
+            let _ = self.remember(sectors, bus);
         }
         if steps.suspect {
             let (first, after) = range.pages_touched();
@@ -135,13 +147,12 @@ impl Pmem {
     }
 
     /// Adds `sectors` to the bus's list.
-    fn remember(&self, sectors: SectorRange, bus: Bus) {
-        if let Some(phys) = self.phys_of_sectors(sectors) {
-            if matches!(bus, Bus::MayKnow) && self.region.knows_all_of(phys) {
-                return;
+    fn remember(&self, sectors: SectorRange, bus: Bus) -> Result {
+        match self.phys_of_sectors(sectors) {
+            Some(phys) if matches!(bus, Bus::DoesNotKnow) || !self.region.knows_all_of(phys) => {
+                self.region.remember_poison(phys)
             }
-            // Without memory it is still on the driver's own record.
-            let _ = self.region.remember_poison(phys);
+            _ => Ok(()),
         }
     }
 
@@ -222,25 +233,25 @@ impl Pmem {
     ///
     /// [`Pmem::end_repair`] has to be called afterwards, and before the device is unbound: the I/O
     /// keeps the device.
-    pub(crate) fn begin_repair(&self, range: ByteRange) -> Result<Mark> {
+    pub(crate) fn begin_repair(&self, range: ByteRange) -> Result<Repair> {
         let phys = self.phys_of(range).ok_or(ERANGE)?;
         self.in_one_step(|| {
+            let spare = Region::new_entry()?;
             let known = self.learn_within(phys)?;
             let mark = self.poison.mark();
             for phys in known {
                 self.region.forget_poison(phys);
             }
-            Ok(mark)
+            Ok(Repair { mark, spare })
         })
     }
 
-    /// Ends a repair: `range` of the data was overwritten after `mark` was made, and read back;
-    /// `good` is good, and `bad` is not. Returns `false`, and has cleared nothing, if there is a
-    /// new report.
+    /// Ends a repair: `range` of the data was overwritten after it began, and read back; `good` is
+    /// good, and `bad` is not. Returns `false`, and has cleared nothing, if there is a new report.
     pub(crate) fn end_repair(
         &self,
         range: ByteRange,
-        mark: Mark,
+        repair: Repair,
         good: Option<ByteRange>,
         bad: Option<ByteRange>,
     ) -> bool {
@@ -250,7 +261,7 @@ impl Pmem {
                 .is_none_or(|phys| self.region.knows_poison(phys));
             let mut done = !news;
             if let (Some(good), true) = (good, done) {
-                done = self.poison.clear_since(good.sectors_touched(), mark);
+                done = self.poison.clear_since(good.sectors_touched(), repair.mark);
                 if done {
                     if let Some(phys) = self.phys_of(good) {
                         self.region.show_as_good(phys);
@@ -265,13 +276,21 @@ impl Pmem {
             // `begin_repair()` took what is on record off the bus's list.
             let bus = if news { Bus::MayKnow } else { Bus::DoesNotKnow };
             let mut rest = Some(range.sectors_touched());
+            let mut without_entry: Option<SectorRange> = None;
             while let Some(asked) = rest {
                 let Some(bad) = self.poison.first_within(asked) else {
                     break;
                 };
                 self.show_as_bad(bad);
-                self.remember(bad, bus);
+                if self.remember(bad, bus).is_err() {
+                    without_entry = Some(without_entry.map_or(bad, |first| first.hull(&bad)));
+                }
                 rest = SectorRange::from_bounds(bad.end(), asked.end());
+            }
+            // Without memory, good sectors between them are remembered as bad.
+            let phys = without_entry.and_then(|sectors| self.phys_of_sectors(sectors));
+            if let Some(phys) = phys {
+                self.region.remember_poison_in(repair.spare, phys);
             }
             done
         })

@@ -71,13 +71,13 @@ impl Pmem {
             return Err(EIO);
         }
         for _ in 0..ATTEMPTS {
-            let mark = self.begin_repair(range)?;
+            let repair = self.begin_repair(range)?;
             let attempt = self.attempt(range, write);
             let (good, bad) = match &attempt {
                 Ok(attempt) => (attempt.good, attempt.bad),
                 Err(_) => (None, None),
             };
-            let done = self.end_repair(range, mark, good, bad);
+            let done = self.end_repair(range, repair, good, bad);
             match attempt {
                 Ok(_) if !done => {}
                 Ok(_) if good == Some(range) => return Ok(()),

@@ -31,6 +31,9 @@ const READ_ATTEMPTS: usize = 8;
 /// How many bytes are taken off the bus's list at a time: C counts them in 32 bits.
 const FORGET_STEP: u64 = 1 << 31;
 
+/// An entry for the bus's list that is on no list yet.
+pub(crate) struct NewEntry(KBox<bindings::badrange_entry>);
+
 /// A region of persistent memory.
 ///
 /// Every method may be called from any thread, and may sleep.
@@ -163,14 +166,20 @@ impl Region {
     /// readers allow. If the range may be on the list already, check [`Region::knows_all_of`]
     /// first.
     pub(crate) fn remember_poison(&self, phys: ByteRange) -> Result {
-        let entry = KBox::new(
-            bindings::badrange_entry {
-                start: phys.start(),
-                length: phys.len(),
-                ..pin_init::zeroed()
-            },
-            GFP_KERNEL,
-        )?;
+        self.remember_poison_in(Self::new_entry()?, phys);
+        Ok(())
+    }
+
+    /// Allocates an entry for [`Region::remember_poison_in`].
+    pub(crate) fn new_entry() -> Result<NewEntry> {
+        Ok(NewEntry(KBox::new(pin_init::zeroed(), GFP_KERNEL)?))
+    }
+
+    /// As [`Region::remember_poison`], with an entry that is there already.
+    pub(crate) fn remember_poison_in(&self, entry: NewEntry, phys: ByteRange) {
+        let NewEntry(mut entry) = entry;
+        entry.start = phys.start();
+        entry.length = phys.len();
         let badrange = self.badrange();
         // The list's users free its entries with kfree().
         let entry = KBox::into_raw(entry);
@@ -180,7 +189,6 @@ impl Region {
         unsafe { bindings::list_add_tail(&raw mut (*entry).list, &raw mut (*badrange).list) };
         // SAFETY: Locked above.
         unsafe { bindings::spin_unlock(&raw mut (*badrange).lock) };
-        Ok(())
     }
 
     /// Whether an entry of the bus's list has all of `phys`, physical addresses.
