@@ -38,7 +38,8 @@ use kernel::{
 ///
 /// Without this, the entries of files and page tables of file systems that are not notified of the
 /// removal would lead to freed pages. Processes that map a page are notified. Pages with other
-/// references are left to [`wait_until_idle`]. Returns whether there are none of these.
+/// references are left to [`wait_until_idle`]. Returns whether there are none of these; then no
+/// reference to a `struct page` is left either.
 pub(crate) fn revoke_pages(pages: Pages<'_>) -> bool {
     let mut all_idle = true;
     let mut next = 0;
@@ -47,6 +48,10 @@ pub(crate) fn revoke_pages(pages: Pages<'_>) -> bool {
         all_idle &= looked.idle;
         next += looked.count;
         cond_resched();
+    }
+    if all_idle {
+        // See `wait_until_idle()`, which the caller does not need then.
+        wait_for_puts();
     }
     all_idle
 }

@@ -429,7 +429,8 @@ impl MappedPages {
 
     /// Revokes `count` pages from `first` on, whose device is removed, from the processes and the
     /// files that still have them. Pages with other users are left to
-    /// [`MappedPages::wait_until_idle`]. Returns whether there are none of these.
+    /// [`MappedPages::wait_until_idle`]. Returns whether there are none of these; then no task uses
+    /// one of their page structs either.
     ///
     /// The device must be dead, so that no task can get one of the pages again. A task that has one
     /// mapped gets SIGBUS. Sleeps.
