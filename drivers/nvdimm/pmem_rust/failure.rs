@@ -200,11 +200,16 @@ impl Pmem {
             Some(dax) => dax.notify_failure(range, mf_flags),
             None => Err(EOPNOTSUPP),
         };
-        match (told, &self.pages) {
-            (Err(e), Some(pages)) if e == EOPNOTSUPP => {
-                self.end_use(pages, source, range, mf_flags)
-            }
-            (told, _) => told,
+        let is_unheld = match told {
+            Err(e) if e == EOPNOTSUPP => true,
+            // The dax device may be dead and its pages still mapped: the removal revokes them after
+            // that. No task gets more of them.
+            Err(e) if e == ENXIO => self.going.load(Relaxed),
+            _ => false,
+        };
+        match &self.pages {
+            Some(pages) if is_unheld => self.end_use(pages, source, range, mf_flags),
+            _ => told,
         }
     }
 
