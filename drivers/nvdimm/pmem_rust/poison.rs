@@ -39,8 +39,8 @@ use kernel::{
     },
 };
 
-/// How many ranges of the record a call may remove before it releases the lock, so that others do
-/// not spin for long. Each takes two or three searches of the tree and a removal.
+/// How many ranges of the record a call may merge or remove before it releases the lock, so that
+/// others do not spin for long. Each takes two or three searches of the tree and a removal.
 const MOST_RANGES: usize = 128;
 
 /// How many of the last additions are remembered.
@@ -214,15 +214,20 @@ impl Poison {
     /// any time later. A repair does not change that, so they remain suspects while the device is
     /// bound.
     pub(crate) fn suspect(&self, range: SectorRange) {
-        self.with_room(|this, state| {
-            if state.without_memory {
-                state.suspects.add_without_memory(range).map(|_| ())?;
-            } else {
-                state.suspects.add(range).map(|_| ())?;
-            }
-            this.publish_count(state);
-            Ok(())
-        });
+        let mut rest = Some(range);
+        while let Some(asked) = rest {
+            let done = self.with_room(|this, state| {
+                let part = state.suspects.part(asked, MOST_RANGES);
+                if state.without_memory {
+                    state.suspects.add_without_memory(part).map(|_| ())?;
+                } else {
+                    state.suspects.add(part).map(|_| ())?;
+                }
+                this.publish_count(state);
+                Ok(part)
+            });
+            rest = SectorRange::from_bounds(done.end(), range.end());
+        }
     }
 
     /// The first suspects within `asked`.
@@ -389,37 +394,49 @@ impl Poison {
         state.truncated = state.map.iter().any(|range| !edit.add(range));
     }
 
-    /// Takes over what an administrator wrote to the view.
-    fn take_over_view(&self, state: &mut State) -> Result<(), Full> {
+    /// Takes over what an administrator wrote to the view. Returns whether that is all, or more
+    /// ranges of the record would be merged than is good for the lock.
+    fn take_over_view(&self, state: &mut State) -> Result<bool, Full> {
         let generation = self.view.generation();
         if generation == self.seen.load(Relaxed) {
-            return Ok(());
+            return Ok(true);
         }
+        let mut room = MOST_RANGES;
         for first in (0..Badblocks::CAPACITY).step_by(Entries::MOST) {
             let entries = self.view.entries(first);
             for entry in entries.iter() {
                 let Some(range) = entry.intersection(&self.device) else {
                     continue;
                 };
-                if !state.map.covers(range) {
-                    self.add_locked(state, range)?;
-                    state.count_addition(range);
+                if state.map.covers(range) {
+                    continue;
+                }
+                if room == 0 {
+                    return Ok(false);
+                }
+                let part = state.map.part(range, room);
+                let before = state.map.len();
+                self.add_locked(state, part)?;
+                state.count_addition(part);
+                room = room.saturating_sub(1 + before.saturating_sub(state.map.len()));
+                if part != range {
+                    return Ok(false);
                 }
             }
             if entries.generation() != generation {
                 // It is being changed: the next call reads all of it.
-                return Ok(());
+                return Ok(true);
             }
         }
         self.seen.store(generation, Relaxed);
-        Ok(())
+        Ok(true)
     }
 
     /// Runs `f` with the state locked and the view taken over; on [`Full`], makes room and runs it
     /// again.
     ///
-    /// Ends: each time there is more room, or `without_memory` is set, and then `f` does not return
-    /// [`Full`].
+    /// Ends: each time there is more room, or more of the view was taken over, or `without_memory` is
+    /// set, and then `f` does not return [`Full`].
     fn with_room<R>(&self, mut f: impl FnMut(&Self, &mut State) -> Result<R, Full>) -> R {
         let mut without_memory = false;
         loop {
@@ -428,7 +445,9 @@ impl Poison {
                 let state = &mut *guard;
                 state.without_memory = without_memory;
                 let result = match self.take_over_view(state) {
-                    Ok(()) => f(self, state),
+                    Ok(true) => f(self, state),
+                    // Others get the lock before the rest.
+                    Ok(false) => continue,
                     Err(Full) => Err(Full),
                 };
                 match result {

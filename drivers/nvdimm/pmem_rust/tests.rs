@@ -307,6 +307,24 @@ mod poison {
         Ok(())
     }
 
+    /// In several steps as well: by what an administrator wrote, and among the suspects.
+    #[test]
+    fn thousands_become_one_in_other_ways() -> Result {
+        let poison = poison()?;
+        let all = range(0, 10000)?;
+        for n in 0..5000 {
+            poison.add(range(n * 2, 1)?);
+            poison.suspect(range(n * 2, 1)?);
+        }
+        assert!(poison.view().remove(all));
+        assert!(poison.view().add(all));
+        assert!(poison.covers(all));
+        assert_eq!(poison.first_suspect_within(all), Some(range(0, 1)?));
+        poison.suspect(all);
+        assert_eq!(poison.first_suspect_within(all), Some(all));
+        Ok(())
+    }
+
     /// However long ago it was, and whether it is on record or not.
     #[test]
     fn a_suspect_stays_one() -> Result {
