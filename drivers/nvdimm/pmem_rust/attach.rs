@@ -218,7 +218,9 @@ fn map(
 /// and the device's list of resources those of the device.
 pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     let dev = ns.device();
-    let region = ns.region()?;
+    // SAFETY: I/O and the disk end before the device is unbound, and so do failures of pages that do
+    // not outlive it. For those that do, `Pmem::left` is set before.
+    let region = unsafe { ns.region() }?;
     let listener = Arc::new(SetOnce::new(), GFP_KERNEL)?;
 
     // The information block can be read only while the namespace is enabled.

@@ -42,7 +42,8 @@ pub(crate) struct Pmem {
     pub(crate) vmalloc: bool,
     /// The device is being unbound from the driver.
     pub(crate) going: Atomic<bool>,
-    /// The driver is about to be unbound, and its pages stay because some are in use.
+    /// The driver is about to be unbound, and its pages stay because some are in use: `region` must
+    /// not be used any more. Changed with the mutex held.
     pub(crate) left: Atomic<bool>,
 }
 

@@ -69,10 +69,6 @@ impl Listener {
     /// Handles a failure that the kernel met.
     fn fail(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
         let pmem = &*self.pmem;
-        if pmem.left.load(Relaxed) {
-            // The region may be gone.
-            return Err(EOPNOTSUPP);
-        }
         let phys = ByteRange::new((pfn.0 as u64) << PAGE_SHIFT, (pages as u64) << PAGE_SHIFT)
             .ok_or(EINVAL)?;
         // The information block, or the end that is cut off: these have no users.
@@ -174,10 +170,16 @@ impl Source<'_> {
 impl Pmem {
     /// Handles the failure of `range` of the data, as reported by `source`.
     ///
-    /// Returns the answer of the notified holder, or the error of [`Source::goes_on`]. Sleeps.
+    /// Returns the answer of the notified holder, or the error of [`Source::goes_on`]. If the pages
+    /// outlive the binding, a failure is not recorded, and mm deals with it alone. Sleeps.
     pub(crate) fn failed(&self, range: ByteRange, source: Source<'_>) -> Result {
         let steps = source.steps();
-        self.record_failure(range, &steps);
+        if !self.record_failure(range, &steps) {
+            return Err(match source {
+                Source::Mm { .. } => EOPNOTSUPP,
+                _ => ENODEV,
+            });
+        }
         let told = if steps.tell {
             self.tell(&source, range)
         } else {
@@ -264,7 +266,8 @@ impl Pmem {
             }
             _ => true,
         };
-        self.left.store(!idle, Relaxed);
+        // A failure that was reported before has been put on the lists then.
+        self.in_one_step(|| self.left.store(!idle, Relaxed));
     }
 }
 

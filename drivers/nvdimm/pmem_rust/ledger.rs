@@ -69,6 +69,7 @@ use kernel::{
     },
     page::PAGE_SHIFT,
     prelude::*,
+    sync::atomic::Relaxed,
     task::cond_resched, //
 };
 
@@ -94,7 +95,7 @@ pub(crate) struct Repair {
 
 impl Pmem {
     /// Runs `f` with the mutex held.
-    fn in_one_step<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn in_one_step<R>(&self, f: impl FnOnce() -> R) -> R {
         // I/O that waits for a repair waits for the mutex, so the mutex's holder must not wait for
         // I/O.
         without_io(|| {
@@ -103,9 +104,16 @@ impl Pmem {
         })
     }
 
-    /// Adds a failure of `range` of the data to the record and the lists.
-    pub(crate) fn record_failure(&self, range: ByteRange, steps: &Steps) {
-        self.in_one_step(|| self.put_on_lists(range, steps));
+    /// Adds a failure of `range` of the data to the record and the lists. False if the pages outlive
+    /// the binding: then the region and its lists may be gone.
+    pub(crate) fn record_failure(&self, range: ByteRange, steps: &Steps) -> bool {
+        self.in_one_step(|| {
+            let is_bound = !self.left.load(Relaxed);
+            if is_bound {
+                self.put_on_lists(range, steps);
+            }
+            is_bound
+        })
     }
 
     /// The same, with the mutex held.

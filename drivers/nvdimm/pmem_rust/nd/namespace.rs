@@ -86,8 +86,13 @@ impl<'a> Namespace<'a> {
     }
 
     /// The region that the namespace is part of.
-    pub(crate) fn region(&self) -> Result<Region> {
-        // SAFETY: `dev` is on the bus and its parent a region, by the type invariant.
+    ///
+    /// # Safety
+    ///
+    /// No method of the result may be called after the device was unbound.
+    pub(crate) unsafe fn region(&self) -> Result<Region> {
+        // SAFETY: `dev` is on the bus and its parent a region, by the type invariant. The rest is the
+        // function's contract.
         unsafe { Region::of(self.dev) }
     }
 
@@ -290,7 +295,8 @@ pub(crate) fn check_and_set_ro<T: kernel::block::bio_disk::Operations>(
 
 /// Makes all data durable that was written to the region of `dev`, a bound device.
 pub(crate) fn flush(dev: &Device<Core<'_>>) {
-    // SAFETY: Devices that the driver is bound to are on the bus, below a region.
+    // SAFETY: Devices that the driver is bound to are on the bus, below a region. The device is bound
+    // until this returns.
     let flushed = unsafe { Region::of(dev) }.and_then(|region| region.flush());
     if let Err(error) = flushed {
         dev_warn!(dev, "flush failed: {:?}\n", error);

@@ -40,7 +40,9 @@ pub(crate) struct NewEntry(KBox<bindings::badrange_entry>);
 ///
 /// # Invariants
 ///
-/// `region` is the `nd_region` of the device `_dev`, which keeps it; its parent is the bus.
+/// `region` is the `nd_region` of the device `_dev`, which keeps its memory. Its lists, and its
+/// parent, which is the bus, stay as long as the device is bound that [`Region::of`] was called for.
+/// The value is not used after that.
 pub(crate) struct Region {
     region: NonNull<bindings::nd_region>,
     _dev: ARef<Device>,
@@ -56,13 +58,15 @@ impl Region {
     ///
     /// # Safety
     ///
-    /// `dev` must be on the libnvdimm bus, and its parent a region.
+    /// `dev` must be on the libnvdimm bus, and its parent a region. No method may be called after
+    /// `dev` was unbound.
     pub(crate) unsafe fn of(dev: &Device<Bound>) -> Result<Self> {
         // SAFETY: The function's contract.
         unsafe {
             let parent = (*raw(dev)).parent;
             let region = NonNull::new(bindings::to_nd_region(parent)).ok_or(ENXIO)?;
-            // INVARIANT: The reference keeps the region, and the region its parent.
+            // INVARIANT: The reference keeps the region. It is bound as long as its children are, and
+            // its driver and its device keep the rest. The function's contract is about the use.
             Ok(Self {
                 region,
                 _dev: Device::get_device(parent),
