@@ -276,9 +276,9 @@ impl<T: Operations> PageMap<T> {
         mf_flags: c_int,
     ) -> c_int {
         // SAFETY: By the function's contract it is mapped by `map()`, so that `owner` is the box,
-        // which outlives the mapping.
-        let this = unsafe { &*(*pgmap).owner.cast::<Self>() };
-        match this.ops.memory_failure(Pfn(pfn), pages, mf_flags) {
+        // which outlives the mapping. `map()` may still write to other fields of it.
+        let ops = unsafe { &(*(*pgmap).owner.cast::<Self>()).ops };
+        match ops.memory_failure(Pfn(pfn), pages, mf_flags) {
             Ok(()) => 0,
             Err(error) => error.to_errno(),
         }
