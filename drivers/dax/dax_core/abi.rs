@@ -149,7 +149,10 @@ pub(crate) unsafe extern "C" fn dax_zero_page_range(
 ) -> c_int {
     // SAFETY: By the C contract `dev` is null or a device that the caller keeps.
     let dev = unsafe { DaxDevice::from_raw(dev) };
-    to_int(dev.map_or(Err(EOPNOTSUPP), |dev| dev.zero_pages(pgoff, nr_pages)))
+    // SAFETY: By the C contract the caller is in a read section.
+    to_int(dev.map_or(Err(EOPNOTSUPP), |dev| unsafe {
+        dev.zero_pages(pgoff, nr_pages)
+    }))
 }
 
 #[export]

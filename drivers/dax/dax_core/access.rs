@@ -60,8 +60,8 @@ impl DaxDevice {
         if !self.alive() {
             return Err(ENXIO);
         }
-        let access = self
-            .ops()
+        // SAFETY: The device is alive, and the section lasts until this returns.
+        let access = unsafe { self.ops() }
             .and_then(|ops| ops.direct_access)
             .ok_or(EOPNOTSUPP)?;
         if pages < 0 {
@@ -138,13 +138,15 @@ impl DaxDevice {
 
     /// Writes zeroes to any number of pages.
     ///
+    /// # Safety
+    ///
     /// The caller is in a read section.
-    pub(crate) fn zero_pages(&self, pgoff: usize, pages: usize) -> Result {
+    pub(crate) unsafe fn zero_pages(&self, pgoff: usize, pages: usize) -> Result {
         if !self.alive() {
             return Err(ENXIO);
         }
-        let zero = self
-            .ops()
+        // SAFETY: The device is alive, and the section lasts until this returns.
+        let zero = unsafe { self.ops() }
             .and_then(|ops| ops.zero_page_range)
             .ok_or(EOPNOTSUPP)?;
         let end = pgoff.checked_add(pages).ok_or(ERANGE)?;
@@ -177,7 +179,10 @@ impl DaxDevice {
         if !self.alive() {
             return 0;
         }
-        let Some(ops) = self.ops() else { return 0 };
+        // SAFETY: The device is alive, and the section lasts until this returns.
+        let Some(ops) = (unsafe { self.ops() }) else {
+            return 0;
+        };
         let Some(write) = ops.recovery_write else {
             return 0;
         };
@@ -231,7 +236,8 @@ impl DaxDevice {
         if !self.alive() {
             return 0;
         }
-        let Some(good_bytes) = self.ops().and_then(|ops| ops.good_bytes) else {
+        // SAFETY: The device is alive, and the section lasts until this returns.
+        let Some(good_bytes) = unsafe { self.ops() }.and_then(|ops| ops.good_bytes) else {
             return 0;
         };
         // SAFETY: The device is alive, and stays so for as long as the section lasts.

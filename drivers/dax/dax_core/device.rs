@@ -262,9 +262,15 @@ impl DaxDevice {
     }
 
     /// The driver's operations.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be in a read section, must have seen [`DaxDevice::alive`] in it, and must not
+    /// use the result after it.
     #[inline]
-    pub(crate) fn ops(&self) -> Option<&bindings::dax_operations> {
-        // SAFETY: The driver keeps its table until the device is dead and not in use any more.
+    pub(crate) unsafe fn ops(&self) -> Option<&bindings::dax_operations> {
+        // SAFETY: The driver keeps its table until the device is dead and its read sections have
+        // ended.
         unsafe { self.core.ops.load(Acquire).as_ref() }
     }
 
