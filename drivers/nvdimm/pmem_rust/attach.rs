@@ -311,7 +311,8 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     listener.populate(Listener::new(pmem.clone(), dax_device));
     let disk = Added::new(disk, dev, &DAX_GROUPS)?;
 
-    check_and_set_ro(disk.disk());
+    // SAFETY: Added below `dev`, which is the device of `ns`.
+    unsafe { check_and_set_ro(&disk) };
     match disk.attribute(c"badblocks") {
         Some(node) => pmem.poison.set_watchers(node),
         None => dev_warn!(dev, "'badblocks' notification disabled\n"),
@@ -335,7 +336,8 @@ impl Attachment {
 
     /// The region changed.
     pub(crate) fn revalidate_region(&self) {
-        check_and_set_ro(self.disk.disk());
+        // SAFETY: `attach()` has added it below the device of a namespace.
+        unsafe { check_and_set_ro(&self.disk) };
     }
 }
 

@@ -11,12 +11,13 @@
 pub(crate) mod namespace;
 pub(crate) mod region;
 
+use core::ops::Deref;
 use kernel::{
     bindings,
     device::{
+        self,
         Core,
-        CoreInternal,
-        Device, //
+        CoreInternal, //
     },
     driver,
     error::{
@@ -37,6 +38,23 @@ pub(crate) enum Event {
     RevalidateRegion,
 }
 
+/// A device that the bus calls the driver for.
+///
+/// # Invariants
+///
+/// The device is on the libnvdimm bus, its parent is a region, and it is bound or being bound, with
+/// its lock held. Only [`Adapter`] makes such a value, for the time of a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Device<'a>(&'a device::Device<Core<'a>>);
+
+impl<'a> Deref for Device<'a> {
+    type Target = device::Device<Core<'a>>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0
+    }
+}
+
 /// A driver of namespaces.
 ///
 /// Every method is called with the device's lock held, and may sleep.
@@ -48,16 +66,16 @@ pub(crate) trait Driver {
     type Data: Send + 'static;
 
     /// Binds to `dev`.
-    fn probe(dev: &Device<Core<'_>>) -> impl PinInit<Self::Data, Error>;
+    fn probe(dev: Device<'_>) -> impl PinInit<Self::Data, Error>;
 
     /// The device is about to be unbound.
-    fn unbind(dev: &Device<Core<'_>>, data: Pin<&Self::Data>);
+    fn unbind(dev: Device<'_>, data: Pin<&Self::Data>);
 
     /// Something happened to the device.
-    fn notify(dev: &Device<Core<'_>>, data: Pin<&Self::Data>, event: Event);
+    fn notify(dev: Device<'_>, data: Pin<&Self::Data>, event: Event);
 
     /// The machine is about to halt.
-    fn shutdown(dev: &Device<Core<'_>>);
+    fn shutdown(dev: Device<'_>);
 }
 
 /// Registers a [`Driver`] with the bus.
@@ -109,9 +127,13 @@ impl<T: Driver + 'static> Adapter<T> {
     /// # Safety
     ///
     /// `dev` must be a device that the bus calls the driver for, with its lock held.
-    unsafe fn device<'a>(dev: *mut bindings::device) -> &'a Device<CoreInternal<'a>> {
-        // SAFETY: The function's contract; `Device` is a transparent wrapper.
-        unsafe { &*dev.cast() }
+    unsafe fn device<'a>(
+        dev: *mut bindings::device,
+    ) -> (&'a device::Device<CoreInternal<'a>>, Device<'a>) {
+        // SAFETY: The function's contract; `device::Device` is a transparent wrapper.
+        let dev: &'a device::Device<CoreInternal<'a>> = unsafe { &*dev.cast() };
+        // INVARIANT: The function's contract.
+        (dev, Device(dev))
     }
 
     /// # Safety
@@ -119,9 +141,9 @@ impl<T: Driver + 'static> Adapter<T> {
     /// Called by the bus, once for each binding.
     unsafe extern "C" fn probe(dev: *mut bindings::device) -> c_int {
         // SAFETY: The function's contract.
-        let dev = unsafe { Self::device(dev) };
+        let (internal, dev) = unsafe { Self::device(dev) };
         from_result(|| {
-            dev.set_drvdata(T::probe(dev))?;
+            internal.set_drvdata(T::probe(dev))?;
             Ok(0)
         })
     }
@@ -131,9 +153,9 @@ impl<T: Driver + 'static> Adapter<T> {
     /// Called by the bus after `probe` succeeded. The data is dropped later, by the driver core.
     unsafe extern "C" fn remove(dev: *mut bindings::device) {
         // SAFETY: The function's contract.
-        let dev = unsafe { Self::device(dev) };
+        let (internal, dev) = unsafe { Self::device(dev) };
         // SAFETY: `probe` succeeded, so there is a `Pin<KBox<T::Data>>`.
-        T::unbind(dev, unsafe { dev.drvdata_borrow::<T::Data>() });
+        T::unbind(dev, unsafe { internal.drvdata_borrow::<T::Data>() });
     }
 
     /// # Safety
@@ -141,7 +163,8 @@ impl<T: Driver + 'static> Adapter<T> {
     /// Called by the bus for a device that has a driver.
     unsafe extern "C" fn shutdown(dev: *mut bindings::device) {
         // SAFETY: The function's contract.
-        T::shutdown(unsafe { Self::device(dev) });
+        let (_, dev) = unsafe { Self::device(dev) };
+        T::shutdown(dev);
     }
 
     /// # Safety
@@ -149,7 +172,7 @@ impl<T: Driver + 'static> Adapter<T> {
     /// Called by the bus after `probe` succeeded, with the device's lock held.
     unsafe extern "C" fn notify(dev: *mut bindings::device, event: bindings::nvdimm_event) {
         // SAFETY: The function's contract.
-        let dev = unsafe { Self::device(dev) };
+        let (internal, dev) = unsafe { Self::device(dev) };
         let event = match event {
             bindings::nvdimm_event::NVDIMM_REVALIDATE_POISON => Event::RevalidatePoison,
             bindings::nvdimm_event::NVDIMM_REVALIDATE_REGION => Event::RevalidateRegion,
@@ -159,12 +182,12 @@ impl<T: Driver + 'static> Adapter<T> {
             }
         };
         // SAFETY: `probe` succeeded, so there is a `Pin<KBox<T::Data>>`.
-        T::notify(dev, unsafe { dev.drvdata_borrow::<T::Data>() }, event);
+        T::notify(dev, unsafe { internal.drvdata_borrow::<T::Data>() }, event);
     }
 }
 
-/// The C device behind a [`Device`].
-fn raw<Ctx: kernel::device::DeviceContext>(dev: &Device<Ctx>) -> *mut bindings::device {
-    // CAST: `Device` is a transparent wrapper of an `Opaque<bindings::device>`.
+/// The C device behind a [`device::Device`].
+fn raw<Ctx: device::DeviceContext>(dev: &device::Device<Ctx>) -> *mut bindings::device {
+    // CAST: `device::Device` is a transparent wrapper of an `Opaque<bindings::device>`.
     core::ptr::from_ref(dev).cast_mut().cast()
 }

@@ -31,13 +31,7 @@ use attach::{
     attach,
     Attachment, //
 };
-use kernel::{
-    device::{
-        Core,
-        Device, //
-    },
-    prelude::*, //
-};
+use kernel::prelude::*;
 use nd::{
     namespace::{
         self,
@@ -61,33 +55,37 @@ enum Data {
 impl nd::Driver for PmemDriver {
     type Data = Data;
 
-    fn probe(dev: &Device<Core<'_>>) -> impl PinInit<Data, Error> {
+    fn probe(dev: nd::Device<'_>) -> impl PinInit<Data, Error> {
         pin_init::pin_init_scope(move || Ok::<_, Error>(Ok(probe(dev)?)))
     }
 
-    fn unbind(dev: &Device<Core<'_>>, data: Pin<&Data>) {
+    fn unbind(dev: nd::Device<'_>, data: Pin<&Data>) {
         if let Data::Btt = *data {
-            namespace::detach_btt(dev);
+            // SAFETY: The data of `probe()` says so, and a device is unbound once.
+            unsafe { namespace::detach_btt(dev) };
             namespace::flush(dev);
         }
         // A disk is removed, and then flushed, when the data is dropped.
     }
 
-    fn notify(dev: &Device<Core<'_>>, data: Pin<&Data>, event: Event) {
+    fn notify(dev: nd::Device<'_>, data: Pin<&Data>, event: Event) {
         match (data.get_ref(), event) {
-            (Data::Btt, Event::RevalidatePoison) => namespace::revalidate_btt(dev, true),
-            (Data::Btt, Event::RevalidateRegion) => namespace::revalidate_btt(dev, false),
-            (Data::Disk(disk), Event::RevalidatePoison) => disk.revalidate_poison(dev),
+            (Data::Btt, event) => {
+                let poison = matches!(event, Event::RevalidatePoison);
+                // SAFETY: The data of `probe()` says so, and no device is notified after `unbind()`.
+                unsafe { namespace::revalidate_btt(dev, poison) }
+            }
+            (Data::Disk(disk), Event::RevalidatePoison) => disk.revalidate_poison(&dev),
             (Data::Disk(disk), Event::RevalidateRegion) => disk.revalidate_region(),
         }
     }
 
-    fn shutdown(dev: &Device<Core<'_>>) {
+    fn shutdown(dev: nd::Device<'_>) {
         namespace::flush(dev);
     }
 }
 
-fn probe(dev: &Device<Core<'_>>) -> Result<Data> {
+fn probe(dev: nd::Device<'_>) -> Result<Data> {
     let ns = Namespace::probe(dev)?;
     match ns.personality() {
         Personality::Btt => {

@@ -4,14 +4,18 @@
 
 use super::{
     raw,
-    region::Region, //
+    region::Region,
+    Device as NdDevice, //
 };
 use core::ptr::NonNull;
 use kernel::{
     bindings,
+    block::bio_disk::{
+        self,
+        Added, //
+    },
     device::{
         Bound,
-        Core,
         Device, //
     },
     error::{
@@ -70,10 +74,12 @@ pub(crate) struct Namespace<'a> {
 
 impl<'a> Namespace<'a> {
     /// Finds the namespace of `dev`, a device that the bus asks the driver to bind to.
-    pub(crate) fn probe(dev: &'a Device<Core<'_>>) -> Result<Self> {
-        // SAFETY: `dev` is a device that the bus probes.
+    pub(crate) fn probe(dev: NdDevice<'a>) -> Result<Self> {
+        let NdDevice(dev) = dev;
+        // SAFETY: `dev` is on the bus and its lock is held, by the invariant of its type.
         let ndns = from_err_ptr(unsafe { bindings::nvdimm_namespace_common_probe(raw(dev)) })?;
-        // INVARIANT: The bus keeps the namespace as long as `dev` is bound.
+        // INVARIANT: The bus keeps the namespace as long as `dev` is bound. The rest is the invariant
+        // of the type of `dev`.
         Ok(Self {
             dev,
             ndns: NonNull::new(ndns).ok_or(ENODEV)?,
@@ -242,26 +248,34 @@ impl<'a> Namespace<'a> {
 }
 
 /// Detaches what [`Namespace::attach_btt`] attached.
-pub(crate) fn detach_btt(dev: &Device<Core<'_>>) {
+///
+/// # Safety
+///
+/// [`Namespace::attach_btt`] must have succeeded for `dev`, and this is called once after that.
+pub(crate) unsafe fn detach_btt(dev: NdDevice<'_>) {
     if let Some(nd_btt) = btt_of(dev) {
-        // SAFETY: The device is bound, so the table is attached, and it is detached once.
+        // SAFETY: The function's contract.
         unsafe { bindings::nvdimm_namespace_detach_btt(nd_btt) };
     }
 }
 
 /// The block translation table of `dev`, if it is one.
-fn btt_of(dev: &Device<Core<'_>>) -> Option<*mut bindings::nd_btt> {
+fn btt_of(dev: NdDevice<'_>) -> Option<*mut bindings::nd_btt> {
     // SAFETY: Takes any device.
-    let is_btt = unsafe { bindings::is_nd_btt(raw(dev)) };
+    let is_btt = unsafe { bindings::is_nd_btt(raw(&dev)) };
     // SAFETY: The device is that of an `nd_btt`.
-    is_btt.then(|| unsafe { bindings::to_nd_btt(raw(dev)) })
+    is_btt.then(|| unsafe { bindings::to_nd_btt(raw(&dev)) })
 }
 
 /// Passes news of the bus on to a device with a block translation table.
-pub(crate) fn revalidate_btt(dev: &Device<Core<'_>>, poison: bool) {
+///
+/// # Safety
+///
+/// [`Namespace::attach_btt`] must have succeeded for `dev`, and [`detach_btt`] not been called.
+pub(crate) unsafe fn revalidate_btt(dev: NdDevice<'_>, poison: bool) {
     let Some(nd_btt) = btt_of(dev) else { return };
     if !poison {
-        // SAFETY: The device is bound, so it has a table, and that a disk.
+        // SAFETY: By the function's contract it has a table, and that a disk.
         let disk = unsafe { (*(*nd_btt).btt).btt_disk };
         // SAFETY: The disk was added below a device of the bus.
         unsafe { bindings::nvdimm_check_and_set_ro(disk) };
@@ -286,19 +300,21 @@ pub(crate) fn revalidate_btt(dev: &Device<Core<'_>>, poison: bool) {
 }
 
 /// Makes a disk read-only when its region is. Sleeps.
-pub(crate) fn check_and_set_ro<T: kernel::block::bio_disk::Operations>(
-    disk: &kernel::block::bio_disk::Disk<T>,
-) {
-    // SAFETY: The disk was added below a device of the bus.
-    unsafe { bindings::nvdimm_check_and_set_ro(disk.as_raw()) };
+///
+/// # Safety
+///
+/// The disk must have been added below a device of the bus whose parent is a region.
+pub(crate) unsafe fn check_and_set_ro<T: bio_disk::Operations>(disk: &Added<T>) {
+    // SAFETY: The function's contract.
+    unsafe { bindings::nvdimm_check_and_set_ro(disk.disk().as_raw()) };
 }
 
 /// Makes all data durable that was written to the region of `dev`, a bound device.
-pub(crate) fn flush(dev: &Device<Core<'_>>) {
-    // SAFETY: Devices that the driver is bound to are on the bus, below a region. The device is bound
-    // until this returns.
-    let flushed = unsafe { Region::of(dev) }.and_then(|region| region.flush());
+pub(crate) fn flush(dev: NdDevice<'_>) {
+    // SAFETY: By the invariant of its type `dev` is on the bus, below a region, and bound until this
+    // returns.
+    let flushed = unsafe { Region::of(&dev) }.and_then(|region| region.flush());
     if let Err(error) = flushed {
-        dev_warn!(dev, "flush failed: {:?}\n", error);
+        dev_warn!(&*dev, "flush failed: {:?}\n", error);
     }
 }
