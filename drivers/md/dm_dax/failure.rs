@@ -6,6 +6,7 @@ use super::{
     hub::Hub,
     mapped::Mapped,
     ranges::{
+        Covered,
         Found,
         Next,
         Search, //
@@ -39,17 +40,15 @@ impl Answer {
 /// `EOPNOTSUPP` when there may be users of them that were not told.
 pub(crate) fn notify(hub: &Hub, failed: ByteRange, mf_flags: c_int) -> Result {
     let mut answer = Answer(None);
-    let mut covered = 0_u64;
+    let mut covered = Covered::new();
     let mut members = hub.members();
     while let Some(md) = members.next() {
-        let told = tell(&md, hub, failed, mf_flags);
-        covered = covered.saturating_add(told.covered);
-        if let Some(told) = told.answer.0 {
+        if let Some(told) = tell(&md, hub, failed, mf_flags, &mut covered).0 {
             answer = answer.and(told);
         }
         cond_resched();
     }
-    if covered < failed.len() {
+    if !covered.has(&failed) {
         // A volume that has moved away may have users of the rest.
         answer = answer.and(Err(EOPNOTSUPP));
     }
@@ -71,14 +70,8 @@ pub(crate) fn remove(hub: &Hub) -> Result {
     Err(EOPNOTSUPP)
 }
 
-/// What one mapped device was notified of.
-struct Told {
-    answer: Answer,
-    /// How many of the bytes that failed its table has.
-    covered: u64,
-}
-
-/// Notifies the holder of `md` of the bytes `failed` of the hub's block device that its table has.
+/// Notifies the holder of `md` of the bytes `failed` of the hub's block device that its table has, and
+/// adds these to `covered`.
 ///
 /// The table is not kept while the holder is notified: that may take long, and a new table waits for
 /// all users of the old one. So a part is looked up, its holder notified, and the next part looked up in
@@ -86,9 +79,14 @@ struct Told {
 ///
 /// A range may have millions of chunks of stripes. So a fatal signal ends it between two of them, as it
 /// ends the driver's search for users.
-fn tell(md: &Mapped, hub: &Hub, failed: ByteRange, mf_flags: c_int) -> Told {
+fn tell(
+    md: &Mapped,
+    hub: &Hub,
+    failed: ByteRange,
+    mf_flags: c_int,
+    covered: &mut Covered,
+) -> Answer {
     let mut answer = Answer(None);
-    let mut covered = 0_u64;
     let mut search = Search::new(failed);
     while let Some(part) = search.part() {
         let mut found = Found::new(part);
@@ -98,16 +96,16 @@ fn tell(md: &Mapped, hub: &Hub, failed: ByteRange, mf_flags: c_int) -> Told {
         }
         if found.is_all_of(size) {
             answer = answer.and(md.notify(None, mf_flags));
-            covered = covered.saturating_add(found.covered());
+            covered.add_all(found.covered());
             break;
         }
         match search.take(&found) {
             Next::Notify => {
-                covered = covered.saturating_add(found.covered());
+                covered.add_all(found.covered());
                 for range in found.ranges() {
                     if answer.0.is_some() && kernel::current!().fatal_signal_pending() {
                         answer = answer.and(Err(EOPNOTSUPP));
-                        return Told { answer, covered };
+                        return answer;
                     }
                     answer = answer.and(md.notify(Some(range), mf_flags));
                     cond_resched();
@@ -120,5 +118,5 @@ fn tell(md: &Mapped, hub: &Hub, failed: ByteRange, mf_flags: c_int) -> Told {
             }
         }
     }
-    Told { answer, covered }
+    answer
 }

@@ -48,18 +48,18 @@ impl Part {
         self.bytes.end()
     }
 
-    /// How many of the part's bytes are among `failed`.
-    pub(crate) fn count(&self, failed: &ByteRange) -> u64 {
-        let hit = self.bytes.intersection(failed);
-        hit.map_or(0, |hit| hit.len())
+    /// The part's bytes of the device that are among `failed`.
+    fn hit(&self, failed: &ByteRange) -> Option<ByteRange> {
+        self.bytes.intersection(failed)
     }
 
     /// The bytes of the mapped device that are the bytes `failed` of the device, in their order.
     pub(crate) fn pieces(&self, failed: &ByteRange) -> Pieces {
-        let hit = self.bytes.intersection(failed);
         Pieces {
             part: *self,
-            rest: hit.and_then(|hit| hit.relative_to(self.bytes.start())),
+            rest: self
+                .hit(failed)
+                .and_then(|hit| hit.relative_to(self.bytes.start())),
         }
     }
 }
@@ -111,6 +111,59 @@ impl Iterator for Pieces {
 /// allocated for a failure.
 pub(crate) const ROOM: usize = 16;
 
+/// How many stretches of a device below are noted that do not touch each other. They are on the stack, and
+/// most failures are one stretch.
+pub(crate) const STRETCHES: usize = 8;
+
+/// The bytes of a device below that tables have.
+///
+/// A byte counts once, however many tables have it: else one that two tables have would hide one that
+/// no table has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Covered {
+    /// No two of them overlap or touch. What there is no room for is not noted, and counts as bytes that
+    /// no table has.
+    ranges: [Option<ByteRange>; STRETCHES],
+}
+
+impl Covered {
+    pub(crate) fn new() -> Self {
+        Self {
+            ranges: [None; STRETCHES],
+        }
+    }
+
+    /// Adds `range`.
+    pub(crate) fn add(&mut self, range: ByteRange) {
+        let mut range = range;
+        loop {
+            let near = self.ranges.iter_mut().find_map(|slot| {
+                slot.take_if(|other| other.start() <= range.end() && range.start() <= other.end())
+            });
+            let Some(near) = near else { break };
+            let start = near.start().min(range.start());
+            let both = ByteRange::from_bounds(start, near.end().max(range.end()));
+            range = both.unwrap_or(range);
+        }
+        if let Some(slot) = self.ranges.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(range);
+        }
+    }
+
+    /// Adds all of `other`.
+    pub(crate) fn add_all(&mut self, other: &Covered) {
+        for range in other.ranges.iter().flatten() {
+            self.add(*range);
+        }
+    }
+
+    /// Whether all of `range` is there.
+    pub(crate) fn has(&self, range: &ByteRange) -> bool {
+        let mut ranges = self.ranges.iter().flatten();
+        ranges.any(|one| one.intersection(range) == Some(*range))
+    }
+}
+
 /// What one look at a table has found.
 pub(crate) struct Found {
     failed: ByteRange,
@@ -121,8 +174,8 @@ pub(crate) struct Found {
     is_full: bool,
     /// Some bytes may be elsewhere, too.
     is_incomplete: bool,
-    /// How many of the bytes that failed the table has.
-    covered: u64,
+    /// The bytes that failed and that the table has.
+    covered: Covered,
     /// After this byte of the device the table has none of it.
     end: u64,
 }
@@ -137,7 +190,7 @@ impl Found {
             below: 0,
             is_full: false,
             is_incomplete: false,
-            covered: 0,
+            covered: Covered::new(),
             end: 0,
         }
     }
@@ -145,8 +198,11 @@ impl Found {
     /// Adds what of `part` has failed.
     pub(crate) fn add(&mut self, part: &Part) {
         self.end = self.end.max(part.end());
-        let mut left = part.count(&self.failed);
-        self.covered = self.covered.saturating_add(left);
+        let hit = part.hit(&self.failed);
+        let mut left = hit.map_or(0, |hit| hit.len());
+        if let Some(hit) = hit {
+            self.covered.add(hit);
+        }
         for piece in part.pieces(&self.failed) {
             if self.is_full {
                 return;
@@ -196,9 +252,9 @@ impl Found {
         self.ranges.iter().flatten().copied()
     }
 
-    /// How many of the bytes that failed the table has; one that is in two places counts twice.
-    pub(crate) fn covered(&self) -> u64 {
-        self.covered
+    /// The bytes that failed and that the table has.
+    pub(crate) fn covered(&self) -> &Covered {
+        &self.covered
     }
 
     /// Whether all `size` bytes of the mapped device failed, and follow each other in the device below.

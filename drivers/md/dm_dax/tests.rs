@@ -7,6 +7,7 @@
 #![cfg(CONFIG_DAX_RUST_KUNIT_TEST)]
 
 use super::ranges::{
+    Covered,
     Found,
     Next,
     Part,
@@ -89,8 +90,25 @@ mod cases {
         assert_eq!(ranges.next(), Some(bytes(0, 500)?));
         assert_eq!(ranges.next(), Some(bytes(500, 500)?));
         assert_eq!(ranges.next(), None);
-        assert_eq!(found.covered(), 1000);
+        assert!(found.covered().has(&bytes(0, 500)?));
+        assert!(found.covered().has(&bytes(7000, 500)?));
+        assert!(!found.covered().has(&bytes(499, 2)?));
         assert!(!found.is_all_of(1000));
+        Ok(())
+    }
+
+    #[test]
+    fn a_byte_in_two_places_hides_none() -> Result {
+        let mut all = Covered::new();
+        for begin in [0, 5000] {
+            let mut found = Found::new(bytes(0, 200)?);
+            found.add(&Part::new(begin, bytes(0, 100)?, 100, 1, 0).ok_or(EINVAL)?);
+            all.add_all(found.covered());
+        }
+        assert!(all.has(&bytes(0, 100)?));
+        assert!(!all.has(&bytes(0, 200)?));
+        all.add(bytes(100, 100)?);
+        assert!(all.has(&bytes(0, 200)?));
         Ok(())
     }
 

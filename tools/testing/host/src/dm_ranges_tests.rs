@@ -5,10 +5,12 @@
 use crate::{
     config::properties,
     dm_ranges::{
+        Covered,
         Found,
         Next,
         Part,
-        Search, //
+        Search,
+        STRETCHES, //
     },
 };
 use kernel::dax::units::ByteRange;
@@ -128,6 +130,28 @@ properties! {
             }
         }
         prop_assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn a_byte_that_no_table_has_is_not_hidden(tables in proptest::collection::vec(table(), 1..3), start in 0_u64..600, len in 1_u64..200) {
+        let failed = ByteRange::new(start, len).unwrap();
+        let (mut covered, mut have, mut parts) = (Covered::new(), BTreeSet::new(), 0);
+        for table in &tables {
+            let mut found = Found::new(failed);
+            for part in table.iter().flat_map(Target::parts) {
+                found.add(&part);
+                parts += 1;
+            }
+            covered.add_all(found.covered());
+            for target in table {
+                have.extend((0..target.len()).map(|at| target.map(at)));
+            }
+        }
+        let all = (failed.start()..failed.end()).all(|at| have.contains(&(0, at)));
+        if parts <= STRETCHES {
+            prop_assert_eq!(covered.has(&failed), all);
+        }
+        prop_assert!(all || !covered.has(&failed));
     }
 
     #[test]
