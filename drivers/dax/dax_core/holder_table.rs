@@ -22,7 +22,8 @@ use kernel::{
     }, //
 };
 
-/// How many callbacks may run on one device at the same time; the next one waits.
+/// How many callbacks may run on one device at the same time; the next one waits. One of the task
+/// that removes the device may run besides.
 ///
 /// `memory_failure()` runs once at a time in the whole system; a removal and agents of user space
 /// come on top. The limit is not reached unless callbacks hang. Because of it, a notification needs
@@ -261,7 +262,8 @@ pub(crate) struct Table<H> {
     names: RBTree<Name, ()>,
     held: Places,
     leaving: Places,
-    calls: [Option<Call>; MAX_CALLS],
+    /// The last one is for the task that removes the device: all others may be waiting for it.
+    calls: [Option<Call>; MAX_CALLS + 1],
     counters: Counters,
     /// Set with [`Phase::Dead`].
     given_up: bool,
@@ -279,7 +281,7 @@ impl<H: Holder> Table<H> {
             names: RBTree::new(),
             held: RBTree::new(),
             leaving: RBTree::new(),
-            calls: [None; MAX_CALLS],
+            calls: [None; MAX_CALLS + 1],
             counters: Counters::default(),
             given_up: false,
         }
@@ -466,7 +468,8 @@ impl<H: Holder> Table<H> {
             walk.next = place.next();
             return Some(Begun::Passed);
         };
-        let slot = self.calls.iter().position(Option::is_none)?;
+        let usable = MAX_CALLS + usize::from(self.phase == Phase::Dying(task));
+        let slot = self.calls.iter().take(usable).position(Option::is_none)?;
         *self.calls.get_mut(slot)? = Some(Call {
             task,
             holder: place.id,

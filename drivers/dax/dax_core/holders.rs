@@ -90,7 +90,8 @@ impl Outcome {
 ///    dying, and the removal visits all of them, in the same order. A holder that unregisters
 ///    before it is visited is not notified.
 /// 9. A removal waits for users of the memory, not for callbacks of other notifications: these have
-///    noted their holder, not the device, and may be waiting for this removal.
+///    noted their holder, not the device, and may be waiting for this removal. There is a note for
+///    the removal however many of them there are.
 pub(crate) trait Holders<H: Holder>: Monitor<Table<H>> + Sized {
     /// Reads the state. Wakes no task, because nothing changes.
     fn look<R>(&self, f: impl FnOnce(&Table<H>) -> R) -> R {

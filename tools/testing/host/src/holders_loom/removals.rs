@@ -103,6 +103,33 @@ fn the_second_removal_waits_for_the_first() {
     });
 }
 
+/// Callbacks that tell their own holder take up all notes but that of the removal, and the last one
+/// waits for the removal.
+#[test]
+fn a_removal_waits_for_no_note_of_others() {
+    check(FEW, || {
+        let device = Device::new();
+        let fs = Fs::scripted(&device, Kind::Pinned, 0, |fs, failure| {
+            let Extent::Bytes(bytes) = failure.extent else {
+                return;
+            };
+            if bytes.len() > 1 {
+                fs.device().fail(0, bytes.len() - 1);
+            } else {
+                fs.device().wait_for(Gate::Open);
+            }
+        });
+        let notifier = task(&device, |device| {
+            device.fail(0, MAX_CALLS as u64);
+        });
+        device.kill();
+        device.set(Gate::Open);
+        notifier.join().unwrap();
+        assert_eq!(fs.removals(), 1);
+        assert!(fs.failures() <= MAX_CALLS);
+    });
+}
+
 #[test]
 fn a_removal_waits_for_no_callback_of_others() {
     check(FEW, || {
