@@ -162,17 +162,9 @@ fn new_queue() -> impl PinInit<Opaque<bindings::wait_queue_head>> {
     })
 }
 
-/// Sets the secret of a new window. Not inlined, because a window on the stack of the caller leaves
-/// little room there.
-#[inline(never)]
-fn set_random_secret(window: &mut Manager) {
-    // SAFETY: Any task may call it.
-    window.set_secret([(); 4].map(|()| unsafe { bindings::get_random_u64() }));
-}
-
 impl Conn {
     /// The window of `pages` pages of the device of `link`.
-    // Not inlined: the window is on the stack here, and the caller's frame is in the way of a mount.
+    // Not inlined, as `with()`: a window is about 500 bytes, and a frame has one at most.
     #[inline(never)]
     pub(crate) fn new(
         fc: *mut bindings::fuse_conn,
@@ -180,10 +172,25 @@ impl Conn {
         link: Arc<Slot>,
         pages: u64,
     ) -> Result<Arc<Self>> {
-        let mut window = Window::new(pages)?;
+        let conn = Self::with(fc, device, link, Window::new(pages))?;
+        let mut state = conn.state.lock();
         // The default until the server sets it: C has no smaller ranges.
-        window.set_alignment(BLOCK_SHIFT);
-        set_random_secret(&mut window);
+        state.window.set_alignment(BLOCK_SHIFT);
+        // SAFETY: Any task may call it.
+        let secret = [(); 4].map(|()| unsafe { bindings::get_random_u64() });
+        state.window.set_secret(secret);
+        drop(state);
+        Ok(conn)
+    }
+
+    #[inline(never)]
+    fn with(
+        fc: *mut bindings::fuse_conn,
+        device: ARef<dax::Device>,
+        link: Arc<Slot>,
+        window: Result<Manager>,
+    ) -> Result<Arc<Self>> {
+        let window = window?;
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_spinlock!(
