@@ -59,12 +59,6 @@ __rust_helper void rust_helper_filemap_invalidate_unlock(struct address_space *m
 }
 
 __rust_helper void
-rust_helper_filemap_invalidate_lock_shared(struct address_space *mapping)
-{
-	filemap_invalidate_lock_shared(mapping);
-}
-
-__rust_helper void
 rust_helper_filemap_invalidate_unlock_shared(struct address_space *mapping)
 {
 	filemap_invalidate_unlock_shared(mapping);

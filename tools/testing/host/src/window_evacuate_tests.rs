@@ -53,7 +53,7 @@ impl Failing {
         };
         for number in 0..files {
             let id = acquire(&this, &TestFile::new(number), want).unwrap();
-            this.update(|window| window.release(id));
+            this.update(|window| window.let_go(id));
             let victim = this.update(|window| window.fail(id)).unwrap();
             this.handled.borrow_mut().push(victim.id);
         }
@@ -65,7 +65,8 @@ impl Failing {
     }
 }
 
-impl Platform<TestFile> for Failing {
+// SAFETY: No memory belongs to a test's window.
+unsafe impl Platform<TestFile> for Failing {
     fn update<R>(&self, f: impl FnOnce(&mut Window<TestFile>) -> R) -> R {
         f(&mut self.window.borrow_mut())
     }
@@ -89,7 +90,7 @@ impl Platform<TestFile> for Failing {
     }
 
     fn send_setup(&self, _file: &TestFile, setup: Setup) -> Result<(), i32> {
-        self.update(|window| window.setup_done(setup.id, setup.upgrade, Ok(())));
+        self.update(|window| window.answer(setup.id, setup.upgrade, Ok(())));
         Ok(())
     }
 
