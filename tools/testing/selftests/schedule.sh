@@ -95,14 +95,15 @@ fits() {
 declare -A running=() need=() sleeping=() processors=()
 used_memory=0 used_processors=0 sleepers=0 budget=0
 run_boots() {
-	local i pid flavour words regions sleeps pending=("$@") later started_one
+	local i pid flavour words regions sleeps count pending=("$@") later started_one
 	budget=$(memory_budget)
 	for i; do
 		IFS='|' read -r flavour words _ _ regions _ sleeps _ <<<"${boots[i]}"
 		need[$i]=$(memory_of "$flavour" "$words" "$regions")
 		sleeping[$i]=$([ "$sleeps" = yes ] && echo 1 || echo 0)
-		processors[$i]=0
-		[ "$sleeps" = yes ] || processors[i]=$(processors_in "$words")
+		count=0
+		[ "$sleeps" = yes ] || count=$(processors_in "$words")
+		processors[$i]=$count
 		[ "${need[$i]}" -le "$budget" ] ||
 			say "a boot needs ${need[$i]} MiB of memory and there are $budget: it runs alone"
 	done
