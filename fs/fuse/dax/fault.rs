@@ -136,19 +136,27 @@ pub(super) fn handle(fault: Fault<'_>, order: c_uint, write: bool) -> Outcome {
             Ok(held) => held,
             Err(failure) => return outcome_of(failure),
         };
-        let Some(stays) = InvalidateShared::try_lock(inode) else {
-            // Other files may need the range before the server has answered.
-            drop(held);
-            if fault.may_unlock() {
-                break Obstacle::Truncation;
+        let (held, stays) = match InvalidateShared::try_lock(inode) {
+            Some(stays) => (held, stays),
+            None => {
+                // Other files may need the range before the server has answered.
+                drop(held);
+                if fault.may_unlock() {
+                    break Obstacle::Truncation;
+                }
+                if fault.nowait() {
+                    return fault.not_now();
+                }
+                let Ok(stays) = InvalidateShared::lock(inode) else {
+                    return SIGBUS;
+                };
+                // With the lock that was waited for: a task that truncates the file again and again
+                // would be there first at each new try.
+                match Held::now(file, want.page, want.write) {
+                    Some(held) => (held, stays),
+                    None => continue,
+                }
             }
-            if fault.nowait() {
-                return fault.not_now();
-            }
-            if InvalidateShared::lock(inode).is_err() {
-                return SIGBUS;
-            }
-            continue;
         };
         // A huge page has to be in one range.
         let whole = held.order() == TOP_ORDER;

@@ -33,10 +33,10 @@
 //! it:
 //!
 //! - A task acquires it with the inode lock, a fault's lock or `s_writers` held, and before
-//!   `invalidate_lock`. A task that holds one takes no second, and waits neither for the server nor
-//!   for what a waiter for ranges might hold: copies do not fault meanwhile, and a fault only tries
-//!   `invalidate_lock`, which is held exclusively over requests (SETATTR, OPEN with O_TRUNC,
-//!   FALLOCATE).
+//!   `invalidate_lock`, or under that without waiting. A task that holds one takes no second, and
+//!   waits neither for the server nor for what a waiter for ranges might hold: copies do not fault
+//!   meanwhile, and a fault only tries `invalidate_lock`, which is held exclusively over requests
+//!   (SETATTR, OPEN with O_TRUNC, FALLOCATE).
 //! - A task that reclaims a range from a file takes only short locks. C takes the file's
 //!   `invalidate_lock` for this, so that a fault cannot reclaim and one reader stops all others. It
 //!   is not needed: pages get into page tables only through `iomap_begin`, which refuses a range
