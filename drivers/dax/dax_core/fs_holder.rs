@@ -122,7 +122,7 @@ impl Holder for FsHolder {
         // there.
         let pinned = unsafe { pin(data) };
         // INVARIANT: It returned true.
-        pinned.then(|| Some(FsPin { data, unpin }))
+        pinned.then_some(Some(FsPin { data, unpin }))
     }
 
     fn unpin(&self, pin: Self::Pin) {
