@@ -19,8 +19,8 @@ MIB=1048576
 noise "$there/file" $((4 * MIB))
 virtiofs_mount
 stat "$here/file" >/dev/null
-equal "an answer is to come late" ok "$(virtiofs fault late-setupmapping=1:30000)"
-bounded 90 python3 -c '
+equal "an answer is to come late" ok "$(virtiofs fault late-setupmapping=1:60000)"
+bounded 200 python3 -c '
 import os, sys
 file = os.open(sys.argv[1], os.O_RDWR)
 print(os.pwrite(file, b"x" * (4 << 20), 0))
@@ -35,7 +35,7 @@ check "the write asks for a mapping" wait_for 20 asked
 truncate -s $((2 * MIB)) "$there/file"
 equal "the file is shorter" $((2 * MIB)) "$(bounded 20 stat --cached=never -c %s "$here/file")"
 check "the write waits meanwhile" kill -0 $writer
-check "the write ends" wait_for 60 ended $writer
+check "the write ends" wait_for 120 ended $writer
 equal "up to where the file ends" $((2 * MIB)) "$(cat /tmp/write)"
 equal "the kernel does not complain" "" "$(complaints)"
 equal "the bytes are there" "$(head -c $((2 * MIB)) /dev/zero | tr '\0' x | sha256sum | cut -d' ' -f1)" "$(sum "$there/file")"
