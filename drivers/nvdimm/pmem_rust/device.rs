@@ -42,8 +42,8 @@ pub(crate) struct Pmem {
     pub(crate) vmalloc: bool,
     /// The device is being unbound from the driver.
     pub(crate) going: Atomic<bool>,
-    /// The driver is about to be unbound, and its pages stay because some are in use: `region` must
-    /// not be used any more. Changed with the mutex held.
+    /// The driver is about to be unbound, and its pages stay because some are in use. A failure does
+    /// not use `region` then, because it may be met after the unbinding. Changed with the mutex held.
     pub(crate) left: Atomic<bool>,
 }
 

@@ -71,7 +71,8 @@ impl Pmem {
             return Err(EIO);
         }
         for _ in 0..ATTEMPTS {
-            let repair = self.begin_repair(range)?;
+            // Nothing was changed. `EAGAIN` would mean that the write may not wait.
+            let repair = self.begin_repair(range).map_err(|_| EIO)?;
             let attempt = self.attempt(range, write);
             let (good, bad) = match &attempt {
                 Ok(attempt) => (attempt.good, attempt.bad),
