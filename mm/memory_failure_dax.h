@@ -154,16 +154,24 @@ struct inode *mf_dax_get_inode_of(struct vm_area_struct *vma);
 /*
  * mf_dax_put_inode - give back what mf_dax_get_inode() returned
  *
- * Does not sleep for long, and may be called while other failures wait: evicting an
- * inode waits until none of its pages is in use, for which user space may take as long
- * as it likes, and unmounting evicts inodes.  So the last references are a worker's.
+ * Does not sleep for long, and may be called while other failures wait.  Evicting an
+ * inode waits until none of its pages is in use, for which user space may take as long as
+ * it likes, and unmounting evicts inodes.  So the last references are a worker's where
+ * the mapping has entries.  i_nlink alone would not do: a file may be unlinked between
+ * the look and the put, without any other task's having to put the inode after us.  An
+ * entry that comes after the look needs a task that opens the file, faults, unlinks and
+ * closes it in between.  An inode that is evicted, though without entries, waits for
+ * others to be inactivated, so the worker puts these, too.
  */
 void mf_dax_put_inode(struct inode *inode);
 
 /* Gives back an active reference, on the same terms. */
 void mf_dax_put_super(struct super_block *sb);
 
-/* A worker gives back a reference to @inode, if any, and the active one to @sb. */
+/*
+ * A worker gives back a reference to @inode, if any, and the active one to @sb.  It is
+ * not the file system's, whose module may go with the last reference.
+ */
 void mf_dax_put_later(struct super_block *sb, struct inode *inode);
 
 /*

@@ -7,6 +7,7 @@
 
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
@@ -139,8 +140,14 @@ void mf_dax_put_inode(struct inode *inode)
 {
 	struct super_block *sb = inode->i_sb;
 
-	if (iput_if_not_last(inode))
-		mf_dax_put_super(sb);
-	else
-		mf_dax_put_later(sb, inode);
+	if (!iput_if_not_last(inode)) {
+		if (!mapping_empty(inode->i_mapping) || !inode->i_nlink ||
+		    inode_state_read_once(inode) & I_DONTCACHE) {
+			mf_dax_put_later(sb, inode);
+			return;
+		}
+		iput(inode);
+	}
+	mf_dax_put_super(sb);
 }
+EXPORT_SYMBOL_GPL(mf_dax_put_inode);

@@ -15,6 +15,7 @@
 #include <linux/fs.h>
 #include <linux/workqueue.h>
 
+#include "../../mm/memory_failure_dax.h"
 #include "xfs_notify_rust.h"
 
 unsigned int
@@ -135,16 +136,15 @@ xfs_dax_again_work(
 {
 	struct xfs_dax_again	*again =
 		container_of(work, struct xfs_dax_again, work);
-	struct super_block	*sb = again->btp->bt_mount->m_super;
+	struct inode		*inode = VFS_I(again->ip);
 
 	/* The task that has it locked changes the reverse map, too, before it unlocks. */
 	xfs_ilock(again->ip, XFS_ILOCK_SHARED);
 	xfs_iunlock(again->ip, XFS_ILOCK_SHARED);
 	xfs_dax_report_again(again->btp, &again->failed);
-	/* Afterwards: it may be the last one, which waits for pages in use. */
-	iput(VFS_I(again->ip));
-	deactivate_super(sb);
 	kfree(again);
+	/* Afterwards, and by another worker: this code may go with the last reference. */
+	mf_dax_put_later(inode->i_sb, inode);
 }
 
 /*

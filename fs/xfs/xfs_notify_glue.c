@@ -29,43 +29,9 @@
 #include <linux/fs.h>
 #include <linux/fserror.h>
 #include <linux/mm.h>
-#include <linux/workqueue.h>
 
 #include "../../mm/memory_failure_dax.h"
 #include "xfs_notify_rust.h"
-
-struct xfs_dax_put {
-	struct work_struct	work;
-	struct super_block	*sb;
-	struct inode		*inode;
-};
-
-static void
-xfs_dax_put_work(
-	struct work_struct	*work)
-{
-	struct xfs_dax_put	*put =
-		container_of(work, struct xfs_dax_put, work);
-
-	iput(put->inode);
-	deactivate_super(put->sb);
-	kfree(put);
-}
-
-/* A worker puts the reference to an inode, if any, and the active one to sb. */
-static void
-xfs_dax_put_later(
-	struct super_block	*sb,
-	struct inode		*inode)
-{
-	struct xfs_dax_put	*put;
-
-	put = kmalloc_obj(*put, GFP_NOFS | __GFP_NOFAIL);
-	INIT_WORK(&put->work, xfs_dax_put_work);
-	put->sb = sb;
-	put->inode = inode;
-	queue_work(system_dfl_long_wq, &put->work);
-}
 
 /*
  * Unmount waits for active references before it frees anything, and before it takes
@@ -95,9 +61,7 @@ xfs_dax_unpin(
 	struct xfs_buftarg	*btp = holder;
 	struct super_block	*sb = btp->bt_mount->m_super;
 
-	/* To unmount means to evict inodes: see xfs_dax_iput(). */
-	if (!atomic_add_unless(&sb->s_active, -1, 1))
-		xfs_dax_put_later(sb, NULL);
+	mf_dax_put_super(sb);
 }
 
 struct xfs_mount *
@@ -255,30 +219,13 @@ xfs_dax_inode_is_on(
 		xfs_inode_buftarg(XFS_I(inode)) == btp;
 }
 
-/*
- * Evicting an inode waits until none of its pages is in use, for which user space may
- * take as long as it likes.  So that is a worker's job where the mapping has entries.
- * i_nlink alone would not do: a file may be unlinked between the look and the put,
- * without any other task's having to put the inode after us.  An entry that comes after
- * the look needs a task that opens the file, faults, unlinks and closes it in between.
- * An inode that is evicted, though without entries, waits for others to be inactivated,
- * so the worker puts these, too.
- */
 static void
 xfs_dax_iput(
 	struct inode		*inode)
 {
-	if (iput_if_not_last(inode))
-		return;
-	if (mapping_empty(inode->i_mapping) && inode->i_nlink &&
-	    !(inode_state_read_once(inode) & I_DONTCACHE)) {
-		iput(inode);
-		return;
-	}
-
 	/* Not the first: the mount is pinned. */
 	atomic_inc(&inode->i_sb->s_active);
-	xfs_dax_put_later(inode->i_sb, inode);
+	mf_dax_put_inode(inode);
 }
 
 /*
