@@ -5,7 +5,10 @@
 # memory, devdax, and several in one region; they hold data, and what sysfs says of them
 # is the same on both kernels (run-all compares it).
 #
+# It uses the first region, whose names are the same in each run.
+#
 # expect: rust pass, c pass
+# alone: yes
 # regions: 6
 # timeout: 400
 
