@@ -155,6 +155,12 @@ xfs() {
 	mount -t xfs -o dax=always "$disk" "$mnt" || bail "mount"
 }
 
+# ext4: the same.
+ext4() {
+	mkfs.ext4 -q -F -b 4096 "$disk" || bail "mkfs.ext4"
+	mount -t ext4 -o dax=always "$disk" "$mnt" || bail "mount"
+}
+
 # release: unmount.  The namespace stays, its region is not used again.  (mountpoint asks
 # the file system, and one that is shut down has no answer.)
 release() {

@@ -107,8 +107,7 @@ umount "$mnt"
 region=''
 namespace
 entry=/sys/block/$dev/dax/report_failure
-mkfs.ext4 -q -F -b 4096 "$disk" || bail mkfs.ext4
-mount -t ext4 -o dax=always "$disk" "$mnt" || bail mount
+ext4
 part_of_a_page ext4 600 10
 equal "ext4: the sector is on record" "$((at / 512 + 1)) 1" "$(bad_sectors)"
 equal "ext4: the page is marked" 0 "$(poison flags "$phys" 1)"

@@ -21,8 +21,7 @@ for case in disk dm; do
 		disk=/dev/mapper/grace
 	}
 	# ext4 is not told of the removal, so nothing else waits for its users.
-	mkfs.ext4 -q -F -b 4096 "$disk" || bail mkfs.ext4
-	mount -t ext4 -o dax=always "$disk" "$mnt" || bail mount
+	ext4
 	poison fill "$mnt/file" 0 16 7
 	sync
 	hold_in dax_copy_to_iter

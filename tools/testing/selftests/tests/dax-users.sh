@@ -122,7 +122,7 @@ unmapping() {
 }
 
 # ext4 NAME: a file system with DAX on $disk, at $mnt.
-ext4() {
+ext4_on() {
 	mkfs.ext4 -q -F -b 4096 "$disk" || bail "$1: mkfs.ext4"
 	check "$1: is mounted with DAX" mount -t ext4 -o dax=always "$disk" "$mnt"
 	mountpoint -q "$mnt" || bail "$1: mount"
@@ -157,7 +157,7 @@ disk_of() {
 
 # ext4 on a piece of a disk that does not begin with it.
 mapping linear "0 $half linear $disk_a 65536"
-ext4 "linear, ext4"
+ext4_on "linear, ext4"
 has_file "linear, ext4" 4 3
 unmapping linear
 
@@ -171,7 +171,7 @@ unmapping linear
 # A file that begins on one disk and ends on the other.
 mapping span "0 65536 linear $disk_a 0
 65536 65536 linear $disk_b 0"
-ext4 span
+ext4_on span
 # All that there is room for.
 size=$(($(stat -f -c %a "$mnt") * 4096 / MIB - 2))
 fallocate -l "${size}M" "$mnt/file" || bail "span: fallocate"
@@ -186,7 +186,7 @@ unmapping span
 
 # Stripes: every 2 MiB the other disk.
 mapping stripe "0 $half striped 2 4096 $disk_a 0 $disk_b 0"
-ext4 stripe
+ext4_on stripe
 has_file stripe 8 6
 equal "stripe: the file is on both disks" "a b" \
 	"$(for page in 0 512 1024 1536; do disk_of "$mnt/file" $page; done | sort -u | paste -sd' ')"
@@ -228,7 +228,7 @@ umount "$mnt"
 # open: neither ext4 nor the core then gives the page structs back in time, and the kernel
 # oopses, C's and this one.)
 disk=$disk_a dev=$dev_a holder=$holder_a
-ext4 "unbind under ext4"
+ext4_on "unbind under ext4"
 truncate -s 1M "$mnt/file"
 has_data "unbind under ext4" "$mnt/file" 1 7
 unbind

@@ -17,8 +17,7 @@ fifo /tmp/words
 for case in mapped open kept; do
 	region=''
 	namespace
-	mkfs.ext4 -q -F -b 4096 "$disk" || bail mkfs.ext4
-	mount -t ext4 -o dax=always "$disk" "$mnt" || bail mount
+	ext4
 	truncate -s 64K "$mnt/file"
 	mapped fill "$mnt/file" 0 65536 7
 	sync

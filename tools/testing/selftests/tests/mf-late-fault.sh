@@ -34,8 +34,7 @@ fails_meanwhile() {
 
 # The first write to blocks that were allocated, and of which a zero page was read.
 namespace
-mkfs.ext4 -q -F -b 4096 "$disk" || bail mkfs.ext4
-mount -t ext4 -o dax=always "$disk" "$mnt" || bail mount
+ext4
 f=$mnt/file
 xfs_io -f -c "falloc 0 64k" "$f" || bail xfs_io
 sync

@@ -94,8 +94,7 @@ for fs in xfs ext4; do
 	if [ $fs = xfs ]; then
 		xfs
 	else
-		mkfs.ext4 -q -F -b 4096 "$disk" || bail mkfs.ext4
-		mount -t ext4 -o dax=always "$disk" "$mnt" || bail mount
+		ext4
 	fi
 	f=$mnt/file
 	poison fill "$f" 0 64 3

@@ -23,8 +23,7 @@ seen() {
 
 # A file system that the core does not know.
 namespace
-mkfs.ext4 -q -F -b 4096 "$disk" || bail mkfs.ext4
-mount -t ext4 -o dax=always "$disk" "$mnt" || bail mount
+ext4
 f=$mnt/file
 poison fill "$f" 0 8 3
 sync

@@ -26,7 +26,6 @@ fail_in nvdimm_region_notify 5
 echo 1000 >/sys/module/dax_delay/parameters/count
 check "another one fails" ndctl inject-error "$ns" -b $bus -B 66 -n 1
 check "it is announced in vain" wait_for 20 grep -qv "^0$" /sys/module/dax_delay/parameters/hits
-sleep 1
 equal "so it is not on record" "64 1" "$(bad_sectors)"
 
 fail_in nvdimm_clear_poison 5
