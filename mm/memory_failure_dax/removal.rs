@@ -24,10 +24,7 @@ use super::{
     Flags, //
 };
 use kernel::{
-    dax::removal::{
-        wait_for_puts,
-        RemovalWait, //
-    },
+    dax::removal::RemovalWait,
     prelude::*,
     str::CStr,
     task::cond_resched, //
@@ -38,8 +35,7 @@ use kernel::{
 ///
 /// Without this, the entries of files and page tables of file systems that are not notified of the
 /// removal would lead to freed pages. Processes that map a page are notified. Pages with other
-/// references are left to [`wait_until_idle`]. Returns whether there are none of these; then no
-/// reference to a `struct page` is left either.
+/// references are left to [`wait_until_idle`]. Returns whether there are none of these.
 pub(crate) fn revoke_pages(pages: Pages<'_>) -> bool {
     let mut all_idle = true;
     let mut next = 0;
@@ -48,10 +44,6 @@ pub(crate) fn revoke_pages(pages: Pages<'_>) -> bool {
         all_idle &= looked.idle;
         next += looked.count;
         cond_resched();
-    }
-    if all_idle {
-        // See `wait_until_idle()`, which the caller does not need then.
-        wait_for_puts();
     }
     all_idle
 }
@@ -96,8 +88,7 @@ fn revoke_page(page: Page<'_>, force: bool) -> Looked {
     Looked { count, idle }
 }
 
-/// Revokes `pages` of the device `name`, as [`revoke_pages`] does, until none is in use and no
-/// reference to a `struct page` is left.
+/// Revokes `pages` of the device `name`, as [`revoke_pages`] does, until none is in use.
 ///
 /// `EINTR` if the pages may stay and the wait is ended early ([`RemovalWait::is_over`]) while some
 /// are in use. The entries of these are removed from their files then, because evicting such an
@@ -130,9 +121,6 @@ pub(crate) fn wait_until_idle(pages: Pages<'_>, name: &CStr, may_stay: bool) -> 
         }
         wait.pause();
     }
-    // The task that dropped the last reference, maybe before the first check here, may still be
-    // accessing the page.
-    wait_for_puts();
     Ok(())
 }
 

@@ -6,7 +6,10 @@
 
 use crate::{
     bindings,
-    dax::victims::Victims,
+    dax::{
+        removal::wait_for_puts,
+        victims::Victims, //
+    },
     device::{
         Bound,
         Device, //
@@ -259,6 +262,9 @@ impl<T: Operations> PageMap<T> {
             if unsafe { (*this).ops.stays() } {
                 return;
             }
+            // The pages are idle, but a task that dropped the last reference to one may still be
+            // accessing the page.
+            wait_for_puts();
             // SAFETY: It was mapped, and nothing uses the pages.
             unsafe { bindings::memunmap_pages((*this).pgmap.get()) };
         }
@@ -429,8 +435,7 @@ impl MappedPages {
 
     /// Revokes `count` pages from `first` on, whose device is removed, from the processes and the
     /// files that still have them. Pages with other users are left to
-    /// [`MappedPages::wait_until_idle`]. Returns whether there are none of these; then no task uses
-    /// one of their page structs either.
+    /// [`MappedPages::wait_until_idle`]. Returns whether there are none of these.
     ///
     /// The device must be dead, so that no task can get one of the pages again. A task that has one
     /// mapped gets SIGBUS. Sleeps.

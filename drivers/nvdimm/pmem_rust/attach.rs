@@ -97,8 +97,6 @@ impl Drop for Attachment {
             // makes a file system evict its inodes, which waits for the same pages and cannot be
             // killed.
             data.pmem.revoke();
-        } else if data.pmem.pages.is_some() {
-            dax::removal::wait_for_puts();
         }
     }
 }

@@ -11,11 +11,10 @@
 # regions: 1
 
 . "$(dirname "$0")/../lib.sh"
-plan 8
+plan 10
 
 namespace
-mkfs.ext4 -q -F -b 4096 "$disk" || bail mkfs.ext4
-mount -t ext4 -o dax=always "$disk" "$mnt" || bail mount
+ext4
 truncate -s 64K "$mnt/file"
 mapped fill "$mnt/file" 0 65536 7
 sync
@@ -38,12 +37,23 @@ bind
 mount -t ext4 -o dax=always "$disk" "$mnt" || bail mount
 exec 5<"$mnt/file"
 equal "a page is read" 4096 "$(poison pread "$mnt/file" 4096 4096)"
-# It lets all calls pass, and counts them.
 rmmod dax_delay
-modprobe dax_delay symbol=synchronize_rcu_tasks skip=2000000000 pid=$$ || bail "modprobe dax_delay"
-unbind
-equal "a removal that finds no page in use waits once" 1 "$(</sys/module/dax_delay/parameters/hits)"
-rmmod dax_delay
+# How often the removal waits.  The probe lets all calls pass, and counts them.
+unbind_counted() {
+	modprobe dax_delay symbol=synchronize_rcu_tasks skip=2000000000 pid=$$ || bail "modprobe dax_delay"
+	unbind
+	cat /sys/module/dax_delay/parameters/hits
+	rmmod dax_delay
+}
+unbind_counted >/tmp/hits
+equal "a removal that finds no page in use waits once" 1 "$(cat /tmp/hits)"
 exec 5<&-
 check "it can be unmounted then" umount "$mnt"
+
+bind
+xfs
+poison fill "$mnt/file" 0 16 7
+unbind_counted >/tmp/hits
+equal "so does one whose holder gave all memory up" 1 "$(cat /tmp/hits)"
+check "and that is unmounted" umount "$mnt"
 finish
