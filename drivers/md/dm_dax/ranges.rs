@@ -111,8 +111,8 @@ impl Iterator for Pieces {
 /// allocated for a failure.
 pub(crate) const ROOM: usize = 16;
 
-/// How many stretches of a device below are noted that do not touch each other. They are on the stack, and
-/// most failures are one stretch.
+/// How many stretches of a device below are noted that do not touch each other. They are on the
+/// stack, and most failures are one stretch.
 pub(crate) const STRETCHES: usize = 8;
 
 /// The bytes of a device below that tables have.
@@ -121,8 +121,8 @@ pub(crate) const STRETCHES: usize = 8;
 /// no table has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Covered {
-    /// No two of them overlap or touch. What there is no room for is not noted, and counts as bytes that
-    /// no table has.
+    /// No two of them overlap or touch. What there is no room for is not noted, and counts as bytes
+    /// that no table has.
     ranges: [Option<ByteRange>; STRETCHES],
 }
 

@@ -6,10 +6,11 @@
 //!
 //! A fault acquires its range before it takes the locks that protect the file, so that nothing
 //! waits for a range with these locks held. It only tries the lock that a truncation holds while
-//! the server answers: if that fails, it gives the range back and waits without. C finds that there is no range when it holds them all,
-//! and drops them, waits and retries; for a 2 MiB fault it does not even notice, and maps small
-//! pages that never become large again. Here they do, as soon as one range has the whole block and
-//! nothing of the block is mapped: before that, a file with scattered accesses is mapped in pieces.
+//! the server answers: if that fails, it gives the range back and waits without. C finds that there
+//! is no range when it holds them all, and drops them, waits and retries; for a 2 MiB fault it does
+//! not even notice, and maps small pages that never become large again. Here they do, as soon as one
+//! range has the whole block and nothing of the block is mapped: before that, a file with scattered
+//! accesses is mapped in pieces.
 
 use super::{
     held::Held,
