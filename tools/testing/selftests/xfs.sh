@@ -86,12 +86,31 @@ is_shut_down() {
 	! works 2>/dev/null
 }
 
-# watch NAME FILE PAGE: somebody uses the page; what becomes of it is in /tmp/NAME.
+# watch NAME FILE PAGE: a task uses the page; what becomes of it is in /tmp/NAME.
 watch() {
+	watch_soon "$@"
+	wait_for 20 grep -qs ready "/tmp/$1" || bail "$1 cannot use $2"
+}
+
+# watch_soon NAME FILE PAGE: as `watch`, but for the wait.  With `all_watch NAME...`, which waits for
+# these, many tasks begin at a time.
+watch_soon() {
 	rm -f "/tmp/$1"
 	user watch "$2" "$3" >"/tmp/$1" &
 	pids+=($!)
-	wait_for 20 grep -qs ready "/tmp/$1" || bail "$1 cannot use $2"
+}
+all_watch() {
+	wait_for 60 ready_all "$@" || bail "not all watch"
+}
+# Called by wait_for.
+# shellcheck disable=SC2317
+ready_all() {
+	local name word
+	for name; do
+		word=''
+		[ ! -f "/tmp/$name" ] || read -r word <"/tmp/$name"
+		[ "$word" = ready ] || return 1
+	done
 }
 
 # stop_watching: and tell.  This is also how the tests know that nobody was told: a failure sends

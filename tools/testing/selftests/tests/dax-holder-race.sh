@@ -7,7 +7,6 @@
 # second, where it finds no holder, an oops on any kernel.
 #
 # expect: rust pass, c crash:xfs_dax_notify_failure|xfs_trans_alloc_empty
-# cpus: 2
 # debug: always
 # timeout: 150
 

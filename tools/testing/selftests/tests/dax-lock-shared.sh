@@ -7,7 +7,6 @@
 # folio is asked.
 #
 # expect: rust pass, c crash:dax_unlock_folio|collect_procs|unmap_mapping_range
-# cpus: 2
 # timeout: 120
 
 . "$(dirname "$0")/../lib.sh"

@@ -6,7 +6,6 @@
 # SIGBUS.
 #
 # expect: rust pass, c fail, fixed pass
-# cpus: 2
 # splat: c
 # timeout: 120
 

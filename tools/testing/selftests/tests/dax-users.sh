@@ -6,7 +6,6 @@
 # to an orderly end when the device goes.
 #
 # expect: rust pass, c pass
-# cpus: 2
 # regions: 3
 # timeout: 150
 

@@ -5,7 +5,6 @@
 # the log says why.  When the page was overwritten the cache is made, with the data that was in it.
 #
 # expect: rust pass
-# cpus: 2
 # regions: 1
 # alone: yes
 # boot: --virtio-pmem 1G

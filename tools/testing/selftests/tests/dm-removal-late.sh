@@ -7,7 +7,6 @@
 # one, and has no DAX when it is mounted the next time.
 #
 # expect: rust pass
-# cpus: 2
 # debug: always
 # alone: yes
 # regions: 2

@@ -5,7 +5,6 @@
 # flushes and FUA writes come through.
 #
 # expect: rust pass, c pass, fixed pass
-# cpus: 2
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"

@@ -6,7 +6,6 @@
 # 100 processes map it.
 #
 # expect: rust pass, c fail
-# cpus: 2
 # timeout: 240
 
 . "$(dirname "$0")/../lib.sh"

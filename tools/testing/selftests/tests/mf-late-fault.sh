@@ -7,7 +7,6 @@
 # it another's, too.
 #
 # expect: rust pass
-# cpus: 2
 # regions: 2
 # timeout: 240
 

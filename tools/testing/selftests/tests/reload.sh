@@ -4,7 +4,6 @@
 # The module comes and goes with a device bound to it, and takes all it had along.
 #
 # expect: rust pass, c pass
-# cpus: 2
 
 . "$(dirname "$0")/../lib.sh"
 plan 6

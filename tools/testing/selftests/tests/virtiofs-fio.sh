@@ -5,7 +5,6 @@
 # others truncate, punch and rename beside it.
 #
 # expect: rust pass, c pass
-# cpus: 2
 # regions: 0
 # boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
 # timeout: 400

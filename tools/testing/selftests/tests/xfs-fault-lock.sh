@@ -7,7 +7,6 @@
 # has, and both wait for ever.
 #
 # expect: rust pass, c fail
-# cpus: 2
 # alone: yes
 # splat: c
 # timeout: 120

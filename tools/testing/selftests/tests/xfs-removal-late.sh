@@ -7,7 +7,6 @@
 # One allocation group, with which C gets so far.
 #
 # expect: rust pass, c crash:zap_vma_range
-# cpus: 2
 # alone: yes
 # timeout: 120
 

@@ -46,6 +46,8 @@ check "files are in more than one group ($groups)" test "$groups" -gt 1
 extents=$(xfs_io -r -c "bmap" "$mnt/pieces" | grep -vc -e hole -e :$)
 check "one file is in $pieces pieces ($extents)" test "$extents" -ge "$pieces"
 (cd "$mnt" && find . -type f -print0 | sort -z | xargs -0 md5sum) >/tmp/sums
+# The file in pieces has 80 MB: it is read after the first removal and at the end.
+grep -v '/pieces$' /tmp/sums >/tmp/few
 sync
 
 # remove: unbind begins, as a process of its own: $remover.
@@ -76,15 +78,15 @@ wait $looper
 check "the disk is gone" test ! -e "/sys/block/$dev"
 check "the file system is shut down" is_shut_down
 
-# back NAME: unmount, bind, mount: all is there.
+# back NAME [SUMS]: unmount, bind, mount: all is there.
 back() {
 	check "$1: umount" timeout 60 umount "$mnt"
 	bind
 	check "$1: the disk is back" wait_for 20 test -b "$disk"
 	check "$1: it is mounted again" mount -t xfs -o dax=always "$disk" "$mnt"
-	check "$1: and all files are as they were" sh -c "cd $mnt && md5sum --quiet -c /tmp/sums"
+	check "$1: and all files are as they were" sh -c "cd $mnt && md5sum --quiet -c ${2:-/tmp/few}"
 }
-back "unbind"
+back "unbind" /tmp/sums
 
 # A task writes all the time.
 (while dd if=/dev/zero of="$mnt/written" bs=64k count=64 conv=notrunc status=none 2>/dev/null; do :; done) &

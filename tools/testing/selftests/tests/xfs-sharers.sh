@@ -33,6 +33,16 @@ sharers() {
 	sync
 }
 
+# told_in PAGE: how many of the tasks $names were notified that this page is lost, and of no more.
+told_in() {
+	local name words number=0
+	for name in "${names[@]}"; do
+		mapfile -t words <"/tmp/$name"
+		[ "${words[1]}" != "told SIGBUS offset=0x${1}000" ] || number=$((number + 1))
+	done
+	echo $number
+}
+
 for files in 1 10 1000; do
 	sharers $files
 	# All of them are in core.
@@ -41,30 +51,25 @@ for files in 1 10 1000; do
 	[ $files -ge 100 ] || watchers=$files
 	for ((i = 0; i < watchers; i++)); do
 		# From all over the order in which the reverse map has them.
-		watch "in$i" "$mnt/$((i * files / watchers))" 3
+		watch_soon "in$i" "$mnt/$((i * files / watchers))" 3
 	done
+	mapfile -t names < <(seq -f in%g 0 $((watchers - 1)))
+	all_watch "${names[@]}"
 	watch next "$mnt/0" 4
 	watch other "$mnt/other" 3
 	equal "$files files: the failure is reported" 0 "$(notify "$(place_of "$mnt/0" 3)" 4096)"
 	stop_watching
-	all=0
-	for ((i = 0; i < watchers; i++)); do
-		[ "$(told "in$i")" != "told SIGBUS offset=0x3000" ] || all=$((all + 1))
-	done
-	equal "$files files: all $watchers tasks that map them are notified" $watchers $all
+	equal "$files files: all $watchers tasks that map them are notified" $watchers "$(told_in 3)"
 	equal "$files files: the task that maps the next page is not" "not told" "$(told next)"
 	equal "$files files: nor the task that maps another file" "not told" "$(told other)"
 	check "$files files: it is not shut down" works
 done
 
 # Of a file of its own: a fault in a shared page takes it from the file's other users.
-for ((i = 0; i < 100; i++)); do watch "in$i" "$mnt/other" 5; done
+for ((i = 0; i < 100; i++)); do watch_soon "in$i" "$mnt/other" 5; done
+all_watch "${names[@]}"
 equal "100 processes: the failure is reported" 0 "$(notify "$(place_of "$mnt/other" 5)" 4096)"
 stop_watching
-all=0
-for ((i = 0; i < 100; i++)); do
-	[ "$(told "in$i")" != "told SIGBUS offset=0x5000" ] || all=$((all + 1))
-done
-equal "100 processes: all are told" 100 $all
+equal "100 processes: all are told" 100 "$(told_in 5)"
 holder_close
 finish
