@@ -71,6 +71,9 @@
 #[path = "dax/copy.rs"]
 mod copy;
 
+#[path = "dax/holder.rs"]
+pub mod holder;
+
 #[path = "dax/removal.rs"]
 pub mod removal;
 

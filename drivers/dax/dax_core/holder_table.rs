@@ -13,7 +13,10 @@ use super::failure::{
     Ticket, //
 };
 use kernel::{
-    dax::units::ByteRange,
+    dax::{
+        holder::MAX_CALLS_AND_REMOVAL,
+        units::ByteRange, //
+    },
     prelude::*,
     rbtree::{
         RBTree,
@@ -22,13 +25,7 @@ use kernel::{
     }, //
 };
 
-/// How many callbacks may run on one device at the same time; the next one waits. One of the task
-/// that removes the device may run besides.
-///
-/// `memory_failure()` runs once at a time in the whole system; a removal and agents of user space
-/// come on top. The limit is not reached unless callbacks hang. Because of it, a notification needs
-/// no memory.
-pub(crate) const MAX_CALLS: usize = 8;
+pub(crate) use kernel::dax::holder::MAX_CALLS;
 
 /// A task, by a number that no other task has while this one runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,7 +260,7 @@ pub(crate) struct Table<H> {
     held: Places,
     leaving: Places,
     /// The last one is for the task that removes the device: all others may be waiting for it.
-    calls: [Option<Call>; MAX_CALLS + 1],
+    calls: [Option<Call>; MAX_CALLS_AND_REMOVAL],
     counters: Counters,
     /// Set with [`Phase::Dead`].
     given_up: bool,
@@ -281,7 +278,7 @@ impl<H: Holder> Table<H> {
             names: RBTree::new(),
             held: RBTree::new(),
             leaving: RBTree::new(),
-            calls: [None; MAX_CALLS + 1],
+            calls: [None; MAX_CALLS_AND_REMOVAL],
             counters: Counters::default(),
             given_up: false,
         }

@@ -18,6 +18,7 @@ use core::ptr::{
 use kernel::{
     bindings,
     block::sector::Sector,
+    dax::holder::MAX_CALLS_AND_REMOVAL,
     mm::without_io,
     prelude::*,
     sync::{
@@ -34,9 +35,6 @@ use kernel::{
 /// In how many mapped devices one above the other memory is looked for. Each of them takes 1 KiB of
 /// the stack, which XFS needs as well.
 const MAX_DEPTH: usize = 4;
-
-/// The DAX core runs no more callbacks than these for a device at a time, and so for a hub.
-const MAX_CALLS: usize = 8;
 
 /// A device of a table of a mapped device.
 ///
@@ -235,8 +233,9 @@ struct Entry {
     members: KVec<Member>,
     /// The device goes away.
     is_closing: bool,
-    /// The tasks that are called for the hub, as their addresses; 0 is none.
-    callers: [usize; MAX_CALLS],
+    /// The tasks that are called for the hub, as their addresses; 0 is none. There is room for all
+    /// that the DAX core lets run at a time.
+    callers: [usize; MAX_CALLS_AND_REMOVAL],
     /// What keeps the device open for a pin that the last member has left behind.
     file: Option<NonNull<bindings::file>>,
 }
@@ -311,7 +310,7 @@ impl Hubs {
             dax: None,
             members: without_io(|| members.push(member, GFP_KERNEL)).map(|()| members)?,
             is_closing: false,
-            callers: [0; MAX_CALLS],
+            callers: [0; MAX_CALLS_AND_REMOVAL],
             file: None,
         };
         without_io(|| self.entries.push(entry, GFP_KERNEL))?;
