@@ -327,9 +327,12 @@ impl Teller<'_> {
                 let mapping = match self.extent(file, from) {
                     Ok(Some(mapping)) => mapping,
                     Ok(None) => break,
-                    // Not mapped, if they are not in memory. Nothing else says where it is.
-                    Err(e) => {
-                        result = result.and(if e == ENODATA { Ok(()) } else { Err(EBUSY) });
+                    // Not mapped, if they are not in memory.
+                    Err(e) if e == ENODATA => break,
+                    // Nothing here says where it is. Its pages do, and name the file.
+                    Err(_) => {
+                        self.by_pages |= file.has_dax();
+                        result = result.and(Err(EBUSY));
                         break;
                     }
                 };
