@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # A write fault copies a shared block to a new one, which is poisoned and has to be cleared first.
-# If the device is gone by then, that is SIGBUS, but no report of bad media.
+# If the device is gone by then, that is SIGBUS, but no report of bad media.  An unshare, and the
+# zeroing of a part of a block, copy to new blocks, too.
 #
 # A removal stops the fault before the device is gone, and waits for it (xfs-removal), so the answer
 # of a device that is gone is made by a probe.
@@ -11,7 +12,7 @@
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
-plan 6
+plan 12
 
 namespace
 xfs
@@ -41,5 +42,13 @@ fail_in dax_zero_page_range 6
 matches "that of a device that is gone is not" "1 SIGBUS code=other *" "$(written 5)"
 check "it could not be cleared, either" failed_in
 rmmod dax_delay
+
+# The new blocks have been there since the first of these faults, and are poisoned still.
+equal "a part of a block is zeroed" "" "$(xfs_io -c "fpunch $((6 * 4096 + 200)) 100" "$f" 2>&1)"
+check "the part before it is copied" cmp -n 200 -i $((6 * 4096)) "$f" "$f.clone"
+check "the part after it is" cmp -n $((4096 - 300)) -i $((6 * 4096 + 300)) "$f" "$f.clone"
+equal "blocks are unshared" "" "$(xfs_io -c "funshare 0 12k" "$f" 2>&1)"
+equal "and have the data" same "$(poison verify "$f" 0 3 3)"
+equal "the clone is as it was" same "$(poison verify "$f.clone" 0 8 3)"
 umount "$mnt"
 finish

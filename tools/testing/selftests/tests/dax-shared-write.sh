@@ -3,16 +3,16 @@
 #
 # write() to a mapped file whose blocks it replaces: shared ones, and, with an extent size for
 # copies, the file's own beside them.  A mapping shows what is written, what was stored to the rest
-# of a huge page is written back by fsync, and the kernel has nothing to say.  On C the mapping is
-# SIGBUS, fsync writes back nothing, and the kernel warns.
+# of a huge page is written back by fsync, which says so where it is lost, and the kernel has nothing
+# to say.  On C the mapping is SIGBUS, fsync writes back nothing, and the kernel warns.
 #
 # expect: rust pass, c fail, fixed pass
 # alone: yes
 # splat: c
-# timeout: 120
+# timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
-plan 18
+plan 24
 
 # For xfs.
 # shellcheck disable=SC2034
@@ -54,6 +54,23 @@ defect check "what was stored is written back" test "$(cat /sys/module/dax_delay
 rmmod dax_delay
 equal "and is there" "1 byte 0x74" "$(ask touch)"
 end_mappers
+
+# A page that was stored to fails, and the entry of the huge page goes with a write to another one.
+f=$mnt/failed
+xfs_io -f -c "extsize 2m" -c "cowextsize 4m" -c "falloc 0 4m" "$f" || bail "xfs_io"
+poison fill "$f" 0 1024 1
+sync
+xfs_io -f -c "reflink $f 2097152 0 4096" "$mnt/part3" >/dev/null || bail "reflink"
+sync
+mappers_of 1 shared 100 "$f"
+equal "a huge page that is to fail" 1 "$(poison faults "$f" 0)"
+equal "a store to it" "1 byte 0x74" "$(ask write)"
+end_mappers
+poison madv "$f" 100 >/dev/null
+equal "a write to a shared block behind it" 4096 "$(poison pwrite "$f" 2097152 4096 W)"
+equal "a write to another page" 4096 "$(poison pwrite "$f" $((7 * 4096)) 4096 W)"
+defect matches "fsync() says that the store is lost" "*Input/output error" "$(xfs_io -c fsync "$f" 2>&1)"
+equal "once" "" "$(xfs_io -c fsync "$f" 2>&1)"
 
 # The same with a page of a huge page that is shared, and with a task that maps it.
 f=$mnt/shared

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Two files share a huge page, and one is truncated.  When that has found no page in use, the other
+# file's page is put into a pipe and written: now the truncation has the last entry of a folio with a
+# reference.  The folio must stay whole: C takes it apart, and warns.
+#
+# expect: rust pass, c fail, fixed pass
+# cpus: 2
+# alone: yes
+# splat: c
+# timeout: 120
+
+. "$(dirname "$0")/../lib.sh"
+plan 10
+
+# For xfs.
+# shellcheck disable=SC2034
+mkfs_options="-d su=2m,sw=1,agcount=2 -l size=65m"
+namespace
+xfs
+fifo /tmp/words /tmp/answers
+
+warned() {
+	dmesg | grep -c 'WARNING: '
+}
+
+tell() {
+	echo "$1" >&6
+	read -r -t 30 answer <&7
+	echo "$answer"
+}
+
+f=$mnt/file
+xfs_io -f -c "extsize 2m" -c "falloc 0 4m" "$f" || bail "xfs_io"
+poison fill "$f" 0 1024 1
+byte=$(printf '%#x' "$(head -c $((7 * 4096 + 1)) "$f" | tail -c 1 | od -An -tu1)")
+cp --reflink=always "$f" "$f.clone"
+sync
+equal "the mapping is huge" 1 "$(poison faults "$f" 0)"
+hold_in dax_delete_mapping_range
+truncate -s 0 "$f" &
+truncating=$!
+check "the truncation has found no page in use" wait_for 60 held
+
+sharers pin "$f.clone" 7 </tmp/words >/tmp/answers &
+pin=$!
+exec 6>/tmp/words 7</tmp/answers
+read -r -t 30 answer <&7
+[ "$answer" = pinned ] || bail "sharers pin: $answer"
+equal "a page of the clone is in a pipe, and is written" "done" "$(tell pwrite)"
+before=$(warned)
+let_go
+check "the truncation ends" wait_for 60 ended $truncating
+defect equal "nothing is said of it" "$before" "$(warned)"
+rmmod dax_delay
+
+equal "the pipe has what was in the page" "$byte" "$(tell drain)"
+exec 6>&- 7<&-
+wait $pin
+equal "the clone is as it was before the page that was written" same "$(poison verify "$f.clone" 0 7 1)"
+equal "and after it" same "$(poison verify "$f.clone" 8 1016 1)"
+truncate -s 0 "$f.clone" &
+check "the clone can be truncated" wait_for 60 ended $!
+check "the file system is unmounted" umount "$mnt"
+finish
