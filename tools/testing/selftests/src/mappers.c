@@ -8,7 +8,8 @@
  *                                     or copied (private, written); with ,early they ask to be
  *                                     told of failures at once, with ,late not to be; with ,sync
  *                                     they map with MAP_SYNC; with ,headless their first threads
- *                                     have ended.
+ *                                     have ended; with ,half they map the file from its second
+ *                                     MiB on, where no huge page fits.
  *
  * Then, a line of input each, asked of all of them:
  *
@@ -134,6 +135,7 @@ static void map_file(const char *path, unsigned long size, const char *kind)
 {
 	int readonly = !strncmp(kind, "readonly", 8);
 	int private = !strncmp(kind, "private", 7) || !strncmp(kind, "copied", 6) || !strncmp(kind, "unread", 6);
+	unsigned long skipped = strstr(kind, ",half") ? HUGE / 2 : 0;
 	int fd = open(path, readonly ? O_RDONLY : O_RDWR);
 	char *area;
 
@@ -144,11 +146,13 @@ static void map_file(const char *path, unsigned long size, const char *kind)
 	if (area == MAP_FAILED)
 		fail("mmap");
 	area = (char *)(((uintptr_t)area + HUGE - 1) & ~(HUGE - 1));
-	mapping = mmap(area, size, PROT_READ | (readonly ? 0 : PROT_WRITE),
+	/* A part of it has the address that it would have in the whole. */
+	mapping = mmap(area + skipped, size - skipped, PROT_READ | (readonly ? 0 : PROT_WRITE),
 		       (private ? MAP_PRIVATE : strstr(kind, ",sync") ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED) |
-		       MAP_FIXED, fd, 0);
+		       MAP_FIXED, fd, skipped);
 	if (mapping == MAP_FAILED)
 		fail("mmap");
+	mapping -= skipped;
 	close(fd);
 }
 
