@@ -12,6 +12,11 @@ count=0 failures=0 planned=''
 ours=0
 # shellcheck disable=SC2034
 [ "$kernel" != rust ] || ours=1
+# What limits in seconds are multiplied by.  RDAX_PATIENCE is how slow the machine is.  Twice on our
+# kernels: there a limit only ends a test that hangs, while the defects of C wait to the end of theirs.
+RDAX_PATIENCE=${RDAX_PATIENCE:-1}
+patience=$RDAX_PATIENCE
+[ "$kernel" = c ] || patience=$((2 * RDAX_PATIENCE))
 dev='' ns='' disk='' bb='' holder=''
 mnt=/mnt/pmem
 
@@ -20,6 +25,11 @@ mnt=/mnt/pmem
 plan() {
 	planned=$1
 	echo "1..$planned"
+}
+
+# patient SECONDS: how long a limit of so many seconds is on this machine.
+patient() {
+	echo $(($1 * patience))
 }
 
 # result STATUS NAME [DETAIL]: one line of TAP.  After `defect` the C kernel must fail.
@@ -250,6 +260,14 @@ nap() {
 
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
+	local seconds=$(($1 * patience))
+	shift
+	wait_at_most "$seconds" "$@"
+}
+
+# wait_at_most SECONDS COMMAND...: the same for what may never come, where the test goes on without it.
+# That time is the same on each machine.
+wait_at_most() {
 	local end=$((SECONDS + $1)) tries=$(($1 * 4))
 	shift
 	# A guest that the host does not run for a while has not had that time.
@@ -343,7 +361,7 @@ hold_in() {
 	local function=$1
 	shift
 	! grep -q '^dax_delay ' /proc/modules || rmmod dax_delay
-	modprobe dax_delay "symbol=$function" delay_ms=100000 "$@" || bail "modprobe dax_delay symbol=$function"
+	modprobe dax_delay "symbol=$function" "delay_ms=$(patient 100)000" "$@" || bail "modprobe dax_delay symbol=$function"
 }
 
 # fail_in FUNCTION ERROR: its next call does nothing and returns -ERROR.
@@ -371,13 +389,13 @@ mappers_of() {
 	mappers "$@" </tmp/ask >/tmp/answer 2>/tmp/mappers.err &
 	mappers_pid=$!
 	exec 6>/tmp/ask 7</tmp/answer
-	read -r -t 60 answer <&7
+	read -r -t "$(patient 60)" answer <&7
 	[ "$answer" = ready ] || bail "mappers $*: $answer $(cat /tmp/mappers.err)"
 }
 
 ask() {
 	echo "$1" >&6
-	read -r -t 60 answer <&7
+	read -r -t "$(patient 60)" answer <&7
 	echo "$answer"
 }
 

@@ -56,13 +56,13 @@ holder() {
 	# shellcheck disable=SC2153
 	holder_pid=$HOLDER_PID holder_out=${HOLDER[0]} holder_in=${HOLDER[1]}
 	local words=''
-	read -r -t 60 words <&"$holder_out"
+	read -r -t "$(patient 60)" words <&"$holder_out"
 	[ "$words" = ready ] || bail "window hold $1: $words"
 }
 ask() {
 	local words='no answer'
 	echo "$*" >&"$holder_in"
-	read -r -t 60 words <&"$holder_out" || words="no answer"
+	read -r -t "$(patient 60)" words <&"$holder_out" || words="no answer"
 	echo "$words"
 }
 holder_ends() {
@@ -82,7 +82,7 @@ release() {
 	while grep -q " $mnt " /proc/mounts; do umount "$mnt" || return; done
 }
 
-# Nobody reads for ever: tests that find a hang say so, and the guest ends.
+# bounded SECONDS COMMAND...: killed after that time: a test that finds a hang says so, and ends.
 bounded() {
-	timeout -k 5 -s KILL "$@"
+	timeout -k 5 -s KILL "$(patient "$1")" "${@:2}"
 }

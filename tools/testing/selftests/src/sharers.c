@@ -7,7 +7,7 @@
  *                       them.  Every other one is shifted by a page, and has no 2 MiB pages.
  *                       They give pages up (MADV_DONTNEED) and load again.  A page that is
  *                       truncated away is SIGBUS, which is fine.  "good after N loads", "wrong
- *                       word ...", or "stuck ..." when a thread does not go on for 20 s.
+ *                       word ...", or "stuck ..." when a thread does not go on for 60 s.
  *   sharers store SECONDS THREADS FILE...     the same, and every fifth access stores the word
  *                       that is there, so that blocks are copied.
  *   sharers pin FILE PAGE     put the page into a pipe (vmsplice), say "pinned", and obey a
@@ -34,7 +34,7 @@
 #include "common.h"
 
 #define MOST_THREADS 64
-#define PATIENCE 20
+#define PATIENCE 60
 
 static __thread sigjmp_buf escape;
 

@@ -35,7 +35,7 @@ whole=0
 for where in xfs_trans_alloc_empty xfs_dax_notify_failure; do
 	mountpoint -q "$mnt" || mount -t xfs -o dax=always "$disk" "$mnt" || bail "mount before $where"
 	report $where
-	check "$where: umount does not wait for the callback" timeout 30 umount "$mnt"
+	check "$where: umount does not wait for the callback" timeout "$(patient 30)" umount "$mnt"
 	check "$where: which is still at work" held
 	check "$where: and not a child of umount" sh -c "! grep -q ' $mnt ' /proc/mounts"
 	let_go

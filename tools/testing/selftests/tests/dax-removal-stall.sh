@@ -34,7 +34,7 @@ stall() {
 
 # give: the buffer comes.  The answer is in /tmp/stall.
 give() {
-	timeout 20 sh -c 'echo >/tmp/give'
+	timeout "$(patient 20)" sh -c 'echo >/tmp/give'
 	check "$1: the $how ends when its buffer is there" wait_for 30 ended $user
 	wait $user
 }

@@ -27,7 +27,7 @@ storm() {
 	local storm
 	sharers "$1" "$2" 8 "$3" >/tmp/storm &
 	storm=$!
-	if wait_for $(($2 + 60)) ended $storm; then
+	if wait_for $(($2 + 90)) ended $storm; then
 		said=$(tail -n 1 /tmp/storm)
 		said=${said/#good after */good}
 	else

@@ -30,13 +30,13 @@ pinned() {
 	sharers pin "$1" "$2" </tmp/words >/tmp/answers &
 	pin=$!
 	exec 6>/tmp/words 7</tmp/answers
-	read -r -t 30 answer <&7
+	read -r -t "$(patient 30)" answer <&7
 	[ "$answer" = pinned ] || bail "sharers pin: $answer"
 }
 
 tell() {
 	echo "$1" >&6
-	read -r -t 30 answer <&7
+	read -r -t "$(patient 30)" answer <&7
 	echo "$answer"
 }
 

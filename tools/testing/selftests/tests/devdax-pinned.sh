@@ -76,7 +76,7 @@ from=$(dmesg | wc -l)
 ndctl disable-namespace "$ns" >/tmp/ndctl.out 2>&1 &
 remover=$!
 check "namespace: the log says what disabling waits for" wait_for 60 said "$dax: removal waits for page"
-check "namespace: another device says its size" timeout 10 cat "$bus/devices/$other/size"
+check "namespace: another device says its size" timeout "$(patient 10)" cat "$bus/devices/$other/size"
 unpin
 check "namespace: it is disabled" wait_for 60 ended $remover
 check "namespace: and enabled" ndctl enable-namespace "$ns"

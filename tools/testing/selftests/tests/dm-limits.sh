@@ -74,7 +74,7 @@ END
 if dmsetup resume a; then
 	holder_open "$below"
 	before=$(too_many)
-	timeout 60 bash -c "echo 'notify $holder_name $((8 * MIB)) 4096 0' >'$control'" &
+	timeout "$(patient 60)" bash -c "echo 'notify $holder_name $((8 * MIB)) 4096 0' >'$control'" &
 	check "circle: a report ends" wait_for 30 ended $!
 	check "circle: it is left before it goes round" test $(($(too_many) - before)) -gt 0
 	holder_close

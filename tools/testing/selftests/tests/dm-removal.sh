@@ -94,7 +94,7 @@ for case in linear nested stripe concat ext4; do
 	matches "$case: their users are told" "4 SIGBUS code=MCEERR_AO *" "$(ask told)"
 	matches "$case: a load of one is SIGBUS" "4 SIGBUS *" "$(ask touch)"
 	end_mappers
-	check "$case: it can be unmounted" timeout 60 umount "$mnt"
+	check "$case: it can be unmounted" timeout "$(patient 60)" umount "$mnt"
 	check "$case: the volume goes" unmake $name
 	bind
 	check "$case: the disk is back" wait_for 20 test -b "$disk_b"

@@ -25,7 +25,7 @@ fails_meanwhile() {
 	check "$1: the failure waits, or is dealt with" wait_for 30 blocked_or_ended synchronize_srcu $reporter
 	check "$1: the fault still waits" held
 	let_go
-	read -r -t 60 _ <&7 || bail "the mapper does not answer"
+	read -r -t "$(patient 60)" _ <&7 || bail "the mapper does not answer"
 	check "$1: the failure is dealt with" wait_for 30 ended $reporter
 	equal "$1: nobody has the page then" 0 "$(ask mapped)"
 	matches "$1: a touch tells" "*SIGBUS code=MCEERR_AR lsb=12 offset=0x5000" "$(ask touch)"

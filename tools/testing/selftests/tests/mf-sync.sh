@@ -32,7 +32,7 @@ let_go
 wait "$offline"
 equal "the failure is dealt with" 0 $?
 # Whether the write still got through is chance.
-read -r -t 60 _ <&7 || bail "the writer does not answer"
+read -r -t "$(patient 60)" _ <&7 || bail "the writer does not answer"
 rmmod dax_delay
 defect equal "nobody has the page then" 0 "$(ask mapped)"
 defect matches "a touch is SIGBUS" "1 SIGBUS*offset=0x5000" "$(ask touch)"

@@ -27,7 +27,7 @@ unbind &
 unbinder=$!
 check "no page is revoked yet" wait_for 20 held
 echo $((pfn * 4096)) >/sys/devices/system/memory/hard_offline_page
-check "a user of the page is told" wait_for 5 ended "$watcher"
+check "a user of the page is told" wait_for 30 ended "$watcher"
 equal "by SIGBUS" SIGBUS "$(tail -n 1 /tmp/watcher)"
 let_go
 check "the removal ends" wait_for 20 ended "$unbinder"

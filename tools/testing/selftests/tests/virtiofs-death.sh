@@ -33,7 +33,7 @@ tasks[0]=$!
 # Called by check.
 # shellcheck disable=SC2317
 gone() {
-	! timeout 5 virtiofs stats >/dev/null 2>&1
+	! timeout "$(patient 10)" virtiofs stats >/dev/null 2>&1
 }
 check "the server is gone" wait_for 60 gone
 equal "what was mapped before is still there" BEFORE "$(ask get 4096 6)"

@@ -63,7 +63,7 @@ equal "the files of the submount have their bytes" 0 "$(files wrong "$here/sub" 
 coproc HOLDER { exec python3 /tmp/held.py hold "$here/sub" $HELD; }
 # shellcheck disable=SC2153
 pid=$HOLDER_PID holder_in=${HOLDER[1]}
-read -r -t 60 words <&"${HOLDER[0]}"
+read -r -t "$(patient 60)" words <&"${HOLDER[0]}"
 equal "rules hold their inodes" held "$words"
 check "the submount goes all the same" bounded 60 umount "$here/sub"
 # Memory is freed after a grace period, and then used for the inodes of other files.

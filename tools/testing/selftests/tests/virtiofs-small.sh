@@ -26,10 +26,10 @@ equal "the files are there" $FILES "${#files[@]}"
 equal "what is in them" "$(sum /tmp/noise)" "$(bounded 100 cat "${files[@]}" | sha256sum | cut -d' ' -f1)"
 
 virtiofs zero >/dev/null
-coproc HOLDER { exec timeout 120 window peak "${files[@]}"; }
+coproc HOLDER { exec timeout "$(patient 120)" window peak "${files[@]}"; }
 # shellcheck disable=SC2153
 pid=$HOLDER_PID holder_in=${HOLDER[1]}
-read -r -t 100 words <&"${HOLDER[0]}"
+read -r -t "$(patient 100)" words <&"${HOLDER[0]}"
 equal "a task maps and loads of each" "mapped $FILES" "$words"
 mapped=$(virtiofs count mapped)
 echo "# $mapped mappings at once, $(virtiofs count SETUPMAPPING) SETUPMAPPING"

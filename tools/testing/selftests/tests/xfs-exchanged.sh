@@ -46,5 +46,5 @@ rmmod dax_delay
 kill $listener
 wait $listener
 # What is still to be reported keeps the file system.
-check "umount" timeout 60 umount "$mnt"
+check "umount" timeout "$(patient 60)" umount "$mnt"
 finish

@@ -55,14 +55,14 @@ unbind >/dev/null 2>&1 &
 check "unbind ends" wait_for 60 ended $!
 for kind in dax cached; do
 	# Opening it waits for a reader.
-	ended "${keeper[$kind]}" || timeout 20 sh -c ": >/tmp/go-$kind"
+	ended "${keeper[$kind]}" || timeout "$(patient 20)" sh -c ": >/tmp/go-$kind"
 	wait_for 20 ended "${keeper[$kind]}"
 	wait "${keeper[$kind]}"
 	status=$?
 	equal "$kind: the copy is there" mine "$(sed -n 2p /tmp/$kind)"
 	[ $kind != dax ] || equal "$kind: a page of the file is not" "$((128 + 7)) ready mine" "$status $(paste -sd' ' /tmp/$kind)"
 done
-check "umount" timeout 60 umount "$mnt"
+check "umount" timeout "$(patient 60)" umount "$mnt"
 bind
 mount -t xfs "$disk" "$mnt" || bail "mount again"
 equal "the file has what was written to it" same "$(poison verify "$mnt/dax/file" 0 16 3)"

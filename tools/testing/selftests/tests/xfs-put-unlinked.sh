@@ -50,7 +50,7 @@ echo "# the failure $(if held; then echo "gives up the inode"; else echo "has en
 rm "$mnt/file" &
 remover=$!
 check "the file is removed" wait_for 20 test ! -e "$mnt/file"
-wait_for 2 ended $remover
+wait_at_most 2 ended $remover
 let_go
 check "the failure of its page ends" wait_for 20 ended $reporter
 corrupt "$other" &
@@ -61,5 +61,5 @@ echo >&8
 wait_for 20 ended $keeper
 wait_for 20 ended $remover
 check "the file system works" works
-check "umount" timeout 60 umount "$mnt"
+check "umount" timeout "$(patient 60)" umount "$mnt"
 finish

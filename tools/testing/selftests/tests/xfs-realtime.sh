@@ -57,7 +57,7 @@ stop_watching
 equal "the task that maps its file is notified" "told SIGBUS offset=0x7000" "$(told rt)"
 equal "the task that maps one of the data device is not" "not told" "$(told data)"
 check "it is shut down" is_shut_down
-check "umount" timeout 60 umount "$mnt"
+check "umount" timeout "$(patient 60)" umount "$mnt"
 bind
 wait_for 20 test -b "$rt"
 check "it is mounted again" mount -t xfs -o "dax=always,rtdev=$rt" "$disk" "$mnt"

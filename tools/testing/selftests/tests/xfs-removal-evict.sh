@@ -73,7 +73,7 @@ ended_well() {
 	check "$1: the inode is evicted" wait_for 30 closed
 	equal "$1: the kernel has no complaint" "" "$(complaints)"
 	rmmod dax_delay
-	check "$1: umount" timeout 60 umount "$mnt"
+	check "$1: umount" timeout "$(patient 60)" umount "$mnt"
 	bind
 	mount -t xfs -o dax=always "$disk" "$mnt" || bail "mount again"
 }

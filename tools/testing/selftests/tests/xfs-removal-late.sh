@@ -39,17 +39,17 @@ hold_in xfs_do_force_shutdown
 unbind >/dev/null 2>&1 &
 remover=$!
 wait_for 60 held || bail "unbind does not shut the file system down"
-timeout 20 sh -c ': >/tmp/go'
+timeout "$(patient 20)" sh -c ': >/tmp/go'
 check "a page is read while the device is removed" wait_for 20 grep -q early /tmp/reader
 let_go
 check "unbind ends" wait_for 60 ended $remover
 check "the disk is gone" test ! -e "/sys/block/$dev"
-ended $reader || timeout 20 sh -c ': >/tmp/go'
+ended $reader || timeout "$(patient 20)" sh -c ': >/tmp/go'
 wait_for 20 ended $reader
 wait $reader
 equal "it cannot be read any more when the device is gone" "$((128 + 7)) ready early" "$? $(paste -sd' ' /tmp/reader)"
 rmmod dax_delay
-check "umount" timeout 60 umount "$mnt"
+check "umount" timeout "$(patient 60)" umount "$mnt"
 bind
 mount -t xfs -o dax=always "$disk" "$mnt" || bail "mount again"
 equal "the file is as it was" "$sum" "$(sha256sum <"$mnt/file")"

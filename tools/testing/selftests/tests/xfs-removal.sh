@@ -80,7 +80,7 @@ check "the file system is shut down" is_shut_down
 
 # back NAME [SUMS]: unmount, bind, mount: all is there.
 back() {
-	check "$1: umount" timeout 60 umount "$mnt"
+	check "$1: umount" timeout "$(patient 60)" umount "$mnt"
 	bind
 	check "$1: the disk is back" wait_for 20 test -b "$disk"
 	check "$1: it is mounted again" mount -t xfs -o dax=always "$disk" "$mnt"
@@ -108,7 +108,7 @@ remove
 check "stalled pwrite: unbind ends meanwhile" wait_for $limit ended $remover
 echo "# unbind with a stalled pwrite: $((SECONDS - began)) s"
 check "stalled pwrite: the disk is gone" test ! -e "/sys/block/$dev"
-timeout 20 sh -c 'echo >/tmp/give'
+timeout "$(patient 20)" sh -c 'echo >/tmp/give'
 check "stalled pwrite: it ends" wait_for 30 ended $user
 wait $user
 matches "stalled pwrite: short, or an error" "@(4096|E*)" "$(sed -n 2p /tmp/stall)"
