@@ -42,12 +42,18 @@ region_bad() {
 	echo "${lines:--}"
 }
 
+# changed WORDS: does the region say something else?  Called by wait_for.
+# shellcheck disable=SC2317
+changed() {
+	[ "$(region_bad)" != "$1" ]
+}
+
 # poison_at OFFSET: a machine check for that page of the namespace.
 poison_at() {
 	local before
 	before=$(region_bad)
 	hw-poison $(($(cat "$devices/$ns/resource") + $1))
-	for _ in {1..50}; do [ "$(region_bad)" = "$before" ] || break; sleep 0.1; done
+	wait_for 20 changed "$before" || bail "nothing changes in what is bad"
 }
 
 # get LBA, put LBA BYTE: one sector of the disk.

@@ -35,10 +35,10 @@ sector() {
 	echo $(((4096 + $(number dataoff) + $1 * page) / 512))
 }
 
-# scrubbed: has the bus looked for bad memory to the end?  Says 7+ while it does, 7 then.
+# changed WORDS: does the region say something else?  Called by wait_for.
 # shellcheck disable=SC2317
-scrubbed() {
-	[[ $(cat /sys/bus/nd/devices/ndbus*/nfit/scrub) =~ ^[0-9[:space:]]+$ ]]
+changed() {
+	[ "$(region_bad)" != "$1" ]
 }
 
 # firmware inject|clear SECTOR COUNT: ndctl does neither where there is a table, so send
@@ -63,9 +63,8 @@ firmware() {
 		    fcntl.ioctl(control, number, command)
 		sys.exit(struct.unpack_from("=I", command, status)[0])
 	END
-	for _ in {1..50}; do [ "$(region_bad)" = "$before" ] || break; sleep 0.1; done
-	# A scrub that still runs would bring back what is made good meanwhile.
-	wait_for 60 scrubbed || bail "the bus is scrubbed on and on"
+	wait_for 20 changed "$before" || bail "nothing changes in what is bad"
+	scrub_ends
 }
 
 # region_bad: what the region says is bad, in sectors of the namespace; - for nothing.

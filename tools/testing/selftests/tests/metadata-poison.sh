@@ -37,13 +37,19 @@ region_bad() {
 	echo "${lines:--}"
 }
 
+# changed WORDS: does the region say something else?  Called by wait_for.
+# shellcheck disable=SC2317
+changed() {
+	[ "$(region_bad)" != "$1" ]
+}
+
 # poison_at OFFSET...: machine checks for those pages of the namespace.
 poison_at() {
 	local offset before
 	for offset; do
 		before=$(region_bad)
 		hw-poison $(($(physical "$ns") + offset))
-		for _ in {1..50}; do [ "$(region_bad)" = "$before" ] || break; sleep 0.1; done
+		wait_for 20 changed "$before" || bail "nothing changes in what is bad"
 	done
 }
 

@@ -56,7 +56,7 @@ fail_at() {
 	local before
 	before=$(region_bad)
 	hw-poison "$1"
-	wait_for 10 changed "$before"
+	wait_for 20 changed "$before" || bail "nothing changes in what is bad"
 }
 
 # changed WORDS: does the region say something else?  Called by wait_for.

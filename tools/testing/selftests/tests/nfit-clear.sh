@@ -36,7 +36,8 @@ json=$(ndctl create-namespace -b $bus -t pmem -m raw 2>/tmp/err) || bail "create
 ns=$(jq -r .dev <<<"$json") dev=$(jq -r .blockdev <<<"$json")
 disk=/dev/$dev bb=/sys/block/$dev/badblocks
 check "errors are injected" ndctl inject-error "$ns" -b $bus -B 64 -n 128
-wait_for 10 recorded 0
+wait_for 30 recorded 0
+scrub_ends
 equal "16 pages are bad" "64 128" "$(bad_sectors)"
 
 # It lets all calls pass, and counts them.

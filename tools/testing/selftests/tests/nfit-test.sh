@@ -25,7 +25,8 @@ media_errors() {
 }
 equal "no errors at first" "[]" "$(media_errors)"
 check "errors are injected" ndctl inject-error "$ns" -b $bus -B 64 -n 8
-for _ in {1..50}; do [ "$(bad_sectors)" = - ] || break; sleep 0.1; done
+wait_for 30 recorded 0
+scrub_ends
 equal "badblocks has them" "64 8" "$(bad_sectors)"
 equal "ndctl lists them" "[[64,8]]" "$(media_errors)"
 equal "they are read as EIO" EIO "$(poison pread "$disk" $((64 * 512)) 4096 direct)"
@@ -33,7 +34,8 @@ check "clear-errors" ndctl clear-errors "$ns"
 equal "badblocks has none" - "$(bad_sectors)"
 equal "ndctl lists none" "[]" "$(media_errors)"
 check "inject again" ndctl inject-error "$ns" -b $bus -B 128 -n 8
-for _ in {1..50}; do [ "$(bad_sectors)" = - ] || break; sleep 0.1; done
+wait_for 30 recorded 0
+scrub_ends
 equal "a write of one sector" 512 "$(poison pwrite "$disk" $((128 * 512)) 512 n direct)"
 equal "clears that one by firmware" "129 7" "$(bad_sectors)"
 equal "a write of the page" 4096 "$(poison pwrite "$disk" $((128 * 512)) 4096 n direct)"

@@ -19,7 +19,8 @@ json=$(ndctl create-namespace -b $bus -t pmem -m raw 2>/tmp/err) || bail "create
 ns=$(jq -r .dev <<<"$json") dev=$(jq -r .blockdev <<<"$json")
 disk=/dev/$dev bb=/sys/block/$dev/badblocks holder=$ns
 check "a sector fails" ndctl inject-error "$ns" -b $bus -B 64 -n 1
-wait_for 10 recorded 0
+wait_for 30 recorded 0
+scrub_ends
 equal "it is on record" "64 1" "$(bad_sectors)"
 
 fail_in nvdimm_region_notify 5
@@ -28,6 +29,8 @@ check "another one fails" ndctl inject-error "$ns" -b $bus -B 66 -n 1
 check "it is announced in vain" wait_for 20 grep -qv "^0$" /sys/module/dax_delay/parameters/hits
 equal "so it is not on record" "64 1" "$(bad_sectors)"
 
+# What it finds is announced in vain, too, as long as this lasts.
+scrub_ends
 fail_in nvdimm_clear_poison 5
 equal "firmware does not clear them for a write" EIO "$(poison pwrite "$disk" $((64 * 512)) 4096 n direct)"
 check "it was asked" failed_in
@@ -36,7 +39,7 @@ equal "both are on record" "64 1,66 1" "$(bad_sectors)"
 
 unbind
 bind
-wait_for 10 test -e "$bb"
+wait_for 20 test -e "$bb" || bail "the disk does not come back"
 equal "so they are for the next binding" "64 1,66 1" "$(bad_sectors)"
 equal "a write repairs both" "4096 -" "$(poison pwrite "$disk" $((64 * 512)) 4096 n direct) $(bad_sectors)"
 
