@@ -15,7 +15,7 @@
 . "$(dirname "$0")/../virtiofs.sh"
 plan 8
 
-MIB=1048576 LATE=60
+MIB=1048576 LATE=$((60 * RDAX_PATIENCE))
 noise "$there/dax" $((16 * MIB))
 for i in {1..30}; do noise "$there/$i" 1000000; done
 virtiofs_mount inode

@@ -21,7 +21,8 @@ MIB=1048576
 noise "$there/file" $((4 * MIB))
 virtiofs_mount never
 stat "$here/file" >/dev/null
-equal "a late reply is ordered" ok "$(virtiofs fault late-read=*:90000)"
+late=$((90 * RDAX_PATIENCE))
+equal "a late reply is ordered" ok "$(virtiofs fault late-read=*:${late}000)"
 began=$SECONDS
 for i in 0 1 2 3; do
 	dd if="$here/file" of=/dev/null bs=$MIB skip=$i count=1 iflag=direct status=none 2>"/tmp/read$i" &
@@ -49,16 +50,16 @@ chunk = 1 << 20
 print(sum(memory[at:at + chunk].count(0) != chunk for at in range(0, size, chunk)))
 EOF
 coproc LOOKER { exec python3 /tmp/look.py; }
-read -r -t 240 words <&"${LOOKER[0]}"
-if [ $((SECONDS - began)) -lt 88 ]; then
+read -r -t "$(patient 240)" words <&"${LOOKER[0]}"
+if [ $((SECONDS - began)) -lt $((late - 2)) ]; then
 	equal "the memory is taken before the reply comes" taken "$words"
 else
-	skip "the memory is taken before the reply comes" "this machine took $((SECONDS - began)) s to get there, of 88 s"
+	skip "the memory is taken before the reply comes" "this machine took $((SECONDS - began)) s to get there, of $((late - 2)) s"
 fi
-while [ $((SECONDS - began)) -lt 97 ]; do sleep 1; done
+while [ $((SECONDS - began)) -lt $((late + 7)) ]; do sleep 1; done
 looker_in=${LOOKER[1]} looker_out=${LOOKER[0]}
 exec {looker_in}>&-
 words=''
-read -r -t 120 words <&"$looker_out"
+read -r -t "$(patient 120)" words <&"$looker_out"
 equal "nothing was written to it" 0 "$words"
 finish

@@ -22,7 +22,7 @@ noise "$there/file" $((16 * MIB))
 virtiofs_mount
 stat "$here/file" >/dev/null
 # Longer than the guest waits before it looks (15 s), and looks again.
-equal "a delay is ordered" ok "$(virtiofs fault delay-setupmapping=1:45000)"
+equal "a delay is ordered" ok "$(virtiofs fault delay-setupmapping=1:$((45000 * RDAX_PATIENCE)))"
 window touch "$here/file" 0 >/tmp/fault 2>&1 &
 toucher=$!
 # The daemon has one thread: while it delays the read's request, the other could not open the file.

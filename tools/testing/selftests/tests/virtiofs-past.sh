@@ -13,7 +13,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
-plan $((14 + 14 * ours))
+plan $((14 + 15 * ours))
 
 RANGES=16
 for i in {1..60}; do
@@ -106,11 +106,14 @@ if [ "$ours" = 1 ]; then
 		matches "$kind: the data or an error" "@(100|E*)" "$(bounded 30 window read "$here/56" 0 100 "$there/56")"
 		again always
 	done
-	ordered "late-read=1:20000"
+	late=$((30 * RDAX_PATIENCE))
+	ordered "late-read=1:${late}000"
+	began=$SECONDS
 	window read "$here/57" 0 100 >/dev/null &
 	check "a late one is waited for" wait_for 20 blocked_in fuse_dax $!
 	kill -9 $!
 	check "a signal ends the wait for a late one" wait_for 10 ended $!
+	check "a signal ends the wait for a late one: before it comes" test $((SECONDS - began)) -lt $late
 	virtiofs reset >/dev/null
 fi
 virtiofs reset >/dev/null

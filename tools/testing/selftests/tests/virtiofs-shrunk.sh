@@ -19,7 +19,7 @@ MIB=1048576
 noise "$there/file" $((4 * MIB))
 virtiofs_mount
 stat "$here/file" >/dev/null
-equal "an answer is to come late" ok "$(virtiofs fault late-setupmapping=1:60000)"
+equal "an answer is to come late" ok "$(virtiofs fault late-setupmapping=1:$((60000 * RDAX_PATIENCE)))"
 bounded 200 python3 -c '
 import os, sys
 file = os.open(sys.argv[1], os.O_RDWR)

@@ -13,7 +13,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
-plan $((18 + 3 * ours))
+plan $((18 + 4 * ours))
 
 MIB=1048576
 noise "$there/pinned" $((4 * MIB))
@@ -64,9 +64,11 @@ holder_ends
 if [ "$ours" = 1 ]; then
 	noise "$there/late" $((2 * MIB))
 	stat "$here/late" >/dev/null
-	equal "an answer is to come late" ok "$(virtiofs fault late-setupmapping=1:25000)"
+	late=$((30 * RDAX_PATIENCE)) began=$SECONDS
+	equal "an answer is to come late" ok "$(virtiofs fault "late-setupmapping=1:${late}000")"
 	waiter "a fault without an answer" window touch "$here/late" 0
 	killed_call "a fault without an answer"
+	check "a fault without an answer: it does not come to one" test $((SECONDS - began)) -lt $late
 fi
 check "it is unmounted" bounded 30 umount "$mnt"
 finish
