@@ -18,7 +18,8 @@
  *                                what `poison fill FILE 0 PAGES SEED` wrote: "same", or what
  *                                is wrong; HOW: load, or mixed (with stores of the same, and
  *                                with pread and pwrite), or hostile (mixed, and an access may
- *                                fail: "N of M accesses failed", then "same")
+ *                                fail: "N of M accesses failed", then "same"; all of them
+ *                                if the file cannot be opened)
  *   window peak FILE...          map and load a byte of all of them, and keep them: "mapped N";
  *                                ends with its standard input
  *   window turns FILE TOUCHES SEED
@@ -272,6 +273,13 @@ static enum outcome access_word(int fd, volatile uint64_t *map, uint64_t word, u
 	return WRONG;
 }
 
+/* Says how many, in the hostile mode. */
+static int say_failed(uint64_t failed, uint64_t touches)
+{
+	printf("%llu of %llu accesses failed\n", (unsigned long long)failed, (unsigned long long)touches);
+	return 0;
+}
+
 /* One of the crowd. */
 static int visit(const char *path, uint64_t touches, uint64_t seed, uint64_t task, const char *how)
 {
@@ -283,10 +291,10 @@ static int visit(const char *path, uint64_t touches, uint64_t seed, uint64_t tas
 	int way;
 
 	if (fd < 0 || fstat(fd, &st))
-		return say_error();
+		return hostile ? say_failed(touches, touches) : say_error();
 	map = mmap(NULL, st.st_size, PROT_READ | (mixed ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
-		return say_error();
+		return hostile ? say_failed(touches, touches) : say_error();
 	for (i = 0; i < touches; i++) {
 		page = random_of(&state) % (st.st_size / PAGE);
 		word = page * (PAGE / 8) + random_of(&state) % (PAGE / 8);
@@ -306,9 +314,7 @@ static int visit(const char *path, uint64_t touches, uint64_t seed, uint64_t tas
 			return 1;
 		}
 	}
-	if (hostile)
-		printf("%llu of %llu accesses failed\n", (unsigned long long)failed, (unsigned long long)touches);
-	return 0;
+	return hostile ? say_failed(failed, touches) : 0;
 }
 
 static int turns(const char *path, uint64_t touches, uint64_t seed)
