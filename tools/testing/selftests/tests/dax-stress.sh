@@ -59,7 +59,10 @@ for seed in 1 "$fresh"; do
 done
 # For the forwarder to read to the end; no check is about that.
 sleep 1
-kill $forwarder
+# With its child.
+kill -STOP $forwarder
+pkill -KILL -P $forwarder
+kill -KILL $forwarder
 dmesg -n "${RDAX_LOGLEVEL:-6}"
 equal "nothing is bad in the end" - "$(bad_sectors)"
 if [ "$ours" = 1 ]; then
