@@ -17,6 +17,12 @@ plan 15
 modprobe dax_delay symbol=arch_wb_cache_pmem skip=2000000000 || bail "modprobe dax_delay"
 sum=/sys/module/dax_delay/parameters/second
 
+# Only fsync() writes back here.
+timer=/proc/sys/vm/dirty_writeback_centisecs
+before_test=$(<$timer)
+trap 'echo "$before_test" >$timer' EXIT
+echo 0 >$timer
+
 # flushed COMMAND...: how many bytes it has written back.
 flushed() {
 	local before

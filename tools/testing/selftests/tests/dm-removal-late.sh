@@ -87,6 +87,7 @@ dmsetup create both <<-END || bail "dmsetup create both"
 	$third $third linear $disk_b 8192
 END
 # mke2fs takes the first free blocks.  The kernel may prefer those of the last group, which is short.
+rm -rf /tmp/tree
 mkdir /tmp/tree
 poison fill /tmp/tree/file 0 64 3
 mkfs.ext4 -q -F -b 4096 -d /tmp/tree /dev/mapper/both || bail mkfs.ext4

@@ -78,11 +78,11 @@ loses() {
 	fifo /tmp/ask /tmp/answer
 	python3 /tmp/losers "$f" "$2" "$3" </tmp/ask >/tmp/answer &
 	exec 6>/tmp/ask 7</tmp/answer
-	read -r -t 30 answer <&7
+	read -r -t "$(patient 30)" answer <&7
 	equal "$1: a process has them" ready "$answer"
 	report "$2" ${#3}
 	echo >&6
-	read -r -t 30 answer <&7
+	read -r -t "$(patient 30)" answer <&7
 	equal "$1: it is told" "$4" "$answer"
 	exec 6>&- 7<&-
 	wait $!
@@ -97,6 +97,8 @@ for fs in xfs ext4; do
 		ext4
 	fi
 	f=$mnt/file
+	# In one piece.
+	xfs_io -f -c "falloc 0 256k" "$f" || bail xfs_io
 	poison fill "$f" 0 64 3
 	sync
 	loses "$fs, a copy between" 0 rwrr "MCEERR_AO lsb=12 page=0, -m--"

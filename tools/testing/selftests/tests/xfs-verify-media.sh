@@ -31,7 +31,7 @@ for group in {1..29}; do
 done
 [ -n "$here" ] || bail "no group ends with the file: $(grep inode <<<"$map" | head -n 3 | tr '\n' ' ')"
 echo "$((end - 800)) 8" >"$bb"
-events=$(python3 /dev/fd/3 "$mnt" $((end - 1536)) $((end + 512)) 3<<-'END'
+events=$(python3 /dev/fd/3 "$mnt" $((end - 1536)) $((end + 512)) "$RDAX_PATIENCE" 3<<-'END'
 	import ctypes, os, select, struct, sys
 	libc = ctypes.CDLL(None, use_errno=True)
 	fd = os.open(sys.argv[1], os.O_RDONLY)
@@ -41,7 +41,9 @@ events=$(python3 /dev/fd/3 "$mnt" $((end - 1536)) $((end + 512)) 3<<-'END'
 	ask = struct.pack("=IIQQIIII", 1, 1, int(sys.argv[2]), int(sys.argv[3]), 0, 1 << 20, 0, 0)
 	if libc.ioctl(fd, ctypes.c_ulong(0xC0285846), ctypes.create_string_buffer(ask)) < 0:
 	    sys.exit("verify media: " + os.strerror(ctypes.get_errno()))
-	while select.select([monitor], [], [], 3)[0]:
+	# Both kinds come, in whatever order and number; 3 s without another one are the end.
+	patience, seen = int(sys.argv[4]), set()
+	while select.select([monitor], [], [], 3 if len(seen) == 2 else 20 * patience)[0]:
 	    data = os.read(monitor, 4096)
 	    for at in range(0, len(data), 64):
 	        domain, kind, _, pos, length, ino = struct.unpack_from("=IIQQQQ", data, at)
@@ -49,6 +51,8 @@ events=$(python3 /dev/fd/3 "$mnt" $((end - 1536)) $((end + 512)) 3<<-'END'
 	            print(length)
 	        elif kind == 7:
 	            print("media", pos, length)
+	        if kind in (7, 12):
+	            seen.add(kind)
 END
 ) || bail "no events"
 equal "the media error is reported" "media $((end - 1536)) 2048" "$(grep media <<<"$events")"
