@@ -17,7 +17,7 @@ echo "$((64 * 4096)) $((16 * 4096))" >"/sys/block/$dev/dax/report_failure" || ba
 equal "16 pages are bad" "512 128" "$(bad_sectors)"
 before=$(dmesg | grep -c "Memory failure")
 hw-poison $(($(data_start) + 64 * 4096))
-wait_for 20 sh -c "[ \$(dmesg | grep -c 'Memory failure') -gt $before ]"
+wait_for 20 sh -c "[ \$(dmesg | grep -c 'Memory failure') -gt $before ]" || bail "the kernel does not deal with the machine check"
 equal "and after the first of them was reported again" "512 128" "$(bad_sectors)"
 unbind
 bind

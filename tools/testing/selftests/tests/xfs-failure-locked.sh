@@ -4,7 +4,7 @@
 # A page of a file fails while a user has the file's locks, for as long as the user likes: in the
 # middle of a clone of the file (FICLONE), and in the middle of an exchange of its contents.
 # memory_failure() has a mutex meanwhile that every other failure waits for.  So both failures are
-# told of within a few seconds: that of the file, and that of a file that nothing has locked.  The
+# told of meanwhile: that of the file, and that of a file that nothing has locked.  The
 # task that maps the page of the first need not be notified: a clone takes the pages of its file out
 # of page tables.
 #
@@ -17,6 +17,7 @@
 plan 12
 
 modprobe hwpoison-inject || bail "modprobe hwpoison-inject"
+from=$(dmesg | wc -l)
 namespace
 mkfs_options="-i exchange=1"
 mkfs_xfs
@@ -39,11 +40,12 @@ fail_both() {
 	began=$SECONDS
 	corrupt "$locked" &
 	first=$!
+	# It is under way; or the other one is the first.  Both have to end.
 	sleep 0.2
 	corrupt "$other" &
 	second=$!
-	check "$1: the failure of the file is told within 10 s" wait_for 10 ended $first
-	check "$1: and the other one" wait_for 10 ended $second
+	check "$1: the failure of the file is told meanwhile" wait_for 40 ended $first
+	check "$1: and the other one" wait_for 40 ended $second
 	echo "# $1: $((SECONDS - began)) s"
 	check "$1: the file's locks are held" held
 	let_go
@@ -85,10 +87,10 @@ cp --reflink=always "$mnt/pieces" "$mnt/clone" &
 cloner=$!
 sleep 0.1
 corrupt "$pfn" &
-check "pieces: the failure is told within 10 s" wait_for 10 ended $!
+check "pieces: the failure is told" wait_for 40 ended $!
 echo "# the clone $(if ended $cloner; then echo has ended; else echo goes on; fi)"
 wait $cloner
 stop_watching
 check "the file system works" works
-check "it is not shut down" sh -c "! dmesg | grep -q 'Filesystem has been shut down'"
+check "it is not shut down" sh -c "! dmesg | tail -n +$((from + 1)) | grep 'Shutting down filesystem'"
 finish
