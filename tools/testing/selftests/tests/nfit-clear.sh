@@ -18,16 +18,21 @@ plan 10
 # makes one segment of it.
 write_whole() {
 	python3 - "$@" <<-'END'
-		import ctypes, mmap, os, sys
+		import ctypes, mmap, os, struct, sys
 		HUGE = 1 << 21
 		offset, length = int(sys.argv[2]), int(sys.argv[3])
 		memory = mmap.mmap(-1, 2 * HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-		start = -ctypes.addressof(ctypes.c_char.from_buffer(memory)) % HUGE
+		address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+		start = -address % HUGE
 		memory.madvise(mmap.MADV_HUGEPAGE)
 		memory[start:start + length] = b"w" * length
-		huge = any(line.split()[1] != "0" for line in open("/proc/self/smaps") if line.startswith("AnonHugePages"))
+		with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+		    pagemap.seek((address + start) // 4096 * 8)
+		    words = struct.unpack(f"{length // 4096}Q", pagemap.read(length // 4096 * 8))
+		frames = [word & (1 << 55) - 1 for word in words]
+		contiguous = all(frame == frames[0] + i for i, frame in enumerate(frames))
 		disk = os.open(sys.argv[1], os.O_WRONLY | os.O_DIRECT)
-		print(os.pwrite(disk, memoryview(memory)[start:start + length], offset), "contiguous" if huge else "in pages")
+		print(os.pwrite(disk, memoryview(memory)[start:start + length], offset), "contiguous" if contiguous else "in pages")
 	END
 }
 
