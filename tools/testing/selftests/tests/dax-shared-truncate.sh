@@ -27,7 +27,7 @@ warned() {
 
 tell() {
 	echo "$1" >&6
-	read -r -t 30 answer <&7
+	read -r -t "$(patient 30)" answer <&7
 	echo "$answer"
 }
 
@@ -46,7 +46,7 @@ check "the truncation has found no page in use" wait_for 60 held
 sharers pin "$f.clone" 7 </tmp/words >/tmp/answers &
 pin=$!
 exec 6>/tmp/words 7</tmp/answers
-read -r -t 30 answer <&7
+read -r -t "$(patient 30)" answer <&7
 [ "$answer" = pinned ] || bail "sharers pin: $answer"
 equal "a page of the clone is in a pipe, and is written" "done" "$(tell pwrite)"
 before=$(warned)

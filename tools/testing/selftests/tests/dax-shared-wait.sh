@@ -35,7 +35,7 @@ for kind in small huge; do
 		sharers pin "$f" 7 </tmp/words >/tmp/answers &
 		pin=$!
 		exec 6>/tmp/words 7</tmp/answers
-		read -r -t 30 answer <&7
+		read -r -t "$(patient 30)" answer <&7
 		[ "$answer" = pinned ] || bail "sharers pin: $answer"
 		if [ $how = rm ]; then
 			rm "$f.clone" &
@@ -46,7 +46,7 @@ for kind in small huge; do
 		check "$kind, $how: it waits for the pipe" wait_for 20 blocked_in dax_break_layout $waiter
 
 		echo drain >&6
-		read -r -t 30 answer <&7
+		read -r -t "$(patient 30)" answer <&7
 		defect ends "$kind, $how: it ends when the pipe is empty" 10 $waiter dax_break_layout
 		exec 6>&- 7<&-
 		wait $pin

@@ -17,7 +17,7 @@ fifo /tmp/words /tmp/said
 # whole WORD: asks the task that maps all.
 whole() {
 	echo "$1" >&5
-	read -r -t 60 answer <&8
+	read -r -t "$(patient 60)" answer <&8
 	echo "$answer"
 }
 
@@ -35,7 +35,7 @@ for case in alone beside; do
 		mappers 1 shared,early $page "$f" </tmp/words >/tmp/said 2>/tmp/whole.err &
 		other=$!
 		exec 5>/tmp/words 8</tmp/said
-		read -r -t 60 answer <&8
+		read -r -t "$(patient 60)" answer <&8
 		[ "$answer" = ready ] || bail "mappers: $answer $(cat /tmp/whole.err)"
 		equal "$case: the other has the page as a part of a huge one" 1 "$(whole next)"
 		# For the user that it finds C unmaps all that the user has mapped.
