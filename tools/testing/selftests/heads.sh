@@ -212,9 +212,8 @@ plan_boots() {
 			rounds=$value
 			;;
 		esac
-		if [ -n "$usual" ] && [ -n "$rounds" ]; then
-			words+=" --append rdax.rounds=$rounds"
-			[ "$rounds" -le "$usual" ] || seconds=$((seconds * rounds / usual))
+		if [ -n "$usual" ] && [ -n "$rounds" ] && [ "$rounds" -gt "$usual" ]; then
+			seconds=$((seconds * rounds / usual))
 		fi
 		head_of "$test" splat ""
 		splat=

@@ -103,6 +103,8 @@ finish() {
 		status=1
 	fi
 	[ "$failures" = 0 ] || status=1
+	# The next test may load it for another function.  A task may still be in it after a failure.
+	[ "$status" != 0 ] || [ ! -d /sys/module/dax_delay ] || rmmod dax_delay || status=1
 	exit "$status"
 }
 
@@ -358,8 +360,13 @@ pfn_of() {
 	echo $((phys / 4096))
 }
 
-# asked_for KEY: the number that the kernel's command line has for rdax.KEY=, if any.
+# asked_for KEY: the number that the kernel's command line has for rdax.KEY=, if any.  That of rounds
+# is also what the test's head says of the kernel.
 asked_for() {
+	if [ "$1" = rounds ] && [ -n "${RDAX_ROUNDS:-}" ]; then
+		echo "$RDAX_ROUNDS"
+		return
+	fi
 	sed -n "s/.*rdax\\.$1=\\([0-9]*\\).*/\\1/p" /proc/cmdline
 }
 

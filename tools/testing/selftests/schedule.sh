@@ -41,6 +41,8 @@ boot_once() {
 	if [ "$regions" != 0 ]; then
 		args+=(--nvdimm "${nvdimm#,}")
 	fi
+	case $flavour in debug*) args+=(--append rdax.debug) ;; esac
+	[ -z "${RDAX_ROUNDS:-}" ] || args+=(--append "rdax.rounds=$RDAX_ROUNDS")
 	[ -z "$splat" ] || args+=(--expect-splat)
 	[ -z "$append" ] || args+=(--append "$append")
 	# On the host, for --share and --virtiofs.

@@ -6,7 +6,7 @@
 #
 # expect: rust pass, c fail, fixed pass
 # splat: c
-# alone: yes
+# alone: c debug-c
 # timeout: 240
 
 . "$(dirname "$0")/../lib.sh"

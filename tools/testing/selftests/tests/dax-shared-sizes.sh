@@ -6,7 +6,7 @@
 # one is SIGBUS.
 #
 # expect: rust pass, c fail, fixed pass
-# alone: yes
+# alone: c debug-c
 # timeout: 120
 # splat: c
 

@@ -7,7 +7,7 @@
 #
 # expect: rust pass, c fail, fixed pass
 # cpus: 2
-# alone: yes
+# alone: c debug-c
 # splat: c
 # timeout: 120
 

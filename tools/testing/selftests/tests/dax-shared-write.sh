@@ -7,7 +7,7 @@
 # to say.  On C the mapping is SIGBUS, fsync writes back nothing, and the kernel warns.
 #
 # expect: rust pass, c fail, fixed pass
-# alone: yes
+# alone: c debug-c
 # splat: c
 # timeout: 150
 

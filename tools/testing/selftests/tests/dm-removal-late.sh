@@ -8,7 +8,6 @@
 #
 # expect: rust pass
 # debug: always
-# alone: yes
 # regions: 2
 # timeout: 300
 

@@ -9,7 +9,6 @@
 #
 # expect: rust pass, c crash:zap_vma_range|pagemap_pmd_range
 # debug: always
-# alone: yes
 # regions: 2
 # timeout: 400
 

@@ -7,7 +7,7 @@
 #
 # expect: rust pass, c fail
 # splat: c
-# alone: yes
+# alone: c debug-c
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"

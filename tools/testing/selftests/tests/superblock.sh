@@ -22,7 +22,7 @@ for i in 0 1; do
 	dd if=/tmp/data of="$disk" bs=1M count=1 skip=$i seek="${ends[i]}" oflag=direct conv=notrunc status=none
 done
 
-# free: nobody has the namespace, neither the driver nor a pfn device.
+# free: nothing has the namespace, neither the driver nor a pfn device.
 free() {
 	local claim
 	claim=$(cat "$devices/$ns/holder")
@@ -53,32 +53,34 @@ shape() {
 	fi
 }
 
-# block FIELD=VALUE...: the good block with these fields changed, and a checksum that is
-# right, unless it is one of them.
-block() {
-	python3 - "$@" <<-'END'
+# blocks: for each line "NAME FIELD=VALUE..." of its input /tmp/block.NAME, the good block with these
+# fields changed, and a checksum that is right, unless it is one of them.
+blocks() {
+	python3 /dev/fd/3 3<<-'END'
 		import struct, sys
 		fields = {"signature": (0, "16s"), "parent_uuid": (32, "16s"), "dataoff": (56, "<Q"),
 		          "npfns": (64, "<Q"), "mode": (72, "<I"), "start_pad": (76, "<I"), "end_trunc": (80, "<I"),
 		          "align": (84, "<I"), "page_size": (88, "<I"), "page_struct_size": (92, "<H"),
 		          "checksum": (4088, "<Q")}
-		block = bytearray(open("/tmp/good", "rb").read())
-		changes = dict(change.split("=") for change in sys.argv[1:])
 
-		def put(name, value):
+		def put(block, name, value):
 		    at, kind = fields[name]
 		    struct.pack_into(kind, block, at, value.encode() if kind == "16s" else int(value, 0))
 
-		struct.pack_into("<Q", block, 4088, 0)
-		for name, value in changes.items():
-		    if name != "checksum":
-		        put(name, value)
-		low = high = 0
-		for word in struct.unpack("<1024I", block):
-		    low = (low + word) & 0xffffffff
-		    high = (high + low) & 0xffffffff
-		put("checksum", changes.get("checksum", str(high << 32 | low)))
-		open("/tmp/block", "wb").write(block)
+		for line in sys.stdin:
+		    name, *changes = line.split()
+		    changes = dict(change.split("=") for change in changes)
+		    block = bytearray(open("/tmp/good", "rb").read())
+		    struct.pack_into("<Q", block, 4088, 0)
+		    for field, value in changes.items():
+		        if field != "checksum":
+		            put(block, field, value)
+		    low = high = 0
+		    for word in struct.unpack("<1024I", block):
+		        low = (low + word) & 0xffffffff
+		        high = (high + low) & 0xffffffff
+		    put(block, "checksum", changes.get("checksum", str(high << 32 | low)))
+		    open("/tmp/block." + name, "wb").write(block)
 	END
 }
 
@@ -99,20 +101,35 @@ whole=$(cat "/sys/block/$dev/size")
 dd if="$disk" of=/tmp/good bs=4096 skip=1 count=1 iflag=direct status=none
 equal "the block is 4096 bytes into it" NVDIMM_PFN_INFO "$(head -c 15 /tmp/good)"
 dataoff=$(od -An -t u8 -j 56 -N 8 /tmp/good | tr -d ' ')
-block mode=2
-check "the test's checksum is the kernel's" cmp /tmp/good /tmp/block
+blocks <<<"same mode=2"
+check "the test's checksum is the kernel's" cmp /tmp/good /tmp/block.same
 
-# try NAME WANTED FIELD=VALUE...: the shape of the disk with that block, and what is left.
+# put_block FILE: it becomes the block of the namespace, whose disk is raw.
+put_block() {
+	dd if="$1" of="$disk" bs=4096 seek=1 count=1 oflag=direct conv=notrunc status=none
+}
+
+# try NAME WANTED FIELD=VALUE...: notes what is tried by `try_all`.
+names=() wanted=() changes=()
 try() {
-	local name=$1 wanted=$2
+	names+=("$1") wanted+=("$2")
 	shift 2
-	block "$@"
-	dd if=/tmp/block of="$disk" bs=4096 seek=1 count=1 oflag=direct conv=notrunc status=none
-	probe 0
-	equal "$name: the disk" "$wanted" "$(shape)"
-	probe 1
-	check "$name: the data is unharmed" intact
-	check "$name: and so is the block" cmp -n 4096 /tmp/block <(dd if="$disk" bs=4096 skip=1 count=1 iflag=direct status=none)
+	changes+=("${#changes[@]} $*")
+}
+
+# try_all: the shape of the disk with each of these blocks, and what is left.
+try_all() {
+	local i name
+	printf '%s\n' "${changes[@]}" | blocks
+	for i in "${!names[@]}"; do
+		name=${names[i]}
+		put_block "/tmp/block.$i"
+		probe 0
+		equal "$name: the disk" "${wanted[i]}" "$(shape)"
+		probe 1
+		check "$name: the data is unharmed" intact
+		check "$name: and so is the block" cmp -n 4096 "/tmp/block.$i" <(dd if="$disk" bs=4096 skip=1 count=1 iflag=direct status=none)
+	done
 }
 
 try "a wrong checksum" "raw $whole" checksum=1
@@ -140,8 +157,9 @@ try "page structs in memory" "fsdax $full" mode=1
 try "data that begins later" "fsdax $((full - 4096))" dataoff=$((dataoff + 2097152))
 try "an end that is cut off" "fsdax $((full - 4096))" end_trunc=2097152
 try "a start that is cut off" "fsdax $((full - 4096))" start_pad=2097152
+try_all
 
-dd if=/tmp/good of="$disk" bs=4096 seek=1 count=1 oflag=direct conv=notrunc status=none
+put_block /tmp/good
 probe 0
 equal "the good block brings the disk back" "fsdax $full" "$(shape)"
 for i in 0 1; do
@@ -152,8 +170,8 @@ done
 # Legacy namespaces have a start that is cut off, and their data begins that much later:
 # both for I/O and for poison that firmware reports by its physical address.
 probe 1
-block start_pad=2097152
-dd if=/tmp/block of="$disk" bs=4096 seek=1 count=1 oflag=direct conv=notrunc status=none
+blocks <<<"later start_pad=2097152"
+put_block /tmp/block.later
 probe 0
 holder=$(basename "$(readlink -f "/sys/block/$dev/device")")
 equal "a page is written" 4096 "$(poison pwrite "$disk" $((1000 * 4096)) 4096 p direct)"

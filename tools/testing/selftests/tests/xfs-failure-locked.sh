@@ -9,7 +9,6 @@
 # of page tables.
 #
 # expect: rust pass
-# alone: yes
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"

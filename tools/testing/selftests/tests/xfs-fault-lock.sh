@@ -7,7 +7,7 @@
 # has, and both wait for ever.
 #
 # expect: rust pass, c fail
-# alone: yes
+# alone: c debug-c
 # splat: c
 # timeout: 120
 

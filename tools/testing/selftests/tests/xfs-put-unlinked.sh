@@ -7,7 +7,6 @@
 # for.  So both failures end at once: that of the file, and one that comes after it.
 #
 # expect: rust pass
-# alone: yes
 # timeout: 150
 
 . "$(dirname "$0")/../lib.sh"

@@ -8,7 +8,6 @@
 # the removal does.
 #
 # expect: rust pass
-# alone: yes
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"

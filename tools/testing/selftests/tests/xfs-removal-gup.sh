@@ -7,7 +7,6 @@
 #
 # expect: rust pass
 # regions: 2
-# alone: yes
 # timeout: 120
 
 . "$(dirname "$0")/../lib.sh"

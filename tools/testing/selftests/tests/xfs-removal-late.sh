@@ -7,7 +7,6 @@
 # One allocation group, with which C gets so far.
 #
 # expect: rust pass, c crash:zap_vma_range
-# alone: yes
 # timeout: 120
 
 . "$(dirname "$0")/../lib.sh"

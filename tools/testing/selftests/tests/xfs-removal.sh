@@ -10,7 +10,7 @@
 # expect: rust pass, c fail
 # cpus: 2
 # debug: always
-# alone: yes
+# alone: c debug-c
 # splat: c
 # timeout: 400
 # rounds: 10000

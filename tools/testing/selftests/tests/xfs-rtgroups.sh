@@ -8,7 +8,6 @@
 #
 # expect: rust pass, c pass
 # regions: 2
-# alone: yes
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
