@@ -71,6 +71,9 @@
 #[path = "dax/copy.rs"]
 mod copy;
 
+#[path = "dax/module.rs"]
+mod module;
+
 #[path = "dax/removal.rs"]
 pub mod removal;
 
