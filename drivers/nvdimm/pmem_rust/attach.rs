@@ -224,17 +224,17 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     let listener = Arc::new(SetOnce::new(), GFP_KERNEL)?;
 
     // The information block can be read only while the namespace is enabled.
-    ns.enable()?;
+    let enabled = ns.enable()?;
     let pfn = match ns.personality() {
         Personality::Pfn => {
             let mut pgmap = PageMap::new(FailureHandler(listener.clone()))?;
-            let info = ns.setup_pfn(pgmap.as_mut())?;
+            let info = enabled.setup_pfn(pgmap.as_mut())?;
             Some((pgmap, info.data_offset))
         }
         _ => None,
     };
     // From here on the memory is the disk's.
-    ns.disable();
+    drop(enabled);
 
     let limits = limits(ns, &region, pfn.is_some());
     // Pages keep the addresses: they may stay longer than the device is bound.
