@@ -259,7 +259,7 @@ impl Pmem {
             _ => true,
         };
         // A failure that was reported before has been put on the lists then.
-        self.in_one_step(|| self.left.store(!idle, Relaxed));
+        self.in_one_step(|_| self.left.store(!idle, Relaxed));
     }
 }
 
