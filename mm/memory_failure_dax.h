@@ -6,6 +6,7 @@
 #define _RDAX_MEMORY_FAILURE_DAX_H
 
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
 struct address_space;
 struct folio;
@@ -169,10 +170,25 @@ void mf_dax_put_inode(struct inode *inode);
 void mf_dax_put_super(struct super_block *sb);
 
 /*
- * A worker gives back a reference to @inode, if any, and the active one to @sb.  It is
- * not the file system's, whose module may go with the last reference.
+ * struct mf_dax_call - what a worker calls for a file system
+ * @sb: its super block, with an active reference, which becomes the worker's
+ * @inode: an inode with a reference, which becomes the worker's, or NULL
+ * @fn: may be of the file system's module, and may free the structure
  */
-void mf_dax_put_later(struct super_block *sb, struct inode *inode);
+struct mf_dax_call {
+	struct work_struct work;
+	struct super_block *sb;
+	struct inode *inode;
+	void (*fn)(struct mf_dax_call *call);
+};
+
+/*
+ * mf_dax_call_later - have a worker call @call->fn, and then put the references
+ *
+ * With the last reference the module may go that the function is part of.  So it is not
+ * the function that puts them, but the worker, which is built in.
+ */
+void mf_dax_call_later(struct mf_dax_call *call);
 
 /*
  * dax_forget_idle - delete the entries of memory that is not in use

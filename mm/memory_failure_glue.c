@@ -81,38 +81,46 @@ int mf_anyone_early(int force_early)
 	return found;
 }
 
-struct mf_put {
-	struct work_struct work;
-	struct super_block *sb;
-	struct inode *inode;
-};
-
-static void mf_put_work(struct work_struct *work)
+static void mf_call_work(struct work_struct *work)
 {
-	struct mf_put *put = container_of(work, struct mf_put, work);
+	struct mf_dax_call *call = container_of(work, struct mf_dax_call, work);
+	struct super_block *sb = call->sb;
+	struct inode *inode = call->inode;
 
-	iput(put->inode);
-	deactivate_super(put->sb);
-	kfree(put);
+	call->fn(call);
+	iput(inode);
+	deactivate_super(sb);
 }
 
 /* See memory_failure_dax.h. */
-void mf_dax_put_later(struct super_block *sb, struct inode *inode)
+void mf_dax_call_later(struct mf_dax_call *call)
 {
-	struct mf_put *put = kmalloc_obj(*put, GFP_NOIO | __GFP_NOFAIL);
-
-	INIT_WORK(&put->work, mf_put_work);
-	put->sb = sb;
-	put->inode = inode;
-	queue_work(system_dfl_long_wq, &put->work);
+	INIT_WORK(&call->work, mf_call_work);
+	queue_work(system_dfl_long_wq, &call->work);
 }
-EXPORT_SYMBOL_GPL(mf_dax_put_later);
+EXPORT_SYMBOL_GPL(mf_dax_call_later);
+
+static void mf_free_call(struct mf_dax_call *call)
+{
+	kfree(call);
+}
+
+/* A worker gives back a reference to @inode, if any, and the active one to @sb. */
+static void mf_put_later(struct super_block *sb, struct inode *inode)
+{
+	struct mf_dax_call *call = kmalloc_obj(*call, GFP_NOIO | __GFP_NOFAIL);
+
+	call->sb = sb;
+	call->inode = inode;
+	call->fn = mf_free_call;
+	mf_dax_call_later(call);
+}
 
 /* See memory_failure_dax.h. */
 void mf_dax_put_super(struct super_block *sb)
 {
 	if (!atomic_add_unless(&sb->s_active, -1, 1))
-		mf_dax_put_later(sb, NULL);
+		mf_put_later(sb, NULL);
 }
 EXPORT_SYMBOL_GPL(mf_dax_put_super);
 
@@ -143,7 +151,7 @@ void mf_dax_put_inode(struct inode *inode)
 	if (!iput_if_not_last(inode)) {
 		if (!mapping_empty(inode->i_mapping) || !inode->i_nlink ||
 		    inode_state_read_once(inode) & I_DONTCACHE) {
-			mf_dax_put_later(sb, inode);
+			mf_put_later(sb, inode);
 			return;
 		}
 		iput(inode);

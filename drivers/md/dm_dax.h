@@ -52,8 +52,4 @@ int dm_dax_each_part(struct mapped_device *md, struct block_device *bdev,
 /* The dax device of @md, NULL if it has none. */
 struct dax_device *dm_dax_device(struct mapped_device *md);
 
-/* The code stays for a callback whose mapped devices have gone. */
-void dm_dax_get_module(void);
-void dm_dax_put_module(void);
-
 #endif

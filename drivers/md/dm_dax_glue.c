@@ -5,7 +5,6 @@
  * stay opaque to Rust.
  */
 
-#include <linux/module.h>
 #include "../../../drivers/md/dm-core.h"
 #include "dm_dax.h"
 
@@ -85,14 +84,4 @@ int dm_dax_each_part(struct mapped_device *md, struct block_device *bdev,
 struct dax_device *dm_dax_device(struct mapped_device *md)
 {
 	return md->dax_dev;
-}
-
-void dm_dax_get_module(void)
-{
-	__module_get(THIS_MODULE);
-}
-
-void dm_dax_put_module(void)
-{
-	module_put(THIS_MODULE);
 }

@@ -13,7 +13,6 @@
 
 #include <linux/completion.h>
 #include <linux/fs.h>
-#include <linux/workqueue.h>
 
 #include "../../mm/memory_failure_dax.h"
 #include "xfs_notify_rust.h"
@@ -37,8 +36,7 @@ xfs_dax_nofs_restore(
  * when it takes too long.
  */
 struct xfs_dax_freezer {
-	struct work_struct	work;
-	struct super_block	*sb;
+	struct mf_dax_call	call;
 	struct completion	done;
 	refcount_t		refs;
 	/* Set by the worker when it is done, and by the waiter on timeout: the first wins. */
@@ -56,11 +54,11 @@ xfs_dax_freezer_put(
 
 static void
 xfs_dax_freeze_work(
-	struct work_struct	*work)
+	struct mf_dax_call	*call)
 {
 	struct xfs_dax_freezer	*freezer =
-		container_of(work, struct xfs_dax_freezer, work);
-	struct super_block	*sb = freezer->sb;
+		container_of(call, struct xfs_dax_freezer, call);
+	struct super_block	*sb = call->sb;
 
 	freezer->error = freeze_super(sb, FREEZE_HOLDER_KERNEL, NULL);
 	if (atomic_xchg(&freezer->decided, 1)) {
@@ -70,7 +68,6 @@ xfs_dax_freeze_work(
 		complete_all(&freezer->done);
 	}
 	xfs_dax_freezer_put(freezer);
-	deactivate_super(sb);
 }
 
 /* Whether the file system was frozen within that time.  Sleeps. */
@@ -84,13 +81,13 @@ xfs_dax_freeze(
 	bool			frozen = false;
 
 	freezer = kzalloc_obj(*freezer, GFP_KERNEL | __GFP_NOFAIL);
-	INIT_WORK(&freezer->work, xfs_dax_freeze_work);
 	init_completion(&freezer->done);
 	refcount_set(&freezer->refs, 2);
-	freezer->sb = sb;
+	freezer->call.sb = sb;
+	freezer->call.fn = xfs_dax_freeze_work;
 	/* Not the first: the mount is pinned. */
 	atomic_inc(&sb->s_active);
-	queue_work(system_dfl_long_wq, &freezer->work);
+	mf_dax_call_later(&freezer->call);
 
 	if (!wait_for_completion_timeout(&freezer->done, seconds * HZ) &&
 	    !atomic_xchg(&freezer->decided, 1)) {
@@ -124,7 +121,7 @@ xfs_dax_thaw(
 }
 
 struct xfs_dax_again {
-	struct work_struct	work;
+	struct mf_dax_call	call;
 	struct xfs_buftarg	*btp;
 	struct xfs_inode	*ip;
 	struct xfs_dax_failed	failed;
@@ -132,19 +129,16 @@ struct xfs_dax_again {
 
 static void
 xfs_dax_again_work(
-	struct work_struct	*work)
+	struct mf_dax_call	*call)
 {
 	struct xfs_dax_again	*again =
-		container_of(work, struct xfs_dax_again, work);
-	struct inode		*inode = VFS_I(again->ip);
+		container_of(call, struct xfs_dax_again, call);
 
 	/* The task that has it locked changes the reverse map, too, before it unlocks. */
 	xfs_ilock(again->ip, XFS_ILOCK_SHARED);
 	xfs_iunlock(again->ip, XFS_ILOCK_SHARED);
 	xfs_dax_report_again(again->btp, &again->failed);
 	kfree(again);
-	/* Afterwards, and by another worker: this code may go with the last reference. */
-	mf_dax_put_later(inode->i_sb, inode);
 }
 
 /*
@@ -160,11 +154,13 @@ xfs_dax_report_later(
 	struct xfs_dax_again	*again;
 
 	again = kmalloc_obj(*again, GFP_NOFS | __GFP_NOFAIL);
-	INIT_WORK(&again->work, xfs_dax_again_work);
+	again->call.sb = btp->bt_mount->m_super;
+	again->call.inode = VFS_I(ip);
+	again->call.fn = xfs_dax_again_work;
 	again->btp = btp;
 	again->ip = ip;
 	again->failed = *failed;
 	/* Not the first: the mount is pinned. */
 	atomic_inc(&btp->bt_mount->m_super->s_active);
-	queue_work(system_dfl_long_wq, &again->work);
+	mf_dax_call_later(&again->call);
 }

@@ -74,6 +74,9 @@ mod copy;
 #[path = "dax/holder.rs"]
 pub mod holder;
 
+#[path = "dax/module.rs"]
+mod module;
+
 #[path = "dax/removal.rs"]
 pub mod removal;
 

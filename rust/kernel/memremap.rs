@@ -19,9 +19,16 @@ use crate::{
         to_result, //
     },
     mm::pfn::Pfn,
+    module::this_module,
     prelude::*,
     str::CStr,
-    sync::aref::ARef,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
     types::Opaque,
     ThisModule, //
 };
@@ -30,91 +37,44 @@ use core::{
     ptr::NonNull, //
 };
 
+#[path = "memremap/reservation.rs"]
+mod reservation;
+pub use reservation::{
+    request_region,
+    Reservation, //
+};
+
 #[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
 #[path = "memremap/tests.rs"]
 mod tests;
 
-/// The functions of an owner of fs-dax memory.
+/// The functions of an owner of fs-dax memory, which are part of `OwnerModule`.
+#[vtable]
 pub trait Operations: Send + Sync + 'static {
     /// `pages` pages from `pfn` on have failed; `mf_flags` are those of `memory_failure()`.
     ///
     /// May be called at any time from before the mapping is complete until it is gone, and may
     /// sleep. `EOPNOTSUPP` makes the caller deal with the processes that use the pages.
     fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result;
-
-    /// Called when the device is unbound, before the pages are freed. Returns whether they stay
-    /// forever, with their pagemap and the owner, because [`MappedPages::wait_until_idle`] failed.
-    fn stays(&self) -> bool {
-        false
-    }
 }
 
-/// Physical addresses that are reserved until this is dropped.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::{device::Device, memremap::Reservation};
-///
-/// fn reserve(dev: &Device, start: u64, len: u64) -> Result<Reservation> {
-///     Reservation::new(dev, start, len).ok_or(EBUSY)
-/// }
-/// ```
+/// What a mapping and its [`MappedPages`] have in common.
 ///
 /// # Invariants
 ///
-/// The range is reserved, under the name of `_dev`.
-pub struct Reservation {
-    start: u64,
-    len: u64,
-    _dev: ARef<Device>,
-}
-
-impl Reservation {
-    /// Reserves `len` bytes from `start` on under the name of `dev`; [`None`] if they are not free.
-    ///
-    /// May sleep. Inlined for the reason given at [`PageMap::map`].
-    #[inline(always)]
-    pub fn new(dev: &Device, start: u64, len: u64) -> Option<Self> {
-        let dev: ARef<Device> = dev.into();
-        // SAFETY: The device has its name as long as there is a reference to it, which the value
-        // has.
-        let reserved = unsafe {
-            bindings::__request_region(
-                &raw mut bindings::iomem_resource,
-                start,
-                len,
-                bindings::dev_name(dev.as_raw()),
-                0,
-            )
-        };
-        if reserved.is_null() {
-            return None;
-        }
-        // INVARIANT: Just reserved.
-        Some(Self {
-            start,
-            len,
-            _dev: dev,
-        })
-    }
-}
-
-impl Drop for Reservation {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // SAFETY: The type invariant.
-        unsafe {
-            bindings::__release_region(&raw mut bindings::iomem_resource, self.start, self.len)
-        };
-    }
+/// If `stays` is true, there is a reference to `module`, for good.
+struct Common {
+    /// The one of the functions.
+    module: &'static ThisModule,
+    /// Whether the pages stay forever, with their pagemap and the owner.
+    stays: Atomic<bool>,
 }
 
 /// A pagemap that is not mapped yet, with its owner and the settings of the owner's bus.
 ///
 /// Mapping it ([`PageMap::map`]) hands it to the device, which unmaps and frees it when it is
 /// unbound, after everything that was handed to it later. The owner may wait for users of the pages
-/// then, or have all of it stay ([`Operations::stays`]).
+/// before. If that wait ends early, all of it stays forever ([`MappedPages::wait_until_idle`]).
 ///
 /// # Examples
 ///
@@ -126,6 +86,7 @@ impl Drop for Reservation {
 ///
 /// struct Owner;
 ///
+/// #[vtable]
 /// impl Operations for Owner {
 ///     fn memory_failure(&self, pfn: Pfn, pages: usize, _mf_flags: i32) -> Result {
 ///         pr_err!("{} pages from {:#x} on have failed\n", pages, pfn.0);
@@ -150,6 +111,7 @@ pub struct PageMap<T: Operations> {
     /// Whether the kernel has mapped it.
     mapped: bool,
     ops: T,
+    common: Arc<Common>,
     /// The addresses, which are reserved for as long as there are pages.
     reservation: Option<Reservation>,
     #[pin]
@@ -162,6 +124,12 @@ unsafe impl<T: Operations> Send for PageMap<T> {}
 impl<T: Operations> PageMap<T> {
     /// An empty pagemap, boxed: the kernel keeps its address.
     pub fn new(ops: T) -> Result<Pin<KBox<Self>>> {
+        // INVARIANT: It does not stay yet.
+        let common = Common {
+            module: this_module::<T::OwnerModule>(),
+            stays: Atomic::new(false),
+        };
+        let common = Arc::new(common, GFP_KERNEL)?;
         KBox::pin_init(
             pin_init!(Self {
                 // INVARIANT: Zeroed, and not in use yet.
@@ -171,6 +139,7 @@ impl<T: Operations> PageMap<T> {
                 }),
                 mapped: false,
                 ops,
+                common,
                 reservation: None,
                 _pin: PhantomPinned,
             }),
@@ -225,6 +194,8 @@ impl<T: Operations> PageMap<T> {
 
         // SAFETY: As above, and the kernel does not have it yet.
         unsafe { (*this).reservation = reservation };
+        // SAFETY: As above.
+        let common = unsafe { (*this).common.clone() };
 
         // From here on the device owns the box.
         //
@@ -248,6 +219,7 @@ impl<T: Operations> PageMap<T> {
         Ok(MappedPages {
             addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
             pgmap,
+            common,
         })
     }
 
@@ -259,7 +231,7 @@ impl<T: Operations> PageMap<T> {
         // SAFETY: The function's contract.
         if unsafe { (*this).mapped } {
             // SAFETY: As above.
-            if unsafe { (*this).ops.stays() } {
+            if unsafe { (*this).common.stays.load(Relaxed) } {
                 return;
             }
             // The pages are idle, but a task that dropped the last reference to one may still be
@@ -330,11 +302,13 @@ pub struct MappedPages {
     addr: NonNull<u8>,
     /// Only ever compared: by itself it does not keep the pagemap.
     pgmap: *mut bindings::dev_pagemap,
+    common: Arc<Common>,
 }
 
-// SAFETY: Two addresses, neither of which is accessed without a reference to what is there.
+// SAFETY: `common` is `Send`. The rest are two addresses, neither of which is accessed without a
+// reference to what is there.
 unsafe impl Send for MappedPages {}
-// SAFETY: Two addresses, as above; the flags of a page are changed atomically.
+// SAFETY: `common` is `Sync`. The rest are two addresses, as above; the flags of a page are changed atomically.
 unsafe impl Sync for MappedPages {}
 
 impl MappedPages {
@@ -451,30 +425,29 @@ impl MappedPages {
     /// As [`MappedPages::revoke`], and waits until none of the pages is in use, without a limit;
     /// `name` is the device's, for the log.
     ///
-    /// `EINTR` if the wait ends early, as [`RemovalWait::is_over`] documents. Then `module`, the
-    /// one of the pagemap's [`Operations`], cannot be unloaded any more: its code is needed when
-    /// the pages fail. If it is being unloaded already, nothing ends the wait early. Sleeps.
+    /// `EINTR` if the wait ends early, as [`RemovalWait::is_over`] documents. Then all pages of the
+    /// mapping stay forever, with their pagemap and the owner, and the owner's module cannot be
+    /// unloaded any more: its code is needed when the pages fail. If it is being unloaded already,
+    /// nothing ends the wait early. Sleeps.
     ///
     /// [`RemovalWait::is_over`]: crate::dax::removal::RemovalWait::is_over
-    pub fn wait_until_idle(
-        &self,
-        first: Pfn,
-        count: usize,
-        name: &CStr,
-        module: &'static ThisModule,
-    ) -> Result {
+    pub fn wait_until_idle(&self, first: Pfn, count: usize, name: &CStr) -> Result {
         let Some(_pinned) = self.pin_all(first, count) else {
             return Ok(());
         };
-        // SAFETY: That module's code runs; or it is null.
-        let kept = unsafe { bindings::try_module_get(module.as_ptr()) };
+        let module = self.common.module.as_ptr();
+        // SAFETY: The module's code made this value, and runs; or it is null.
+        let kept = unsafe { bindings::try_module_get(module) };
         // SAFETY: As in `revoke()`; the name ends.
         let result = to_result(unsafe {
             bindings::mf_dax_revoke_pfns_wait(first.0, count, name.as_char_ptr(), kept)
         });
-        if kept && result.is_ok() {
-            // SAFETY: The reference was taken above. No page stays that needs it.
-            unsafe { bindings::module_put(module.as_ptr()) };
+        if result.is_err() {
+            // INVARIANT: The wait ends early only where the module is kept, and it is so from now on.
+            self.common.stays.store(true, Relaxed);
+        } else if kept {
+            // SAFETY: The reference was taken above. It is not that of a wait that ended early.
+            unsafe { bindings::module_put(module) };
         }
         result
     }
@@ -557,32 +530,4 @@ pub fn map_without_pages(dev: &Device<Bound>, phys: u64, len: u64) -> Result<Non
         bindings::devm_memremap(dev.as_raw(), phys, len, bindings::RDAX_MEMREMAP_PMEM)
     })?;
     NonNull::new(addr.cast()).ok_or(ENOMEM)
-}
-
-/// Reserves physical addresses until `dev` is unbound; returns whether they were free.
-///
-/// `start` and `len` in bytes; `name` must live as long as the device. May sleep. Inlined for the
-/// reason given at [`PageMap::map`].
-///
-/// # Safety
-///
-/// `name` must be valid until `dev` is unbound.
-#[inline(always)]
-pub unsafe fn request_region(
-    dev: &Device<Bound>,
-    start: u64,
-    len: u64,
-    name: *const c_char,
-) -> bool {
-    // SAFETY: `dev` is bound, and `name` is valid by the function's contract.
-    !unsafe {
-        bindings::__devm_request_region(
-            dev.as_raw(),
-            &raw mut bindings::iomem_resource,
-            start,
-            len,
-            name,
-        )
-    }
-    .is_null()
 }

@@ -91,10 +91,11 @@ impl FsHolder {
 /// # Invariants
 ///
 /// The holder's `pin` returned true for `data`. Only this value stands for that, and `unpin` may be
-/// called once.
+/// called once. It has a reference to `owner`, the module of the functions, or that is null.
 pub(crate) struct FsPin {
     data: *mut c_void,
     unpin: unsafe extern "C" fn(*mut c_void),
+    owner: *mut bindings::module,
 }
 
 impl Holder for FsHolder {
@@ -114,22 +115,38 @@ impl Holder for FsHolder {
     type Pin = Option<FsPin>;
 
     fn pin(this: &Held<'_, Self>) -> Option<Self::Pin> {
-        let Some((pin, unpin)) = Self::ops(this).and_then(|ops| ops.pin.zip(ops.unpin)) else {
+        let Some(ops) = Self::ops(this) else {
             return Some(None);
         };
-        let data = this.data;
+        let Some((pin, unpin)) = ops.pin.zip(ops.unpin) else {
+            return Some(None);
+        };
+        let (data, owner) = (this.data, ops.owner);
+        // Nothing else may need the code of `unpin` when that is about to return.
+        //
+        // SAFETY: It is null, or the module whose functions may be called.
+        if !unsafe { bindings::try_module_get(owner) } {
+            return None;
+        }
         // SAFETY: By the type invariant its functions may be called: this is in the table, or noted
         // there.
-        let pinned = unsafe { pin(data) };
-        // INVARIANT: It returned true.
-        pinned.then_some(Some(FsPin { data, unpin }))
+        if unsafe { pin(data) } {
+            // INVARIANT: It returned true, and the reference to the module was taken.
+            return Some(Some(FsPin { data, unpin, owner }));
+        }
+        // SAFETY: The reference was taken above.
+        unsafe { bindings::module_put(owner) };
+        None
     }
 
     fn unpin(&self, pin: Self::Pin) {
-        if let Some(FsPin { data, unpin }) = pin {
-            // SAFETY: By its type invariant, the pin keeps the holder until now.
-            unsafe { unpin(data) };
-        }
+        let Some(FsPin { data, unpin, owner }) = pin else {
+            return;
+        };
+        // SAFETY: By its type invariant, the pin keeps the holder until now.
+        unsafe { unpin(data) };
+        // SAFETY: By its type invariant, the pin had the reference.
+        unsafe { bindings::module_put(owner) };
     }
 
     fn notify(this: &Held<'_, Self>, failure: &Failure) -> Result {

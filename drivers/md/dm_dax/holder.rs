@@ -12,15 +12,22 @@ use super::{
 use kernel::{
     bindings,
     dax::units::ByteRange,
+    module::this_module,
     prelude::*, //
 };
 
 /// C's flag as a number of the type that it comes in.
 const MF_MEM_PRE_REMOVE: c_int = bindings::mf_flags_MF_MEM_PRE_REMOVE as c_int;
 
+kernel::module_in_c!(DeviceMapper, c"dm_mod");
+
 /// What a hub registers with the DAX core.
-pub(crate) static OPERATIONS: bindings::dax_holder_operations = bindings::dax_holder_operations {
+///
+/// A hub that is pinned may be the last that needs the code: the core keeps the module until a call
+/// of `unpin()` has returned.
+pub(crate) const OPERATIONS: bindings::dax_holder_operations = bindings::dax_holder_operations {
     notify_failure: Some(notify_failure),
+    owner: this_module::<DeviceMapper>().as_ptr(),
     pin: Some(pin),
     unpin: Some(unpin),
 };

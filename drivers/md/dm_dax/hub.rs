@@ -331,8 +331,6 @@ impl Hubs {
                 //
                 // SAFETY: `fs_dax_get_by_bdev()` gave us a reference.
                 unsafe { bindings::dax_set_unheld(dax.map_or(ptr::null_mut(), NonNull::as_ptr)) };
-                // SAFETY: The mapped device of `used` has the module.
-                unsafe { bindings::dm_dax_get_module() };
                 Ok(dax)
             }
             None => {
@@ -493,17 +491,10 @@ pub(crate) unsafe fn unpin(holder: *mut c_void) {
     close(entry);
 }
 
-/// Closes what a hub without users has kept open. To be called last: the module may go then.
+/// Closes what a hub without users has kept open. Not under the lock.
 fn close(entry: Option<Entry>) {
-    let Some(entry) = entry else { return };
-    let (file, is_registered) = (entry.file, entry.dax.is_some());
-    drop(entry);
-    if let Some(file) = file {
+    if let Some(file) = entry.and_then(|entry| entry.file) {
         // SAFETY: The reference was the entry's.
         unsafe { bindings::fput(file.as_ptr()) };
-    }
-    if is_registered {
-        // SAFETY: Taken when the hub was registered.
-        unsafe { bindings::dm_dax_put_module() };
     }
 }

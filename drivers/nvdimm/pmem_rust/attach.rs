@@ -65,16 +65,16 @@ use kernel::{
 ///
 /// Dropped when the device is unbound, in this order: file systems write back while the device
 /// still works (`drop`); lookups do not find the `dax_device` any more (`host`); its holder is
-/// notified and its users are waited for (`dax`); the disk is removed (`disk`); and the written
-/// data is made durable (`flush`). The mapping belongs to the device, and is removed last, if no
-/// page is in use any more (`Pmem::revoke`).
+/// notified and its users are waited for (`dax`); the disk is removed (`disk`); the bus gets poison
+/// that it had no memory for, and the written data is made durable (`_last`). The mapping belongs
+/// to the device, and is removed last, if no page is in use any more (`Pmem::revoke`).
 pub(crate) struct Attachment {
     host: Option<dax::Host<PmemDriver>>,
     dax: Option<dax::Registration<Pmem>>,
     disk: Added<PmemDriver>,
     /// `/sys/kernel/debug/nd_pmem-DISK`. A failure to create it is ignored.
     _shown: Option<Pin<KBox<Scope<Arc<Pmem>>>>>,
-    _flush: FlushOnDrop,
+    _last: LastOnDrop,
 }
 
 impl Drop for Attachment {
@@ -101,10 +101,12 @@ impl Drop for Attachment {
     }
 }
 
-struct FlushOnDrop(Arc<Pmem>);
+/// What is done when the disk is gone and the device still bound.
+struct LastOnDrop(Arc<Pmem>);
 
-impl Drop for FlushOnDrop {
+impl Drop for LastOnDrop {
     fn drop(&mut self) {
+        self.0.remember_the_rest();
         if let Err(error) = self.0.region.flush() {
             pr_warn!("{}: the last flush failed: {:?}\n", &*self.0.name, error);
         }
@@ -224,17 +226,17 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
     let listener = Arc::new(SetOnce::new(), GFP_KERNEL)?;
 
     // The information block can be read only while the namespace is enabled.
-    ns.enable()?;
+    let enabled = ns.enable()?;
     let pfn = match ns.personality() {
         Personality::Pfn => {
             let mut pgmap = PageMap::new(FailureHandler(listener.clone()))?;
-            let info = ns.setup_pfn(pgmap.as_mut())?;
+            let info = enabled.setup_pfn(pgmap.as_mut())?;
             Some((pgmap, info.data_offset))
         }
         _ => None,
     };
     // From here on the memory is the disk's.
-    ns.disable();
+    drop(enabled);
 
     let limits = limits(ns, &region, pfn.is_some());
     // Pages keep the addresses: they may stay longer than the device is bound.
@@ -322,7 +324,7 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
         dax,
         disk,
         _shown: show(&pmem, name).ok(),
-        _flush: FlushOnDrop(pmem),
+        _last: LastOnDrop(pmem),
     })
 }
 

@@ -4,6 +4,7 @@
 
 use super::{
     geometry::Geometry,
+    ledger::Ledger,
     nd::region::Region,
     poison::Poison, //
 };
@@ -35,7 +36,7 @@ pub(crate) struct Pmem {
     pub(crate) poison: Poison,
     /// Held while more than one of the lists of poison change: see `ledger.rs`.
     #[pin]
-    pub(crate) ledger: Mutex<()>,
+    pub(crate) ledger: Mutex<Ledger>,
     /// A flush asks a hypervisor, and waits for the answer.
     pub(crate) flush_waits: bool,
     /// The memory is not in the direct map, so the kernel does not unmap pages of it.
@@ -60,7 +61,7 @@ impl Pmem {
         let flush_waits = !region.is_sync();
         try_pin_init!(Self {
             poison <- Poison::new(geometry.all_sectors().ok_or(EINVAL)?),
-            ledger <- new_mutex!((), "nd_pmem::ledger"),
+            ledger <- new_mutex!(Ledger::new(), "nd_pmem::ledger"),
             name,
             geometry,
             window,

@@ -6,7 +6,6 @@ use super::{
     agent,
     device::Pmem,
     io::DiskData,
-    LocalModule,
     PmemDriver, //
 };
 use kernel::{
@@ -21,7 +20,6 @@ use kernel::{
         MappedPages, //
     },
     mm::pfn::Pfn,
-    module::this_module,
     page::PAGE_SHIFT,
     prelude::*,
     sync::{
@@ -48,16 +46,12 @@ pub(crate) struct Listener {
     dax: Option<ARef<dax::Device>>,
 }
 
+#[vtable]
 impl memremap::Operations for FailureHandler {
     fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
         SetOnce::as_ref(&self.0)
             .ok_or(EOPNOTSUPP)?
             .fail(pfn, pages, mf_flags)
-    }
-
-    fn stays(&self) -> bool {
-        // Without a listener there was no disk. `Pmem::revoke()` has waited for the pages.
-        SetOnce::as_ref(&self.0).is_some_and(|listener| listener.pmem.left.load(Relaxed))
     }
 }
 
@@ -260,14 +254,12 @@ impl Pmem {
         let idle = match (&self.pages, self.data_pages()) {
             (Some(pages), Some((first, count))) => {
                 pages.revoke(first, count)
-                    || pages
-                        .wait_until_idle(first, count, &self.name, this_module::<LocalModule>())
-                        .is_ok()
+                    || pages.wait_until_idle(first, count, &self.name).is_ok()
             }
             _ => true,
         };
         // A failure that was reported before has been put on the lists then.
-        self.in_one_step(|| self.left.store(!idle, Relaxed));
+        self.in_one_step(|_| self.left.store(!idle, Relaxed));
     }
 }
 

@@ -34,8 +34,11 @@
 //! news are sent. It copies the bus's list without a lock; if a repair begins and ends meanwhile,
 //! the list shows sectors that are good again.
 //!
+//! A failure for which the bus's list has no memory is on record only. It is put on the list when
+//! the binding ends, if it is still on record then and there is memory.
+//!
 //! What an administrator writes to `badblocks` is on record only, and is lost with the device, as
-//! in C, unless a repair was tried and failed.
+//! in C, unless a repair was tried and failed, or it is between failures without memory.
 //!
 //! # Contexts
 //!
@@ -86,6 +89,20 @@ enum Bus {
     DoesNotKnow,
 }
 
+/// What the mutex protects besides the lists.
+pub(crate) struct Ledger {
+    /// All sectors that the bus's list had no memory for are in here, and maybe others.
+    not_remembered: Option<SectorRange>,
+}
+
+impl Ledger {
+    pub(crate) const fn new() -> Self {
+        Self {
+            not_remembered: None,
+        }
+    }
+}
+
 /// A repair that began, from [`Pmem::begin_repair`].
 pub(crate) struct Repair {
     mark: Mark,
@@ -95,29 +112,38 @@ pub(crate) struct Repair {
 
 impl Pmem {
     /// Runs `f` with the mutex held.
-    pub(crate) fn in_one_step<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn in_one_step<R>(&self, f: impl FnOnce(&mut Ledger) -> R) -> R {
         // I/O that waits for a repair waits for the mutex, so the mutex's holder must not wait for
         // I/O.
         without_io(|| {
-            let _ledger = self.ledger.lock();
-            f()
+            let mut ledger = self.ledger.lock();
+            f(&mut ledger)
         })
     }
 
     /// Adds a failure of `range` of the data to the record and the lists. False if the pages outlive
     /// the binding: then the region and its lists may be gone.
     pub(crate) fn record_failure(&self, range: ByteRange, steps: &Steps) -> bool {
-        self.in_one_step(|| {
+        self.in_one_step(|ledger| {
             let is_bound = !self.left.load(Relaxed);
-            if is_bound {
-                self.put_on_lists(range, steps);
+            if is_bound && self.put_on_lists(range, steps).is_err() {
+                let failed = range.sectors_touched();
+                pr_warn!(
+                    "{}: no memory to remember that {} sectors from {} on are bad, until the device is unbound\n",
+                    &*self.name,
+                    failed.count(),
+                    failed.start().0
+                );
+                let others = ledger.not_remembered;
+                ledger.not_remembered = Some(others.map_or(failed, |others| others.hull(&failed)));
             }
             is_bound
         })
     }
 
-    /// The same, with the mutex held.
-    fn put_on_lists(&self, range: ByteRange, steps: &Steps) {
+    /// The same, with the mutex held. Without memory for the bus's list, the rest is done all the
+    /// same.
+    fn put_on_lists(&self, range: ByteRange, steps: &Steps) -> Result {
         let sectors = range.sectors_touched();
         // Sectors that are not on record are not on the bus's list either, or its news will report
         // them.
@@ -128,10 +154,11 @@ impl Pmem {
         };
         self.poison.add(sectors);
         self.show_as_bad(sectors);
-        if steps.remember {
-            // Without memory it is still on the driver's own record.
-            let _ = self.remember(sectors, bus);
-        }
+        let remembered = if steps.remember {
+            self.remember(sectors, bus)
+        } else {
+            Ok(())
+        };
         if steps.suspect {
             let (first, after) = range.pages_touched();
             let pages = ByteRange::from_bounds(first << PAGE_SHIFT, after << PAGE_SHIFT);
@@ -139,6 +166,30 @@ impl Pmem {
                 self.poison.suspect(pages.sectors_touched());
             }
         }
+        remembered
+    }
+
+    /// Adds to the bus's list what it had no memory for, as far as it is still on record. For the
+    /// end of the binding, when no more I/O meets failures.
+    pub(crate) fn remember_the_rest(&self) {
+        self.in_one_step(|ledger| {
+            let mut rest = ledger.not_remembered.take();
+            while let Some(asked) = rest {
+                let Some(bad) = self.poison.first_within(asked) else {
+                    break;
+                };
+                if self.remember(bad, Bus::MayKnow).is_err() {
+                    pr_warn!(
+                        "{}: no memory to remember that {} sectors from {} on are bad: the next driver has to find it out\n",
+                        &*self.name,
+                        bad.count(),
+                        bad.start().0
+                    );
+                }
+                rest = SectorRange::from_bounds(bad.end(), asked.end());
+                cond_resched();
+            }
+        });
     }
 
     /// `sectors` as physical addresses, as far as they are data.
@@ -167,7 +218,7 @@ impl Pmem {
     /// Records the poison of this namespace that is on the bus's list.
     pub(crate) fn learn_from_bus(&self) -> Result {
         let data = self.geometry.data_phys().ok_or(EINVAL)?;
-        self.in_one_step(|| self.learn_within(data).map(|_| ()))
+        self.in_one_step(|_| self.learn_within(data).map(|_| ()))
     }
 
     /// The same for `phys`, physical addresses, with the mutex held. Returns what of it was on the
@@ -182,7 +233,7 @@ impl Pmem {
                 // may have taken them off the region's list.
                 self.show_as_bad(sectors);
             } else {
-                self.put_on_lists(range, &Source::Bus.steps());
+                self.put_on_lists(range, &Source::Bus.steps())?;
             }
         }
         Ok(known)
@@ -202,11 +253,11 @@ impl Pmem {
         let Some(pages) = &self.pages else { return };
         // No other folio begins outside of the range.
         if let Some(pfn) = self.pfns(range).next() {
-            self.in_one_step(|| self.mark_instead_of_folio(pages, pfn));
+            self.in_one_step(|_| self.mark_instead_of_folio(pages, pfn));
         }
         let mut rest = Some(range.sectors_touched());
         while let Some(asked) = rest {
-            let end = self.in_one_step(|| self.unmark_repaired(asked));
+            let end = self.in_one_step(|_| self.unmark_repaired(asked));
             rest = SectorRange::from_bounds(end, asked.end());
             cond_resched();
         }
@@ -243,7 +294,7 @@ impl Pmem {
     /// keeps the device.
     pub(crate) fn begin_repair(&self, range: ByteRange) -> Result<Repair> {
         let phys = self.phys_of(range).ok_or(ERANGE)?;
-        self.in_one_step(|| {
+        self.in_one_step(|_| {
             let spare = Region::new_entry()?;
             let known = self.learn_within(phys)?;
             let mark = self.poison.mark();
@@ -263,7 +314,7 @@ impl Pmem {
         good: Option<ByteRange>,
         bad: Option<ByteRange>,
     ) -> bool {
-        self.in_one_step(|| {
+        self.in_one_step(|_| {
             let news = self
                 .phys_of(range)
                 .is_none_or(|phys| self.region.knows_poison(phys));

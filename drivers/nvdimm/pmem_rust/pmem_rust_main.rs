@@ -100,17 +100,17 @@ fn probe(dev: nd::Device<'_>) -> Result<Data> {
     // for which the bus makes another device that is probed next. Then this device must not get the
     // namespace, and ENXIO is not logged as a failure. If a block cannot be used, EOPNOTSUPP keeps
     // the namespace from being used as a raw one, and overwritten.
-    ns.enable()?;
-    if let Claim::Taken = ns.probe_btt() {
+    let enabled = ns.enable()?;
+    if let Claim::Taken = enabled.probe_btt() {
         return Err(ENXIO);
     }
-    if let Claim::Taken = ns.probe_pfn()? {
+    if let Claim::Taken = enabled.probe_pfn()? {
         return Err(ENXIO);
     }
-    if let Claim::Taken = ns.probe_dax()? {
+    if let Claim::Taken = enabled.probe_dax()? {
         return Err(ENXIO);
     }
-    ns.disable();
+    drop(enabled);
 
     Ok(Data::Disk(attach(&ns)?))
 }

@@ -40,15 +40,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         Mutex,
         SetOnce, //
-    },
-    ThisModule, //
+    }, //
 };
 
 /// A window, shared by its device, its connection and its memory.
@@ -62,8 +57,6 @@ pub(crate) struct Slot {
     access: Mutex<Option<Access>>,
     /// The frame of the window's first page.
     first: Pfn,
-    /// The window's pages stay, because the wait for them ended while they were in use.
-    left: Atomic<bool>,
 }
 
 impl Slot {
@@ -86,8 +79,7 @@ impl Slot {
         }
         let access = self.access.lock().take();
         if let Some(access) = access {
-            let idle = access.end(self.first);
-            self.left.store(idle.is_err(), Relaxed);
+            access.end(self.first);
         }
         if let Some(conn) = conn {
             conn.as_arc_borrow().give_back();
@@ -95,34 +87,20 @@ impl Slot {
     }
 }
 
-/// The module that this is part of: null in the kernel itself.
-#[cfg(MODULE)]
-static MODULE: ThisModule = {
-    extern "C" {
-        // Only its address is used.
-        static __this_module: kernel::types::Opaque<u8>;
-    }
-    // SAFETY: Each module has one.
-    unsafe { ThisModule::from_ptr(__this_module.get().cast()) }
-};
-#[cfg(not(MODULE))]
-// SAFETY: Null is the kernel.
-static MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+kernel::module_in_c!(Fuse, c"fuse");
 
 /// The handler of failures of the window's memory.
 struct FailureHandler(Arc<Slot>);
 
+#[vtable]
 impl memremap::Operations for FailureHandler {
+    type OwnerModule = Fuse;
+
     fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
         let conn = self.0.conn().ok_or(EOPNOTSUPP)?;
         let first = pfn.0.checked_sub(self.0.first.0).ok_or(EINVAL)?;
         conn.as_arc_borrow()
             .fail(first.try_into()?, pages.try_into()?, mf_flags)
-    }
-
-    fn stays(&self) -> bool {
-        // `Slot::end()` has waited.
-        self.0.left.load(Relaxed)
     }
 }
 
@@ -195,16 +173,18 @@ struct Access {
 
 impl Access {
     /// Revokes the memory, which begins at `first`, from all processes and files, and waits until
-    /// it is not in use. `EINTR` if the wait ends early ([`MappedPages::wait_until_idle`]).
-    fn end(self, first: Pfn) -> Result {
+    /// it is not in use. If the wait ends early, the memory stays
+    /// ([`MappedPages::wait_until_idle`]).
+    fn end(self, first: Pfn) {
         drop(self.registration);
         // New users cannot get memory any more. The page structs must outlive references to pages,
         // by direct I/O or a pipe, and entries of files.
-        if self.mapped.revoke(first, self.pages) {
-            return Ok(());
+        if !self.mapped.revoke(first, self.pages) {
+            // The log has the page that is in use.
+            let _ = self
+                .mapped
+                .wait_until_idle(first, self.pages, c"DAX window");
         }
-        self.mapped
-            .wait_until_idle(first, self.pages, c"DAX window", &MODULE)
     }
 }
 
@@ -327,7 +307,6 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
             access <- new_mutex!(None, "virtio_fs_window::access"),
             // CAST: Frame numbers fit on 64-bit machines.
             first: Pfn((window.start >> PAGE_SHIFT) as usize),
-            left: Atomic::new(false),
         }),
         GFP_KERNEL,
     )?;

@@ -18,6 +18,7 @@ mod tests;
 use kernel::{
     bindings,
     dax::units::ByteRange,
+    module::this_module,
     prelude::*, //
 };
 use mount::{
@@ -30,12 +31,22 @@ use mount::{
 /// The holder is the device and not the mount, because a mount may hold two partitions of one
 /// `dax_device`.
 #[no_mangle]
-pub static xfs_dax_holder_operations: bindings::dax_holder_operations =
-    bindings::dax_holder_operations {
+pub static xfs_dax_holder_operations: HolderOperations =
+    HolderOperations(bindings::dax_holder_operations {
         notify_failure: Some(xfs_dax_notify_failure),
+        owner: this_module::<Xfs>().as_ptr(),
         pin: Some(bindings::xfs_dax_pin),
         unpin: Some(bindings::xfs_dax_unpin),
-    };
+    });
+
+/// C's table of operations.
+#[repr(transparent)]
+pub struct HolderOperations(bindings::dax_holder_operations);
+
+// SAFETY: The table does not change, and any task may call the functions and use the module.
+unsafe impl Sync for HolderOperations {}
+
+kernel::module_in_c!(Xfs, c"xfs");
 
 /// Handles the failure of `len` bytes at `offset` of `dax_dev`; 0 and `U64_MAX` mean all of it.
 ///

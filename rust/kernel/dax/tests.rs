@@ -424,6 +424,7 @@ mod holder {
     impl Holder {
         const OPS: bindings::dax_holder_operations = bindings::dax_holder_operations {
             notify_failure: Some(Self::notify_failure),
+            owner: core::ptr::null_mut(),
             pin: None,
             unpin: None,
         };

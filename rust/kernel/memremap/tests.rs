@@ -42,6 +42,7 @@ impl LastFailure {
     }
 }
 
+#[vtable]
 impl Operations for TestOwner {
     fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
         self.0.pfn.store(pfn.0, Relaxed);

@@ -65,8 +65,8 @@ pub(crate) struct PfnInfo {
 ///
 /// # Invariants
 ///
-/// `ndns` is a namespace that stays valid while `dev` is bound: `dev` itself or what it claims.
-/// `dev` is on the libnvdimm bus, and its parent a region.
+/// `ndns` is a namespace that stays valid while `dev` is bound: `dev` itself, or what it claims; the
+/// claim of `ndns` is `dev` then. `dev` is on the libnvdimm bus, and its parent a region.
 pub(crate) struct Namespace<'a> {
     dev: &'a Device<Bound>,
     ndns: NonNull<bindings::nd_namespace_common>,
@@ -78,8 +78,8 @@ impl<'a> Namespace<'a> {
         let NdDevice(dev) = dev;
         // SAFETY: `dev` is on the bus and its lock is held, by the invariant of its type.
         let ndns = from_err_ptr(unsafe { bindings::nvdimm_namespace_common_probe(raw(dev)) })?;
-        // INVARIANT: The bus keeps the namespace as long as `dev` is bound. The rest is the invariant
-        // of the type of `dev`.
+        // INVARIANT: The bus keeps the namespace as long as `dev` is bound, and the function has
+        // compared the claim. The rest is the invariant of the type of `dev`.
         Ok(Self {
             dev,
             ndns: NonNull::new(ndns).ok_or(ENODEV)?,
@@ -115,79 +115,28 @@ impl<'a> Namespace<'a> {
         Personality::Plain
     }
 
-    /// Makes the start of the namespace accessible for the bus to read information blocks.
-    pub(crate) fn enable(&self) -> Result {
+    /// Makes the start of the namespace accessible, for the bus to read information blocks.
+    ///
+    /// `EBUSY` while that, or a block translation table, has it already.
+    pub(crate) fn enable(&self) -> Result<Enabled<'_>> {
         // SAFETY: The type invariant.
         to_result(unsafe {
             bindings::devm_namespace_enable(raw(self.dev), self.ndns.as_ptr(), INFO_BLOCK_RESERVE)
-        })
-    }
-
-    /// Takes back [`Namespace::enable`].
-    pub(crate) fn disable(&self) {
-        // SAFETY: The type invariant.
-        unsafe { bindings::devm_namespace_disable(raw(self.dev), self.ndns.as_ptr()) };
+        })?;
+        // INVARIANT: Just enabled. Nothing else can enable it before this is dropped: its addresses
+        // are reserved.
+        Ok(Enabled { ns: self })
     }
 
     /// Attaches a block translation table, which has a driver of its own.
+    ///
+    /// `EINVAL` for a device that is none.
     pub(crate) fn attach_btt(&self) -> Result {
-        // SAFETY: The type invariant.
-        to_result(unsafe { bindings::nvdimm_namespace_attach_btt(self.ndns.as_ptr()) })
-    }
-
-    /// Looks for the information block of a block translation table.
-    pub(crate) fn probe_btt(&self) -> Claim {
-        // SAFETY: The type invariant.
-        match unsafe { bindings::nd_btt_probe(raw(self.dev), self.ndns.as_ptr()) } {
-            0 => Claim::Taken,
-            _ => Claim::Free,
-        }
-    }
-
-    /// Looks for the information block of a `pfn` device.
-    ///
-    /// `EOPNOTSUPP` when there is one that cannot be used.
-    pub(crate) fn probe_pfn(&self) -> Result<Claim> {
-        // SAFETY: The type invariant.
-        Self::claim(unsafe { bindings::nd_pfn_probe(raw(self.dev), self.ndns.as_ptr()) })
-    }
-
-    /// Looks for the information block of a device-dax device.
-    ///
-    /// `EOPNOTSUPP` when there is one that cannot be used.
-    pub(crate) fn probe_dax(&self) -> Result<Claim> {
-        // SAFETY: The type invariant.
-        Self::claim(unsafe { bindings::nd_dax_probe(raw(self.dev), self.ndns.as_ptr()) })
-    }
-
-    fn claim(result: c_int) -> Result<Claim> {
-        match to_result(result) {
-            Ok(()) => Ok(Claim::Taken),
-            Err(EOPNOTSUPP) => Err(EOPNOTSUPP),
-            Err(_) => Ok(Claim::Free),
-        }
-    }
-
-    /// Reads the information block of a `pfn` device, and fills in `pgmap` by it.
-    ///
-    /// Only while the namespace is enabled.
-    pub(crate) fn setup_pfn<T: memremap::Operations>(
-        &self,
-        pgmap: Pin<&mut PageMap<T>>,
-    ) -> Result<PfnInfo> {
-        // SAFETY: `to_nd_pfn()` is for devices that `is_nd_pfn()` knows.
-        let nd_pfn = match self.personality() {
-            // SAFETY: As above.
-            Personality::Pfn => unsafe { bindings::to_nd_pfn(raw(self.dev)) },
-            _ => return Err(EINVAL),
+        let Personality::Btt = self.personality() else {
+            return Err(EINVAL);
         };
-        // SAFETY: `nd_pfn` is valid, and `pgmap` is not in use yet.
-        to_result(unsafe { bindings::nvdimm_setup_pfn(nd_pfn, pgmap.as_raw()) })?;
-        // SAFETY: After `nvdimm_setup_pfn()` there is a validated superblock.
-        let sb = unsafe { (*nd_pfn).pfn_sb.as_ref() }.ok_or(ENXIO)?;
-        Ok(PfnInfo {
-            data_offset: u64::from_le(sb.dataoff),
-        })
+        // SAFETY: By the type invariant the device has claimed the namespace, and it is an `nd_btt`.
+        to_result(unsafe { bindings::nvdimm_namespace_attach_btt(self.ndns.as_ptr()) })
     }
 
     /// The physical addresses of the namespace: the first one and the last one.
@@ -244,6 +193,81 @@ impl<'a> Namespace<'a> {
         // SAFETY: The type invariant; the buffer has the size that the function expects.
         unsafe { bindings::nvdimm_namespace_disk_name(self.ndns.as_ptr(), name.as_mut_ptr()) };
         name
+    }
+}
+
+/// A namespace whose start the bus can read and write, until this is dropped.
+///
+/// # Invariants
+///
+/// `ns` is enabled: `devm_namespace_enable()` has succeeded for it, and `devm_namespace_disable()`
+/// was not called since.
+pub(crate) struct Enabled<'a> {
+    ns: &'a Namespace<'a>,
+}
+
+impl Enabled<'_> {
+    /// Looks for the information block of a block translation table.
+    pub(crate) fn probe_btt(&self) -> Claim {
+        // SAFETY: The type invariants: it can be read.
+        match unsafe { bindings::nd_btt_probe(raw(self.ns.dev), self.ns.ndns.as_ptr()) } {
+            0 => Claim::Taken,
+            _ => Claim::Free,
+        }
+    }
+
+    /// Looks for the information block of a `pfn` device.
+    ///
+    /// `EOPNOTSUPP` when there is one that cannot be used.
+    pub(crate) fn probe_pfn(&self) -> Result<Claim> {
+        // SAFETY: The type invariants: it can be read.
+        Self::claim(unsafe { bindings::nd_pfn_probe(raw(self.ns.dev), self.ns.ndns.as_ptr()) })
+    }
+
+    /// Looks for the information block of a device-dax device.
+    ///
+    /// `EOPNOTSUPP` when there is one that cannot be used.
+    pub(crate) fn probe_dax(&self) -> Result<Claim> {
+        // SAFETY: The type invariants: it can be read.
+        Self::claim(unsafe { bindings::nd_dax_probe(raw(self.ns.dev), self.ns.ndns.as_ptr()) })
+    }
+
+    fn claim(result: c_int) -> Result<Claim> {
+        match to_result(result) {
+            Ok(()) => Ok(Claim::Taken),
+            Err(EOPNOTSUPP) => Err(EOPNOTSUPP),
+            Err(_) => Ok(Claim::Free),
+        }
+    }
+
+    /// Reads the information block of a `pfn` device, or writes one if there is none, and fills in
+    /// `pgmap` by it.
+    ///
+    /// `EINVAL` for a device that is none.
+    pub(crate) fn setup_pfn<T: memremap::Operations>(
+        &self,
+        pgmap: Pin<&mut PageMap<T>>,
+    ) -> Result<PfnInfo> {
+        let nd_pfn = match self.ns.personality() {
+            // SAFETY: The device is an `nd_pfn`.
+            Personality::Pfn => unsafe { bindings::to_nd_pfn(raw(self.ns.dev)) },
+            _ => return Err(EINVAL),
+        };
+        // SAFETY: `nd_pfn` is valid, the namespace that it claims is enabled by the type invariant,
+        // and `pgmap` is not in use yet.
+        to_result(unsafe { bindings::nvdimm_setup_pfn(nd_pfn, pgmap.as_raw()) })?;
+        // SAFETY: After `nvdimm_setup_pfn()` there is a validated superblock.
+        let sb = unsafe { (*nd_pfn).pfn_sb.as_ref() }.ok_or(ENXIO)?;
+        Ok(PfnInfo {
+            data_offset: u64::from_le(sb.dataoff),
+        })
+    }
+}
+
+impl Drop for Enabled<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The type invariants.
+        unsafe { bindings::devm_namespace_disable(raw(self.ns.dev), self.ns.ndns.as_ptr()) };
     }
 }
 
