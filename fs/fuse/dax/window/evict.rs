@@ -13,7 +13,8 @@ use super::{
     units::{
         FilePage,
         RangeId,
-        Span, //
+        Span,
+        BLOCK_PAGES, //
     },
     Area,
     File,
@@ -373,6 +374,15 @@ impl<F: File> Window<F> {
             }
             _ => None,
         }
+    }
+
+    /// Takes a block whose memory failed before the window was made out of service.
+    ///
+    /// To be called before the first use.
+    pub(crate) fn retire(&mut self, block: u32) {
+        // Nothing uses it, so there is no file.
+        let victim = self.fail(RangeId(block.saturating_mul(BLOCK_PAGES)));
+        debug_assert!(victim.is_none());
     }
 
     /// Ends what [`Window::fail`] began. The caller reclaims the returned area, if any.
