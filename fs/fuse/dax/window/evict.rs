@@ -327,12 +327,10 @@ impl<F: File> Window<F> {
             }
             self.policy.unmapped(&mut self.table, id);
             if upgrading {
-                // As if it had been requested only now.
-                let epoch = self.limit.ask(false);
+                // As if all of it were for the request to make it writable.
                 let record = self.table.set_setup(id);
                 record.error = 0;
                 record.vacant = false;
-                record.epoch = epoch;
             } else {
                 self.table.get_mut(id).users = 0;
                 self.free.put_stale(&mut self.table, id);
