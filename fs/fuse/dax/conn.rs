@@ -391,6 +391,11 @@ impl Conn {
         unsafe { bindings::flush_delayed_work(self.raw_work()) };
     }
 
+    /// Takes a block whose memory failed before out of service. To be called before the first use.
+    pub(crate) fn retire(&self, block: u32) {
+        self.update(|window| window.retire(block));
+    }
+
     /// Handles the failure of `pages` pages of the window, from `first` on: their users are killed.
     pub(crate) fn fail(self: ArcBorrow<'_, Self>, first: u32, pages: u32, flags: c_int) -> Result {
         let mut result = Ok(());

@@ -6,14 +6,18 @@
 
 use super::{
     conn::Conn,
-    window::region::{
-        self,
-        Region, //
+    window::{
+        region::{
+            self,
+            Region, //
+        },
+        units::BLOCK_PAGES, //
     },
 };
 use core::ptr::NonNull;
 use kernel::{
     bindings,
+    bitmap::BitmapVec,
     dax::{
         self,
         units::Pgoff,
@@ -46,12 +50,20 @@ use kernel::{
     }, //
 };
 
+/// Who uses a window, and what of it can be used.
+struct Service {
+    /// The connection that uses it: at most one, because all mounts of a device share it.
+    conn: Option<Arc<Conn>>,
+    /// The blocks with failed memory. The kernel may not map a failed page any more (x86:
+    /// `set_mce_nospec()`), so no later connection may use it, until the device is bound again.
+    failed: BitmapVec,
+}
+
 /// A window, shared by its device, its connection and its memory.
 #[pin_data]
 pub(crate) struct Slot {
-    /// The connection that uses it: at most one, because all mounts of a device share it.
     #[pin]
-    conn: Mutex<Option<Arc<Conn>>>,
+    service: Mutex<Service>,
     /// Keeps the memory accessible, until it is removed.
     #[pin]
     access: Mutex<Option<Access>>,
@@ -60,20 +72,56 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    fn conn(&self) -> Option<Arc<Conn>> {
-        self.conn.lock().clone()
+    /// `pages` pages from `first` on failed: no later connection uses them. Returns the connection
+    /// that has to handle the failure, if there is one.
+    fn failed(&self, first: usize, pages: usize) -> Option<Arc<Conn>> {
+        let end = first.saturating_add(pages).div_ceil(BLOCK_PAGES as usize);
+        let mut service = self.service.lock();
+        // The window ends with a whole block.
+        for block in first / BLOCK_PAGES as usize..end.min(service.failed.len()) {
+            service.failed.set_bit(block);
+        }
+        service.conn.clone()
+    }
+
+    /// `conn` is the connection that uses the window from now on.
+    fn connect(&self, conn: &Arc<Conn>) -> Result {
+        let mut service = self.service.lock();
+        if service.conn.is_some() {
+            return Err(EBUSY);
+        }
+        // In the same section as below: a failure is in the record by now, or finds `conn`.
+        let (mut at, mut count) = (0, 0_usize);
+        while at < service.failed.len() {
+            let Some(block) = service.failed.next_bit(at) else {
+                break;
+            };
+            // CAST: A window has less than 2^32 pages.
+            conn.retire(block as u32);
+            at = block.saturating_add(1);
+            count = count.saturating_add(1);
+        }
+        service.conn = Some(conn.clone());
+        drop(service);
+        if count > 0 {
+            pr_warn!(
+                "memory of the DAX window has failed: {} MiB are out of service\n",
+                count.saturating_mul(BLOCK_PAGES as usize) >> (20 - PAGE_SHIFT),
+            );
+        }
+        Ok(())
     }
 
     /// The connection is shut down.
     pub(crate) fn disconnect(&self) {
         // Not dropped under the lock.
-        let _conn = self.conn.lock().take();
+        let _conn = self.service.lock().conn.take();
     }
 
     /// Ends all use of the memory, for good. Sleeps.
     fn end(&self) {
         // First the connection, because killing the device waits for its users.
-        let conn = self.conn.lock().take();
+        let conn = self.service.lock().conn.take();
         if let Some(conn) = &conn {
             conn.as_arc_borrow().evacuate();
         }
@@ -97,8 +145,8 @@ impl memremap::Operations for FailureHandler {
     type OwnerModule = Fuse;
 
     fn memory_failure(&self, pfn: Pfn, pages: usize, mf_flags: i32) -> Result {
-        let conn = self.0.conn().ok_or(EOPNOTSUPP)?;
         let first = pfn.0.checked_sub(self.0.first.0).ok_or(EINVAL)?;
+        let conn = self.0.failed(first, pages).ok_or(EOPNOTSUPP)?;
         conn.as_arc_borrow()
             .fail(first.try_into()?, pages.try_into()?, mf_flags)
     }
@@ -211,12 +259,7 @@ pub(crate) unsafe fn connect(
     let memory = unsafe { dax::Registration::<WindowMemory>::data_of(dax_dev) }.ok_or(ENXIO)?;
     let device = memory.device.as_ref().ok_or(ENXIO)?.clone();
     let conn = Conn::new(fc, device, memory.slot.clone(), memory.pages as u64)?;
-    let mut slot = memory.slot.conn.lock();
-    if slot.is_some() {
-        return Err(EBUSY);
-    }
-    *slot = Some(conn.clone());
-    drop(slot);
+    memory.slot.connect(&conn)?;
     Ok(conn)
 }
 
@@ -301,11 +344,18 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
         return Err(EBUSY);
     };
 
+    // CAST: Frame numbers fit on 64-bit machines.
+    let pages = (window.len >> PAGE_SHIFT) as usize;
+    let service = Service {
+        conn: None,
+        // Here, because a failure allocates nothing.
+        failed: BitmapVec::new(pages / BLOCK_PAGES as usize, GFP_KERNEL)?,
+    };
     let slot = Arc::pin_init(
         pin_init!(Slot {
-            conn <- new_mutex!(None, "virtio_fs_window::conn"),
+            service <- new_mutex!(service, "virtio_fs_window::service"),
             access <- new_mutex!(None, "virtio_fs_window::access"),
-            // CAST: Frame numbers fit on 64-bit machines.
+            // CAST: As above.
             first: Pfn((window.start >> PAGE_SHIFT) as usize),
         }),
         GFP_KERNEL,
@@ -313,8 +363,6 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
     let mut pgmap = PageMap::new(FailureHandler(slot.clone()))?;
     pgmap.as_mut().set_range(window.start, last);
     let mapped = pgmap.map_reserved(dev, Some(reservation))?;
-    // CAST: As above.
-    let pages = (window.len >> PAGE_SHIFT) as usize;
     let memory = Arc::new(
         WindowMemory {
             slot: slot.clone(),

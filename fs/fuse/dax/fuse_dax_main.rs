@@ -29,6 +29,9 @@
 //!           Conn.state                            spinlock, innermost: nothing is taken inside
 //! ```
 //!
+//! `Slot.service` is a mutex that a failure of memory takes alone, and the start of a connection
+//! around `Conn.state`.
+//!
 //! The use of a range (`Window::acquire` to `Window::release`) is not a lock, but tasks wait for
 //! it:
 //!

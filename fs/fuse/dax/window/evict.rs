@@ -13,7 +13,8 @@ use super::{
     units::{
         FilePage,
         RangeId,
-        Span, //
+        Span,
+        BLOCK_PAGES, //
     },
     Area,
     File,
@@ -326,12 +327,10 @@ impl<F: File> Window<F> {
             }
             self.policy.unmapped(&mut self.table, id);
             if upgrading {
-                // As if it had been requested only now.
-                let epoch = self.limit.ask(false);
+                // As if all of it were for the request to make it writable.
                 let record = self.table.set_setup(id);
                 record.error = 0;
                 record.vacant = false;
-                record.epoch = epoch;
             } else {
                 self.table.get_mut(id).users = 0;
                 self.free.put_stale(&mut self.table, id);
@@ -373,6 +372,15 @@ impl<F: File> Window<F> {
             }
             _ => None,
         }
+    }
+
+    /// Takes a block whose memory failed before the window was made out of service.
+    ///
+    /// To be called before the first use.
+    pub(crate) fn retire(&mut self, block: u32) {
+        // Nothing uses it, so there is no file.
+        let victim = self.fail(RangeId(block.saturating_mul(BLOCK_PAGES)));
+        debug_assert!(victim.is_none());
     }
 
     /// Ends what [`Window::fail`] began. The caller reclaims the returned area, if any.

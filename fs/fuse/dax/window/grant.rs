@@ -115,23 +115,7 @@ impl<F: File> Window<F> {
                 }
                 Step::Wait(changes)
             }
-            State::Mapped if write && !record.writable => {
-                record.users += 1;
-                if core::mem::replace(&mut record.upgrading, true) {
-                    return Step::Join(id);
-                }
-                record.error = 0;
-                let setup = Setup {
-                    id,
-                    page: record.page,
-                    order: record.order,
-                    writable: true,
-                    upgrade: true,
-                };
-                self.counters.setups += 1;
-                self.counters.upgrades += 1;
-                Step::Start(setup)
-            }
+            State::Mapped if write && !record.writable => self.upgrade(id),
             State::Mapped => {
                 record.users += 1;
                 let ahead = core::mem::replace(&mut record.mark, false);
@@ -140,6 +124,38 @@ impl<F: File> Window<F> {
             }
             _ => Step::Wait(changes),
         }
+    }
+
+    /// The next step for a task that wants to write to `id`, which is mapped for reading.
+    ///
+    /// The server may need one more mapping for that, because it has to split one of its own. So it
+    /// may refuse for lack of a resource; then it is asked again after other mappings were given up.
+    fn upgrade(&mut self, id: RangeId) -> Step {
+        let record = self.table.get_mut(id);
+        if record.upgrading {
+            record.users += 1;
+            return Step::Join(id);
+        }
+        if record.wanting && self.limit.over() {
+            // Other ranges are given up first, and other ranges are drained.
+            self.policy.spare(&mut self.table, id);
+            return self.make_room(0);
+        }
+        record.users += 1;
+        record.upgrading = true;
+        record.error = 0;
+        record.wanting = false;
+        record.epoch = self.limit.ask(false);
+        let setup = Setup {
+            id,
+            page: record.page,
+            order: record.order,
+            writable: true,
+            upgrade: true,
+        };
+        self.counters.setups += 1;
+        self.counters.upgrades += 1;
+        Step::Start(setup)
     }
 
     /// `page` of `file` is about to be mapped because a task needs it.
@@ -233,27 +249,33 @@ impl<F: File> Window<F> {
                 return Ok((id, page.align_down(order)));
             }
         }
+        // What is stale is larger than `order`, or fills no area of it. The protocol lets a mapping
+        // replace a part of a larger one, which the server has to split (in Linux, c4bb667eaf52).
+        // That saves the request to remove it, and costs more: the server keeps what is left of a
+        // file that may be gone, as one or two mappings more, which `limit` cannot count. A VMM
+        // that only removes what it mapped, as QEMU, has to unmap all of it and map the rest again,
+        // for each piece. That is two operations more for a piece, where one removal makes room for
+        // all pieces.
+        //
+        // If the server has no room for more mappings, evicting any of them will do.
+        Err(self.make_room(if full { 0 } else { order }))
+    }
+
+    /// The next step for a range of `order` to become free, and for the server to have fewer
+    /// mappings.
+    fn make_room(&mut self, order: u8) -> Step {
         if self.free.stale_count() > 0 {
-            // What is stale is larger than `order`, or fills no area of it. The protocol lets a
-            // mapping replace a part of a larger one, which the server has to split (in Linux,
-            // c4bb667eaf52). That saves this request, and costs more: the server keeps what is left
-            // of a file that may be gone, as one or two mappings more, which `limit` cannot count.
-            // A VMM that only removes what it mapped, as QEMU, has to unmap all of it and map the
-            // rest again, for each piece. That is two operations more for a piece, where one
-            // removal makes room for all pieces.
-            return Err(Step::Remove);
+            return Step::Remove;
         }
         if self.removing > 0 {
             // There will be room in the time of one request. To evict another range, which a
             // mapping could replace at once, would cost its next user a request.
-            return Err(Step::Wait(self.changes));
+            return Step::Wait(self.changes);
         }
-        // If the server has no room for more mappings, evicting any of them will do.
-        let order = if full { 0 } else { order };
-        Err(match self.plan_reclaim(order) {
+        match self.plan_reclaim(order) {
             Some(area) => Step::Reclaim(area),
             None => Step::Drain(order, self.changes),
-        })
+        }
     }
 
     /// Gives `id`, which is in no list, to `file`.
@@ -316,6 +338,13 @@ impl<F: File> Window<F> {
                 record.upgrading = false;
                 record.writable |= error == 0;
                 record.error = error;
+                if error == 0 {
+                    self.limit.mapped();
+                } else if limit::is_want(error) {
+                    record.wanting = self.limit.refused(record.epoch);
+                } else {
+                    self.limit.answered();
+                }
             }
             State::Setup if record.error == 0 => {
                 if error == 0 {
@@ -346,7 +375,10 @@ impl<F: File> Window<F> {
     pub(crate) fn unasked(&mut self, id: RangeId, upgrade: bool) {
         let record = self.table.get_mut(id);
         match record.state() {
-            State::Mapped if upgrade && record.upgrading => record.upgrading = false,
+            State::Mapped if upgrade && record.upgrading => {
+                record.upgrading = false;
+                self.limit.answered();
+            }
             State::Setup if record.error == 0 => {
                 self.limit.answered();
                 self.fail_setup(id, AGAIN);
@@ -402,6 +434,7 @@ impl<F: File> Window<F> {
             State::Setup => Poll::Failed(record.error),
             State::Mapped if record.poisoned => Poll::Again,
             State::Mapped if !write || record.writable => return Poll::Held,
+            State::Mapped if record.wanting => Poll::Wanting(record.error),
             State::Mapped if record.error != 0 => Poll::Failed(record.error),
             _ => Poll::Again,
         };

@@ -65,8 +65,8 @@ impl Limit {
         self.most.is_some_and(|most| self.held > most)
     }
 
-    /// A request for a range is sent; the server maps nothing there if `vacant`. Returns the epoch
-    /// for [`Limit::refused`].
+    /// A request for a range is sent; the server maps nothing there if `vacant`. A range that is to
+    /// become writable is not vacant. Returns the epoch for [`Limit::refused`].
     pub(super) fn ask(&mut self, vacant: bool) -> u32 {
         self.held = self.held.saturating_add(vacant.into());
         self.asked = self.asked.saturating_add(1);

@@ -174,6 +174,11 @@ impl Policy {
         self.lru.touch(record);
     }
 
+    /// `id`, which is mapped, is to be evicted after all others.
+    pub(super) fn spare<F>(&mut self, table: &mut Table<F>, id: RangeId) {
+        self.lru.spare(table, id);
+    }
+
     /// `id` is mapped now.
     pub(super) fn mapped<F>(&mut self, table: &mut Table<F>, id: RangeId) {
         self.lru.push(table, id);

@@ -112,7 +112,7 @@ pub(crate) struct Record<F> {
     pub(crate) used: u8,
     /// Why the server refused, a negative error number; 0 when it did not; or [`AGAIN`].
     pub(crate) error: i32,
-    /// It was refused for lack of a resource, so the next request may succeed.
+    /// It, or writing to it, was refused for lack of a resource, so the next request may succeed.
     pub(crate) wanting: bool,
     /// The server had nothing mapped there before this request. Stays set if it refuses for lack of
     /// room.

@@ -78,6 +78,8 @@ mod units_tests;
 #[cfg(test)]
 mod window_evacuate_tests;
 #[cfg(test)]
+mod window_forget_tests;
+#[cfg(test)]
 mod window_index_tests;
 #[cfg(test)]
 mod window_instant;

@@ -6,6 +6,7 @@ use crate::{
     window::{
         acquire::{
             acquire,
+            reclaim,
             Failure,
             Killed,
             Platform,
@@ -16,7 +17,9 @@ use crate::{
             BLOCK_PAGES, //
         },
         File,
+        Poll,
         Setup,
+        Step,
         Window, //
     },
     window_world::TestFile,
@@ -26,7 +29,10 @@ use std::{
         Cell,
         RefCell, //
     },
-    collections::BTreeMap, //
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    }, //
 };
 
 const BLOCK: u64 = BLOCK_PAGES as u64;
@@ -36,6 +42,10 @@ struct Limited {
     window: RefCell<Window<TestFile>>,
     /// Where mappings begin, and how many pages they have.
     maps: RefCell<BTreeMap<u32, u32>>,
+    /// Those of them that cost one mapping more, because they became writable and were split.
+    split: RefCell<BTreeSet<u32>>,
+    /// Nothing becomes writable.
+    read_only: Cell<bool>,
     most: Cell<usize>,
     refused: Cell<u64>,
     setups: Cell<u64>,
@@ -51,6 +61,8 @@ impl Limited {
         Self {
             window: RefCell::new(Window::new(blocks * BLOCK).unwrap()),
             maps: RefCell::default(),
+            split: RefCell::default(),
+            read_only: Cell::new(false),
             most: Cell::new(most),
             refused: Cell::new(0),
             setups: Cell::new(0),
@@ -61,10 +73,25 @@ impl Limited {
     }
 
     fn touch(&self, file: &TestFile, page: u64, file_pages: u64) -> Result<(), Failure> {
+        self.access(file, page, file_pages, false)
+    }
+
+    /// Writes to a file of one page.
+    fn write(&self, file: &TestFile) -> Result<(), Failure> {
+        self.access(file, 0, 1, true)
+    }
+
+    fn access(
+        &self,
+        file: &TestFile,
+        page: u64,
+        file_pages: u64,
+        write: bool,
+    ) -> Result<(), Failure> {
         let want = Want {
             page: FilePage(page),
             file_pages,
-            write: false,
+            write,
         };
         let id = acquire(self, file, want)?;
         self.update(|window| window.let_go(id));
@@ -107,23 +134,34 @@ unsafe impl Platform<TestFile> for Limited {
             return Err(-12);
         }
         self.setups.set(self.setups.get() + 1);
-        let mut maps = self.maps.borrow_mut();
+        let (mut maps, mut split) = (self.maps.borrow_mut(), self.split.borrow_mut());
+        let used = maps.len() + split.len();
         let pages = 1 << setup.order;
         let end = setup.id.0 + pages;
         let covered: Vec<_> = maps.range(setup.id.0..end).map(|(at, _)| *at).collect();
         let replaces = !covered.is_empty();
         // One that allows none is out of order.
         let most = self.most.get();
-        let result = if most > 0 && (replaces || maps.len() < most) {
-            maps.retain(|at, _| !covered.contains(at));
-            maps.insert(setup.id.0, pages);
-            self.peak.set(self.peak.get().max(maps.len()));
+        let granted = match setup.upgrade {
+            true => used < most && !self.read_only.get(),
+            false => most > 0 && (replaces || used < most),
+        };
+        let result = if granted {
+            if setup.upgrade {
+                assert_eq!(maps.get(&setup.id.0), Some(&pages));
+                assert!(split.insert(setup.id.0));
+            } else {
+                split.retain(|at| !covered.contains(at));
+                maps.retain(|at, _| !covered.contains(at));
+                maps.insert(setup.id.0, pages);
+            }
+            self.peak.set(self.peak.get().max(maps.len() + split.len()));
             Ok(())
         } else {
             self.refused.set(self.refused.get() + 1);
             Err(-28)
         };
-        drop(maps);
+        drop((maps, split));
         self.update(|window| window.answer(setup.id, setup.upgrade, result));
         Ok(())
     }
@@ -131,6 +169,7 @@ unsafe impl Platform<TestFile> for Limited {
     fn send_removes(&self) -> Result<(), i32> {
         while let Some((id, _)) = self.update(|window| window.take_stale()) {
             self.maps.borrow_mut().remove(&id.0);
+            self.split.borrow_mut().remove(&id.0);
             self.update(|window| window.removed(id));
         }
         Ok(())
@@ -239,6 +278,101 @@ fn the_first_mapping_is_refused() {
     }
 }
 
+/// To make a range writable costs this server a mapping, and it has none left.
+#[test]
+fn what_cannot_become_writable_takes_the_place_of_others() {
+    let world = Limited::new(64, 100);
+    let files: Vec<_> = (0..100).map(TestFile::new).collect();
+    for file in &files {
+        assert_eq!(world.touch(file, 0, 1), Ok(()));
+    }
+    assert_eq!((world.mapped(), world.refused.get()), (100, 0));
+    assert_eq!(world.write(&files[50]), Ok(()));
+    // One was given up for it.
+    assert_eq!((world.mapped(), world.refused.get()), (99, 1));
+    assert_eq!(world.split.borrow().len(), 1);
+    for _ in 0..10 {
+        for file in &files {
+            assert_eq!(world.touch(file, 0, 1), Ok(()));
+            assert_eq!(world.write(file), Ok(()));
+        }
+    }
+    assert_eq!(world.peak.get(), 100);
+    assert!(world.mapped() >= 45, "{} are used", world.mapped());
+    let (refused, setups) = (world.refused.get(), world.setups.get());
+    assert!(refused * 10 < setups, "{refused} of {setups} are refused");
+}
+
+/// What is refused whatever is given up is an error in the end, and can be read all the same.
+#[test]
+fn what_never_becomes_writable_is_an_error() {
+    let world = Limited::new(64, 500);
+    let files: Vec<_> = (0..500).map(TestFile::new).collect();
+    for file in &files {
+        assert_eq!(world.touch(file, 0, 1), Ok(()));
+    }
+    world.read_only.set(true);
+    let refusal = Err(Failure::Refused(-28));
+    assert_eq!(world.write(&files[0]), refusal);
+    let (asked, left) = (world.refused.get(), world.mapped());
+    assert!((2..=9).contains(&asked), "asked {asked} times");
+    assert!((360..500).contains(&left), "{left} are left");
+    let setups = world.setups.get();
+    assert_eq!(world.touch(&files[0], 0, 1), Ok(()));
+    assert_eq!(world.setups.get(), setups, "it was given up itself");
+    world.read_only.set(false);
+    assert_eq!(world.write(&files[0]), Ok(()));
+}
+
+/// There is no other mapping that could go.
+#[test]
+fn the_only_mapping_cannot_become_writable() {
+    let world = Limited::new(1, 1);
+    let file = TestFile::new(1);
+    assert_eq!(world.touch(&file, 0, 1), Ok(()));
+    assert_eq!(world.write(&file), Err(Failure::Refused(-28)));
+    assert_eq!(world.refused.get(), 1);
+    assert_eq!(world.touch(&file, 0, 1), Ok(()));
+    world.most.set(2);
+    assert_eq!(world.write(&file), Ok(()));
+}
+
+/// The ranges that could be given up are in use, and so is the range itself: what is drained is
+/// another one.
+#[test]
+fn room_to_write_is_waited_for() {
+    let world = Limited::new(2, 2);
+    let (file, other) = (TestFile::new(1), TestFile::new(2));
+    assert_eq!(world.touch(&file, 0, 1), Ok(()));
+    assert_eq!(world.touch(&other, 0, 1), Ok(()));
+    world.read_only.set(true);
+    let hold = |file| world.update(|window| window.try_hold(file, FilePage(0), false));
+    let write = || world.update(|window| window.request(&file, FilePage(0), 1, true));
+    let held = [hold(&file).unwrap(), hold(&other).unwrap()];
+    let Step::Start(setup) = write() else {
+        panic!("it was not refused yet");
+    };
+    assert_eq!(world.send_setup(&file, setup), Ok(()));
+    let poll = world.update(|window| window.look(setup.id, true));
+    assert_eq!(poll, Poll::Wanting(-28));
+    let Step::Drain(order, _) = write() else {
+        panic!("all is in use");
+    };
+    world.update(|window| window.drain(order, true));
+    assert_eq!(hold(&other), None);
+    world.update(|window| window.let_go(held[1].id));
+    let Step::Reclaim(area) = write() else {
+        panic!("it is not in use any more");
+    };
+    assert!(reclaim(&world, area));
+    world.update(|window| window.drained());
+    assert!(!world.update(|window| window.has(&other, FilePage(0))));
+    world.read_only.set(false);
+    assert_eq!(world.write(&file), Ok(()));
+    world.update(|window| window.let_go(held[0].id));
+    assert!(world.window.borrow().check());
+}
+
 /// That is not the server's word, and says nothing of its limit.
 #[test]
 fn a_machine_without_memory_is_told_apart() {
@@ -275,11 +409,11 @@ fn overlapping_uses_end() {
         }
         held = next;
         let step = miss();
-        if let crate::window::Step::Drain(order, _) = step {
+        if let Step::Drain(order, _) = step {
             world.update(|window| window.drain(order, true));
         }
-        if let crate::window::Step::Reclaim(area) = step {
-            assert!(crate::window::acquire::reclaim(&world, area));
+        if let Step::Reclaim(area) = step {
+            assert!(reclaim(&world, area));
             world.update(|window| window.drained());
             assert_eq!(world.touch(&other, 0, BLOCK), Ok(()));
             // And it comes back.

@@ -65,9 +65,12 @@ struct Loom {
     queue: Condvar,
     /// Requests that the server has not seen.
     jobs: Mutex<Vec<Setup>>,
-    /// The memory of the only range.
-    memory: UnsafeCell<u64>,
+    /// The memory of the only range, or of the range of each file.
+    memory: Vec<UnsafeCell<u64>>,
     killed: bool,
+    /// If there is no server, requests are answered when they are sent; and so many are refused
+    /// first that would make a range writable.
+    refuses: Option<Mutex<u32>>,
 }
 
 // SAFETY: Loom watches over `memory`, which is what the models are about.
@@ -77,27 +80,42 @@ unsafe impl Send for Loom {}
 
 impl Loom {
     fn new(killed: bool) -> Arc<Self> {
+        Self::with(1, 1, killed, None)
+    }
+
+    fn with(blocks: u64, cells: usize, killed: bool, refuses: Option<u32>) -> Arc<Self> {
         Arc::new(Self {
             shared: Mutex::new(Shared {
-                window: Window::new(BLOCK).unwrap(),
+                window: Window::new(blocks * BLOCK).unwrap(),
                 waiters: 0,
             }),
             queue: Condvar::new(),
             jobs: Mutex::new(Vec::new()),
-            memory: UnsafeCell::new(0),
+            memory: (0..cells).map(|_| UnsafeCell::new(0)).collect(),
             killed,
+            refuses: refuses.map(Mutex::new),
         })
+    }
+
+    /// The memory of the range of a file.
+    fn memory(&self, file: &TestFile) -> &UnsafeCell<u64> {
+        &self.memory[file.number() % self.memory.len()]
     }
 
     /// Uses a page of a file once.
     fn touch(&self, file: &TestFile, block: u64) -> Result<(), i32> {
+        self.access(file, block, false)
+    }
+
+    /// The same, for writing if `write`.
+    fn access(&self, file: &TestFile, block: u64, write: bool) -> Result<(), i32> {
         let want = Want {
             page: FilePage(block * BLOCK),
             file_pages: 2 * BLOCK,
-            write: false,
+            write,
         };
         let id = acquire(self, file, want).map_err(Failure::errno)?;
-        self.memory.with(|memory| {
+        self.memory(file).with(|memory| {
             // SAFETY: Loom says if this is not so.
             let _ = unsafe { *memory };
         });
@@ -190,7 +208,16 @@ unsafe impl Platform<TestFile> for Loom {
     }
 
     fn send_setup(&self, _file: &TestFile, setup: Setup) -> Result<(), i32> {
-        self.jobs.lock().unwrap().push(setup);
+        let Some(refuses) = &self.refuses else {
+            self.jobs.lock().unwrap().push(setup);
+            return Ok(());
+        };
+        let mut left = refuses.lock().unwrap();
+        let refused = setup.upgrade && *left > 0;
+        *left -= u32::from(refused);
+        drop(left);
+        let result = if refused { Err(-28) } else { Ok(()) };
+        self.update(|window| window.answer(setup.id, setup.upgrade, result));
         Ok(())
     }
 
@@ -201,8 +228,8 @@ unsafe impl Platform<TestFile> for Loom {
         Ok(())
     }
 
-    fn drop_pages(&self, _file: &TestFile, _page: FilePage, _order: u8) -> bool {
-        self.memory.with_mut(|memory| {
+    fn drop_pages(&self, file: &TestFile, _page: FilePage, _order: u8) -> bool {
+        self.memory(file).with_mut(|memory| {
             // SAFETY: Loom says if this is not so.
             unsafe { *memory += 1 };
         });
@@ -281,6 +308,23 @@ fn a_failure_takes_the_range_out() {
     });
 }
 
+/// The server has no room to make a range writable, and the only other range, which has to go for
+/// that, is used by another task.
+#[test]
+fn room_to_write_is_made_beside_a_task() {
+    check(|| {
+        let loom = Loom::with(2, 2, false, Some(1));
+        let (file, other) = (TestFile::new(1), TestFile::new(2));
+        loom.touch(&file, 0).unwrap();
+        loom.touch(&other, 0).unwrap();
+        let task = loom.touch_beside(&other, 0);
+        assert_eq!(loom.access(&file, 0, true), Ok(()));
+        task.join().unwrap().unwrap();
+        assert_eq!(*loom.refuses.as_ref().unwrap().lock().unwrap(), 0);
+        assert!(loom.shared.lock().unwrap().window.check());
+    });
+}
+
 /// The device is removed while a task uses or waits for a range: after that no task accesses its
 /// memory, and no task waits for a server that may never answer.
 #[test]
@@ -294,7 +338,7 @@ fn a_device_goes_when_nobody_is_at_it() {
         // One finds its range there, the other's would have to be asked for.
         let tasks = [loom.touch_beside(&file, 0), loom.touch_beside(&other, 0)];
         evacuate(&*loom, -107);
-        loom.memory.with_mut(|memory| {
+        loom.memory[0].with_mut(|memory| {
             // SAFETY: Loom says if this is not so.
             unsafe { *memory += 1 };
         });

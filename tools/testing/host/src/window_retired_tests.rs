@@ -8,7 +8,8 @@ use crate::{
         units::{
             FilePage,
             RangeId,
-            BLOCK_PAGES, //
+            BLOCK_PAGES,
+            TOP_ORDER, //
         },
         Area,
         Step,
@@ -89,4 +90,25 @@ fn a_failed_page_costs_nothing_while_there_is_a_block() {
     assert_eq!(window.mapped(), 20);
     // The one that failed, and the large one.
     assert_eq!(window.counters.reclaims, 2);
+}
+
+/// A window whose memory failed when another connection had it.
+#[test]
+fn blocks_that_failed_before_are_never_used() {
+    let mut window = Window::new(3 * BLOCK).unwrap();
+    for block in [2, 0, 2] {
+        window.retire(block);
+        assert!(window.check());
+    }
+    assert_eq!(window.counters.retired, 2);
+    for number in 0..3 * BLOCK as usize {
+        let file_pages = 1 + number as u64 % (BLOCK + 1);
+        touch(&mut window, &TestFile::new(number), file_pages);
+        assert!(window.check());
+        for bad in [0, 2] {
+            assert_eq!(window.place(RangeId(bad * BLOCK_PAGES)).order, TOP_ORDER);
+            assert!(window.fail(RangeId(bad * BLOCK_PAGES + 7)).is_none());
+        }
+    }
+    assert_eq!(window.counters.retired, 2);
 }

@@ -5,10 +5,6 @@
 use crate::{
     config::properties,
     window::{
-        acquire::{
-            reclaim,
-            Platform, //
-        },
         answer::result_of,
         evict::{
             Forgot,
@@ -33,7 +29,6 @@ use crate::{
         Step,
         Window, //
     },
-    window_instant::Instant,
     window_world::{
         forget_all,
         Server,
@@ -43,6 +38,9 @@ use crate::{
 use proptest::prelude::*;
 
 const BLOCK: u64 = BLOCK_PAGES as u64;
+
+/// The server's refusal for want of room.
+const NO_ROOM: i32 = -28;
 
 /// The file of a range that is to be taken.
 fn file_of(victim: &Victim<TestFile>) -> &TestFile {
@@ -90,6 +88,10 @@ struct World {
     /// What tasks are taking from files, and the range that each is at.
     taking: Vec<(Area, Option<Victim<TestFile>>)>,
     sleepers: Vec<Sleeper>,
+    /// How many requests were refused for want of room since one was granted.
+    refusals: u32,
+    /// Nothing else was mapped when the last of them was refused.
+    lonely: bool,
 }
 
 /// What happens.
@@ -119,7 +121,7 @@ fn event(files: usize) -> impl Strategy<Value = Event> {
     prop_oneof![
         12 => (0..files, 0..1000u64, any::<bool>()).prop_map(|(f, p, w)| Event::Want(f, p, w)),
         // Refused for want of room, too.
-        8 => (any::<usize>(), prop_oneof![9 => Just(0), 1 => any::<i32>(), 1 => Just(-28)])
+        8 => (any::<usize>(), prop_oneof![9 => Just(0), 1 => any::<i32>(), 2 => Just(NO_ROOM)])
             .prop_map(|(n, e)| Event::Answer(n, e)),
         8 => any::<usize>().prop_map(Event::Release),
         1 => (0..files).prop_map(Event::Forget),
@@ -145,7 +147,29 @@ impl World {
             failed: Vec::new(),
             taking: Vec::new(),
             sleepers: Vec::new(),
+            refusals: 0,
+            lonely: false,
         }
+    }
+
+    /// The server answers `setup` with `error`.
+    fn answer(&mut self, file: usize, setup: &Setup, error: i32) {
+        if error == NO_ROOM {
+            let upgrades = |sent: &&Sent| matches!(sent, Sent::Setup(_, setup) if setup.upgrade);
+            let upgrading = self.sent.iter().filter(upgrades).count() + usize::from(setup.upgrade);
+            self.lonely = self.window.mapped() as usize <= upgrading;
+            self.refusals += 1;
+            if setup.upgrade {
+                let writable = false;
+                self.server.setup(file, &Setup { writable, ..*setup });
+            } else {
+                self.server.remove(setup.id, setup.order);
+            }
+        } else if error == 0 {
+            self.refusals = 0;
+        }
+        self.window
+            .answer(setup.id, setup.upgrade, result_of(error));
     }
 
     fn page(&self, file: usize, place: u64) -> FilePage {
@@ -303,8 +327,14 @@ impl World {
                     it.held = true;
                     at += 1;
                 }
-                Poll::Failed(error) | Poll::Wanting(error) => {
+                Poll::Failed(error) => {
                     assert!((-4095..0).contains(&error));
+                    // Not while another mapping might be given up for it.
+                    assert!(error != NO_ROOM || self.refusals > 8 || self.lonely);
+                    self.uses.remove(at);
+                }
+                Poll::Wanting(error) => {
+                    assert_eq!(error, NO_ROOM);
                     self.uses.remove(at);
                 }
                 Poll::Again => {
@@ -351,13 +381,7 @@ impl World {
             }
             Event::Answer(number, error) if !self.sent.is_empty() => {
                 match self.sent.remove(number % self.sent.len()) {
-                    Sent::Setup(_, setup) => {
-                        if error == -28 && !setup.upgrade {
-                            self.server.remove(setup.id, setup.order);
-                        }
-                        self.window
-                            .answer(setup.id, setup.upgrade, result_of(error));
-                    }
+                    Sent::Setup(file, setup) => self.answer(file, &setup, error),
                     Sent::Remove(id, _) => self.window.removed(id),
                 }
             }
@@ -539,55 +563,4 @@ fn orders() {
     assert_eq!(order_holding(3), 2);
     assert_eq!(order_holding(BLOCK), TOP_ORDER);
     assert_eq!(order_holding(u64::MAX), TOP_ORDER);
-}
-
-/// A file with all of a large window does not keep the lock until it has lost all of that.
-#[test]
-fn a_file_goes_bit_by_bit() {
-    const BLOCKS: u32 = 300;
-    let world = Instant::new(BLOCKS.into());
-    let file = TestFile::new(1);
-    let pages = u64::from(BLOCKS) * BLOCK;
-    for block in 0..BLOCKS.into() {
-        world.touch(&file, block * BLOCK, pages, false);
-    }
-    let mapped = || world.update(|window| window.mapped());
-    assert_eq!(mapped(), BLOCKS);
-    let mut before = BLOCKS;
-    while world.update(|window| window.evict(&file)) == Forgot::Some {
-        let left = mapped();
-        assert!((1..=100).contains(&(before - left)), "{before} {left}");
-        before = left;
-    }
-    assert!((1..=100).contains(&before), "{before}");
-    assert_eq!(mapped(), 0);
-    assert!(world.update(|window| window.check()));
-}
-
-/// `forget()` changes nothing when it answers `Busy`: its caller then sleeps, and wakes no task.
-#[test]
-fn a_file_that_is_looked_at_stays_as_it_is() {
-    let world = Instant::new(8);
-    let file = TestFile::new(1);
-    for block in 0..8 {
-        world.touch(&file, block * BLOCK, 8 * BLOCK, false);
-    }
-    // Some range, which is neither the file's first nor its last.
-    let victim = world.update(|window| window.fail(RangeId(4 * BLOCK_PAGES)));
-    let mut some = 0;
-    let (changes, mapped) = loop {
-        let before = world.update(|window| (window.changes(), window.mapped()));
-        match world.update(|window| window.evict(&file)) {
-            Forgot::Busy => break before,
-            Forgot::Some => some += 1,
-            Forgot::All => panic!("a task looks at it"),
-        }
-    };
-    assert!(some > 0 && mapped < 8, "{some} {mapped}");
-    assert_eq!(world.update(|window| window.changes()), changes);
-    assert_eq!(world.update(|window| window.mapped()), mapped);
-    let area = world.update(|window| window.unpin(victim.unwrap().id));
-    assert!(reclaim(&world, area.unwrap()));
-    assert!(forget_all(&mut world.window.borrow_mut(), &file));
-    assert!(world.update(|window| window.check()));
 }

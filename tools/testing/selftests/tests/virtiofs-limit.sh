@@ -13,7 +13,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
-plan 11
+plan 17
 
 MIB=1048576
 FILES=120
@@ -71,6 +71,24 @@ check "no more is mapped than is allowed" test "$(virtiofs count mapped_peak)" -
 equal "a file that is larger" "$large" "$(sum_by read "$here/large")"
 equal "and through a mapping" "$large" "$(sum_by mmap "$here/large")"
 equal "the small ones, again" "$FILES: same" "$(files load "$here/small" $FILES)"
+# A page was read and is stored to, for which a server may have to split one of its mappings.
+printf '%-4096s' LOADED | tee "$there/split" >"$there/never"
+holder "$here/split"
+equal "a page is loaded" LOADED "$(ask get 0 6)"
+virtiofs zero >/dev/null
+virtiofs fault fail-setupmapping=1:ENOMEM >/dev/null
+equal "a store, with no room for that at first" ok "$(ask put 0 STORED)"
+equal "the server was asked once more" 2 "$(virtiofs count SETUPMAPPING)"
+virtiofs reset >/dev/null
+equal "what was stored is there" STORED "$(head -c 6 "$there/split")"
+holder_ends
+holder "$here/never"
+ask get 0 6 >/dev/null
+virtiofs fault fail-setupmapping=*:ENOSPC >/dev/null
+equal "a store, with no room for it ever" SIGBUS "$(ask put 0 STORED)"
+virtiofs reset >/dev/null
+equal "and with room" ok "$(ask put 0 STORED)"
+holder_ends
 # A server that refuses whatever is given up is believed in the end.
 virtiofs fault fail-setupmapping=*:ENOSPC >/dev/null
 head -c 4096 /dev/zero >"$there/new"

@@ -2,17 +2,18 @@
 # shellcheck shell=bash
 #
 # Memory of the window fails.  The host still has the data: early-kill tasks are notified, the
-# range is retired, and the file goes on in another one, also for tasks that have it mapped.
+# range is retired, and the file goes on in another one, also for tasks that have it mapped.  It stays
+# retired when the window is unmounted and mounted, until the device is bound again.
 #
 # expect: rust pass, c fail
 # regions: 0
 # alone: yes
 # boot: --virtiofs @SCRATCH@,window=8,cache=always --share @SCRATCH@
-# timeout: 200
+# timeout: 300
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"
-plan $((19 + 3 * ours))
+plan $((19 + 12 * ours))
 
 PAGES=2048
 poison fill "$there/file" 0 $PAGES 5
@@ -53,15 +54,49 @@ done
 defect equal "the bad range is used no more" "" "$used"
 [ "$ours" = 0 ] || check "the log says so" sh -c "dmesg | grep 'memory of the DAX window failed at .*: 2048 KiB are out of service'"
 
+# Nor is it by the next mount, and nor is what failed while there was none.
+if [ "$ours" = 1 ]; then
+	holder_ends
+	idle=$(block 0)
+	check "it is unmounted for a while" bounded 60 umount "$mnt"
+	echo $((idle << 21)) >/sys/devices/system/memory/hard_offline_page || echo "# it says that it failed"
+	virtiofs_mount
+	used=
+	for turn in 1 2; do
+		for page in 0 512 1024 1536; do
+			got=$(mapped verify "$here/file" $(((page + 6) * 4096)) $((400 * 4096)) 5)
+			[ "$got" = same ] || used+=" $turn:$page is $got"
+			! block $page | grep -qx -e "$bad" -e "$idle" || used+=" $turn:$page"
+		done
+	done
+	equal "the bad ranges are used no more after that" "" "$used"
+	check "the log says so, too" sh -c "dmesg | grep 'memory of the DAX window has failed: 4 MiB are out of service'"
+	holder "$here/file"
+fi
+
 # All of it fails, range by range: then there is no window, and that is an error and no hang.
 if [ "$ours" = 1 ]; then
-	for turn in 1 2 3; do
+	for turn in 1 2; do
 		poison phys "$here/file" 700 >/sys/devices/system/memory/hard_offline_page || echo "# turn $turn: it says that it failed"
 	done
 	equal "without a window: a load" SIGBUS "$(bounded 30 window touch "$here/file" 0)"
 	equal "without a window: a read" EIO "$(bounded 30 window read "$here/file" 0 65536)"
 fi
 holder_ends
+if [ "$ours" = 1 ]; then
+	again always
+	equal "nor is there one for the next mount" SIGBUS "$(bounded 30 window touch "$here/file" 0)"
+	umount "$mnt"
+	driver=/sys/bus/virtio/drivers/virtiofs
+	device=$(basename "$driver"/virtio*)
+	check "the device is unbound" bounded 60 bash -c "echo $device >$driver/unbind"
+	check "and bound" bounded 60 bash -c "echo $device >$driver/bind"
+	virtiofs_mount
+	used=$(for page in 0 512 1024 1536; do block $page; done | sort -u)
+	equal "now all of it is used" 4 "$(wc -l <<<"$used")"
+	check "what was bad first, too" grep -qx "$bad" <<<"$used"
+	equal "the data" same "$(mapped verify "$here/file" $((6 * 4096)) $(((PAGES - 6) * 4096)) 5)"
+fi
 check "it is unmounted" bounded 60 umount "$mnt"
 equal "the host has what it had" same "$(poison verify "$there/file" 6 $((PAGES - 6)) 5)"
 finish
