@@ -25,7 +25,7 @@ done
 # at_work NUMBER: are so many callbacks of the volume's holder at work?  Called by wait_for.
 # shellcheck disable=SC2317
 at_work() {
-	[ "$(sed -n 's/^running //p' $told)" = "$1" ]
+	[ "$(sed -n 's/^running //p' "$told")" = "$1" ]
 }
 # removals: how often the holder was notified of one.  MF_MEM_PRE_REMOVE is 0x80.
 removals() {
