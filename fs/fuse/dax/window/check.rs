@@ -56,11 +56,7 @@ impl<F: File> Window<F> {
                 }
                 mapped += u32::from(record.state() == State::Mapped);
                 held += u32::from(!matches!(record.state(), State::Clean | State::Retired));
-                asked += u32::from(match record.state() {
-                    State::Setup => record.error == 0,
-                    State::Mapped => record.upgrading,
-                    _ => false,
-                });
+                asked += u32::from(record.state() == State::Setup && record.error == 0);
                 at = RangeId(at.0 + (1 << record.order));
             }
         }

@@ -327,7 +327,8 @@ impl<F: File> Window<F> {
             }
             self.policy.unmapped(&mut self.table, id);
             if upgrading {
-                // As if all of it were for the request to make it writable.
+                // As if the request to make it writable were for all of it.
+                self.limit.ask(false);
                 let record = self.table.set_setup(id);
                 record.error = 0;
                 record.vacant = false;

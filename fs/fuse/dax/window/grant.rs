@@ -145,7 +145,7 @@ impl<F: File> Window<F> {
         record.upgrading = true;
         record.error = 0;
         record.wanting = false;
-        record.epoch = self.limit.ask(false);
+        record.epoch = self.limit.epoch();
         let setup = Setup {
             id,
             page: record.page,
@@ -342,11 +342,10 @@ impl<F: File> Window<F> {
                     self.limit.mapped();
                 } else if limit::is_want(error) {
                     record.wanting = self.limit.refused(record.epoch);
-                } else {
-                    self.limit.answered();
                 }
             }
             State::Setup if record.error == 0 => {
+                self.limit.answered();
                 if error == 0 {
                     self.limit.mapped();
                     record.vacant = false;
@@ -361,7 +360,6 @@ impl<F: File> Window<F> {
                     self.fail_setup(id, error);
                 } else {
                     // What the server maps there is unknown.
-                    self.limit.answered();
                     record.vacant = false;
                     self.fail_setup(id, error);
                 }
@@ -375,10 +373,7 @@ impl<F: File> Window<F> {
     pub(crate) fn unasked(&mut self, id: RangeId, upgrade: bool) {
         let record = self.table.get_mut(id);
         match record.state() {
-            State::Mapped if upgrade && record.upgrading => {
-                record.upgrading = false;
-                self.limit.answered();
-            }
+            State::Mapped if upgrade && record.upgrading => record.upgrading = false,
             State::Setup if record.error == 0 => {
                 self.limit.answered();
                 self.fail_setup(id, AGAIN);

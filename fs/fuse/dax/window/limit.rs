@@ -25,7 +25,7 @@ const GROWS_BY: u32 = 16;
 pub(crate) struct Limit {
     /// Ranges that the server maps, or may map.
     held: u32,
-    /// Those of them with a request that is not answered.
+    /// Those of them that are not mapped yet: their request is not answered.
     asked: u32,
     /// The limit, if the server has refused any.
     most: Option<u32>,
@@ -65,22 +65,27 @@ impl Limit {
         self.most.is_some_and(|most| self.held > most)
     }
 
-    /// A request for a range is sent; the server maps nothing there if `vacant`. A range that is to
-    /// become writable is not vacant. Returns the epoch for [`Limit::refused`].
+    /// The epoch, for [`Limit::refused`].
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// A request to map a range is sent; the server maps nothing there if `vacant`. Not for a mapping
+    /// that is to become writable: that can be given up as soon as it is answered. Returns the epoch
+    /// for [`Limit::refused`].
     pub(super) fn ask(&mut self, vacant: bool) -> u32 {
         self.held = self.held.saturating_add(vacant.into());
         self.asked = self.asked.saturating_add(1);
         self.epoch
     }
 
-    /// A request was answered, or will not be, without consequences for the limit.
+    /// A request to map a range was answered, or will not be.
     pub(super) fn answered(&mut self) {
         self.asked = self.asked.saturating_sub(1);
     }
 
-    /// A request was granted.
+    /// A request was granted: a range is mapped, or is writable.
     pub(super) fn mapped(&mut self) {
-        self.answered();
         self.refusals = 0;
         self.mapped = self.mapped.saturating_add(1);
         let full = self.full();
@@ -92,10 +97,9 @@ impl Limit {
         }
     }
 
-    /// A request from `epoch` was refused for lack of a resource. Returns whether to try again with
-    /// fewer mappings.
+    /// A request from `epoch`, which is not counted as unanswered any more, was refused for lack of a
+    /// resource. Returns whether to try again with fewer mappings.
     pub(super) fn refused(&mut self, epoch: u32) -> bool {
-        self.answered();
         // Without the refused one.
         let others = self.held.saturating_sub(self.asked).saturating_sub(1);
         if epoch != self.epoch {

@@ -373,6 +373,34 @@ fn room_to_write_is_waited_for() {
     assert!(world.window.borrow().check());
 }
 
+/// A range that is to become writable can be given up once that is answered, so it counts as another
+/// mapping for the one that is refused.
+#[test]
+fn ranges_that_become_writable_at_the_same_time() {
+    let world = Limited::new(8, 8);
+    let files: Vec<_> = (0..8).map(TestFile::new).collect();
+    for file in &files {
+        assert_eq!(world.touch(file, 0, 1), Ok(()));
+    }
+    let ask = |file| world.update(|window| window.request(file, FilePage(0), 1, true));
+    let mut asked = Vec::new();
+    for file in &files {
+        let Step::Start(setup) = ask(file) else {
+            panic!("it is mapped for reading");
+        };
+        asked.push(setup);
+    }
+    for (file, setup) in files.iter().zip(&asked) {
+        assert_eq!(world.send_setup(file, *setup), Ok(()));
+        let poll = world.update(|window| window.look(setup.id, true));
+        assert_eq!(poll, Poll::Wanting(-28));
+    }
+    for file in &files {
+        assert_eq!(world.write(file), Ok(()));
+    }
+    assert!(world.window.borrow().check());
+}
+
 /// That is not the server's word, and says nothing of its limit.
 #[test]
 fn a_machine_without_memory_is_told_apart() {
