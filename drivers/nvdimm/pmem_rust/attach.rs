@@ -233,10 +233,12 @@ pub(crate) fn attach(ns: &Namespace<'_>) -> Result<Attachment> {
             let info = enabled.setup_pfn(pgmap.as_mut())?;
             Some((pgmap, info.data_offset))
         }
-        _ => None,
+        _ => {
+            drop(enabled);
+            None
+        }
     };
-    // From here on the memory is the disk's.
-    drop(enabled);
+    // It is disabled: from here on the memory is the disk's.
 
     let limits = limits(ns, &region, pfn.is_some());
     // Pages keep the addresses: they may stay longer than the device is bound.

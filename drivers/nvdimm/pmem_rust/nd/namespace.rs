@@ -7,7 +7,10 @@ use super::{
     region::Region,
     Device as NdDevice, //
 };
-use core::ptr::NonNull;
+use core::{
+    mem,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     block::bio_disk::{
@@ -201,7 +204,7 @@ impl<'a> Namespace<'a> {
 /// # Invariants
 ///
 /// `ns` is enabled: `devm_namespace_enable()` has succeeded for it, and `devm_namespace_disable()`
-/// was not called since.
+/// was not called since, but by functions that have enabled it again.
 pub(crate) struct Enabled<'a> {
     ns: &'a Namespace<'a>,
 }
@@ -241,11 +244,12 @@ impl Enabled<'_> {
     }
 
     /// Reads the information block of a `pfn` device, or writes one if there is none, and fills in
-    /// `pgmap` by it.
+    /// `pgmap` by it. Then disables the namespace.
     ///
-    /// `EINVAL` for a device that is none.
+    /// `EINVAL` for a device that is none. After an error the probe must fail: the namespace may be
+    /// half enabled, and what it has is freed with the resources of the device.
     pub(crate) fn setup_pfn<T: memremap::Operations>(
-        &self,
+        self,
         pgmap: Pin<&mut PageMap<T>>,
     ) -> Result<PfnInfo> {
         let nd_pfn = match self.ns.personality() {
@@ -255,7 +259,13 @@ impl Enabled<'_> {
         };
         // SAFETY: `nd_pfn` is valid, the namespace that it claims is enabled by the type invariant,
         // and `pgmap` is not in use yet.
-        to_result(unsafe { bindings::nvdimm_setup_pfn(nd_pfn, pgmap.as_raw()) })?;
+        let result = to_result(unsafe { bindings::nvdimm_setup_pfn(nd_pfn, pgmap.as_raw()) });
+        if let Err(error) = result {
+            // The function enables the namespace with more memory. Where that failed, the namespace
+            // cannot be disabled.
+            mem::forget(self);
+            return Err(error);
+        }
         // SAFETY: After `nvdimm_setup_pfn()` there is a validated superblock.
         let sb = unsafe { (*nd_pfn).pfn_sb.as_ref() }.ok_or(ENXIO)?;
         Ok(PfnInfo {
