@@ -32,8 +32,8 @@ use kernel::{
     task::Task, //
 };
 
-/// In how many mapped devices one above the other memory is looked for. Each of them takes 1 KiB of
-/// the stack, which XFS needs as well.
+/// In how many mapped devices one above the other memory is looked for. Each takes about 1.4 KiB
+/// of the stack, which XFS needs as well.
 const MAX_DEPTH: usize = 4;
 
 /// A device of a table of a mapped device.
