@@ -6,7 +6,7 @@
 # expect: rust pass
 
 . "$(dirname "$0")/../lib.sh"
-plan 31
+plan 32
 
 tracing=/sys/kernel/tracing
 namespace
@@ -29,7 +29,7 @@ state=$(dax_state)
 check "there is a state of $dev" test -f "$state"
 equal "it is alive" alive "$(line state)"
 matches "its flags" "*synchronous*" "$(line flags)"
-equal "nobody holds it" "" "$(line holder)"
+equal "it has no holder" "" "$(line holder)"
 echo >$tracing/trace
 echo 1 >$tracing/events/dax/enable
 
@@ -64,7 +64,7 @@ equal "refusals are counted" $((refused + 1)) "$(line refused)"
 echo "close trace$$" >$control
 umount "$mnt"
 matches "dax_unregister was seen" "?*" "$(said dax_unregister)"
-equal "nobody holds it any more" "" "$(line holder)"
+equal "it has no holder any more" "" "$(line holder)"
 
 # Two parts, two holders.
 partitions 240 240
