@@ -5,7 +5,7 @@
 # and for no more: the other file may stay mapped.  C waits until nobody maps the page any more; rm
 # cannot be killed meanwhile.
 #
-# expect: rust pass, c fail, fixed pass
+# expect: rust pass, c lost:dax_break_layout_final, fixed pass
 # splat: c
 # timeout: 150
 
