@@ -10,40 +10,12 @@
 # timeout: 240
 
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../sharers.sh"
 . "$(dirname "$0")/../xfs.sh"
 plan 65
 
-# For xfs.
-# shellcheck disable=SC2034
-mkfs_options="-d su=2m,sw=1,agcount=2 -l size=65m"
 namespace
 xfs
-fifo /tmp/words /tmp/answers
-
-# warned: how often the kernel did, in all.
-warned() {
-	dmesg | grep -c 'WARNING: '
-}
-
-# pinned FILE PAGE: `tell WORD` from now on, until let_go_of.
-pinned() {
-	sharers pin "$1" "$2" </tmp/words >/tmp/answers &
-	pin=$!
-	exec 6>/tmp/words 7</tmp/answers
-	read -r -t "$(patient 30)" answer <&7
-	[ "$answer" = pinned ] || bail "sharers pin: $answer"
-}
-
-tell() {
-	echo "$1" >&6
-	read -r -t "$(patient 30)" answer <&7
-	echo "$answer"
-}
-
-let_go_of() {
-	exec 6>&- 7<&-
-	wait "$pin"
-}
 
 # C waits for ever for the entry of a huge page that is in a pipe and loaded through a mapping that
 # is shifted.  Nothing is unmounted after that.

@@ -11,16 +11,11 @@
 # splat: c
 
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../sharers.sh"
 plan 21
 
-# For xfs.
-# shellcheck disable=SC2034
-mkfs_options="-d su=2m,sw=1,agcount=2 -l size=65m"
 namespace
 xfs
-warned() {
-	dmesg | grep -c 'WARNING: '
-}
 
 for f in a b c d; do
 	xfs_io -f -c "extsize 2m" -c "falloc 0 4m" "$mnt/$f" || bail "xfs_io"

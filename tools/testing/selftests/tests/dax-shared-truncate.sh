@@ -6,30 +6,16 @@
 # reference.  The folio must stay whole: C takes it apart, and warns.
 #
 # expect: rust pass, c fail, fixed pass
-# cpus: 2
 # alone: c debug-c
 # splat: c
 # timeout: 120
 
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../sharers.sh"
 plan 10
 
-# For xfs.
-# shellcheck disable=SC2034
-mkfs_options="-d su=2m,sw=1,agcount=2 -l size=65m"
 namespace
 xfs
-fifo /tmp/words /tmp/answers
-
-warned() {
-	dmesg | grep -c 'WARNING: '
-}
-
-tell() {
-	echo "$1" >&6
-	read -r -t "$(patient 30)" answer <&7
-	echo "$answer"
-}
 
 f=$mnt/file
 xfs_io -f -c "extsize 2m" -c "falloc 0 4m" "$f" || bail "xfs_io"
@@ -43,11 +29,7 @@ truncate -s 0 "$f" &
 truncating=$!
 check "the truncation has found no page in use" wait_for 60 held
 
-sharers pin "$f.clone" 7 </tmp/words >/tmp/answers &
-pin=$!
-exec 6>/tmp/words 7</tmp/answers
-read -r -t "$(patient 30)" answer <&7
-[ "$answer" = pinned ] || bail "sharers pin: $answer"
+pinned "$f.clone" 7
 equal "a page of the clone is in a pipe, and is written" "done" "$(tell pwrite)"
 before=$(warned)
 let_go
@@ -56,8 +38,7 @@ defect equal "nothing is said of it" "$before" "$(warned)"
 rmmod dax_delay
 
 equal "the pipe has what was in the page" "$byte" "$(tell drain)"
-exec 6>&- 7<&-
-wait $pin
+let_go_of
 equal "the clone is as it was before the page that was written" same "$(poison verify "$f.clone" 0 7 1)"
 equal "and after it" same "$(poison verify "$f.clone" 8 1016 1)"
 truncate -s 0 "$f.clone" &

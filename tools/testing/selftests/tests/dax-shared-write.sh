@@ -36,14 +36,20 @@ equal "a write to the last page" 4096 "$(poison pwrite "$f" $((7 * 4096)) 4096 X
 defect equal "is seen through the mapping" "1 byte 0x58" "$(ask touch)"
 end_mappers
 
-# A huge page of the file's own, of which some was stored to.
-f=$mnt/huge
-xfs_io -f -c "extsize 2m" -c "cowextsize 4m" -c "falloc 0 4m" "$f" || bail "xfs_io"
-poison fill "$f" 0 1024 1
-sync
-xfs_io -f -c "reflink $f 2097152 0 4096" "$mnt/part2" >/dev/null || bail "reflink"
-sync
-mappers_of 1 shared 100 "$f"
+# huge_page NAME: page 100 of the file $f is mapped, in a huge page of the file's own.  The block
+# behind that huge page is shared.
+huge_page() {
+	f=$mnt/$1
+	xfs_io -f -c "extsize 2m" -c "cowextsize 4m" -c "falloc 0 4m" "$f" || bail "xfs_io"
+	poison fill "$f" 0 1024 1
+	sync
+	xfs_io -f -c "reflink $f 2097152 0 4096" "$f.part" >/dev/null || bail "reflink"
+	sync
+	mappers_of 1 shared 100 "$f"
+}
+
+# Some of it was stored to.
+huge_page huge
 equal "a huge page" 1 "$(poison faults "$f" 0)"
 equal "a store to it" "1 byte 0x74" "$(ask write)"
 modprobe dax_delay symbol=arch_wb_cache_pmem skip=2000000000 || bail "modprobe dax_delay"
@@ -58,13 +64,7 @@ end_mappers
 # A page that was stored to fails, and the entry of the huge page goes with a write to another one, or
 # to the page itself: then nothing is lost.
 for written in 7 100; do
-	f=$mnt/failed$written
-	xfs_io -f -c "extsize 2m" -c "cowextsize 4m" -c "falloc 0 4m" "$f" || bail "xfs_io"
-	poison fill "$f" 0 1024 1
-	sync
-	xfs_io -f -c "reflink $f 2097152 0 4096" "$mnt/part3.$written" >/dev/null || bail "reflink"
-	sync
-	mappers_of 1 shared 100 "$f"
+	huge_page failed$written
 	equal "$written: a huge page that is to fail" 1 "$(poison faults "$f" 0)"
 	equal "$written: a store to it" "1 byte 0x74" "$(ask write)"
 	end_mappers
