@@ -119,3 +119,8 @@ run_logged() {
 	fi
 	say "$what: done in $((SECONDS - start)) s"
 }
+
+# sourced_by_tests: what the guest tests have in common, by the names in tools/testing/selftests.
+sourced_by_tests() {
+	grep -ohE '/\.\./[a-z-]+\.sh' "$RDAX_TOP"/tools/testing/selftests/tests/*.sh | sed 's|^/\.\./||' | LC_ALL=C sort -u
+}

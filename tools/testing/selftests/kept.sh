@@ -24,7 +24,7 @@ fresh_kernel() {
 # prepare_kept: sets $shared_key, of all that tests of any kernel have in common.
 prepare_kept() {
 	shared_key=$({
-		cat "$here"/lib.sh "$here"/virtiofs.sh "$here"/xfs.sh "$here"/guest-run "$here"/judge.sh "$here"/src/*.[ch] "$RDAX_TOP"/scripts/guest/init
+		(cd "$here" && sourced_by_tests | xargs cat guest-run judge.sh src/*.[ch] "$RDAX_TOP"/scripts/guest/init)
 		find "$RDAX_TOP"/scripts/guest/bin -type f -exec cat {} +
 		# How the machine is made, and what it is told.
 		grep -E '^[^#]*(machine|memory|cmdline|cpu|accel)(\+)?=' "$RDAX_TOP/scripts/boot"
