@@ -172,24 +172,26 @@ impl Pmem {
     /// Adds to the bus's list what it had no memory for, as far as it is still on record. For the
     /// end of the binding, when no more I/O meets failures.
     pub(crate) fn remember_the_rest(&self) {
-        self.in_one_step(|ledger| {
-            let mut rest = ledger.not_remembered.take();
-            while let Some(asked) = rest {
-                let Some(bad) = self.poison.first_within(asked) else {
-                    break;
-                };
-                if self.remember(bad, Bus::MayKnow).is_err() {
-                    pr_warn!(
-                        "{}: no memory to remember that {} sectors from {} on are bad: the next driver has to find it out\n",
-                        &*self.name,
-                        bad.count(),
-                        bad.start().0
-                    );
-                }
-                rest = SectorRange::from_bounds(bad.end(), asked.end());
-                cond_resched();
-            }
-        });
+        let mut rest = self.in_one_step(|ledger| ledger.not_remembered.take());
+        while let Some(asked) = rest {
+            rest = self.in_one_step(|_| self.remember_first(asked));
+            cond_resched();
+        }
+    }
+
+    /// The same for the first range on record within `asked`, with the mutex held. Returns what of
+    /// `asked` comes after it.
+    fn remember_first(&self, asked: SectorRange) -> Option<SectorRange> {
+        let bad = self.poison.first_within(asked)?;
+        if self.remember(bad, Bus::MayKnow).is_err() {
+            pr_warn!(
+                "{}: no memory to remember that {} sectors from {} on are bad: the next driver has to find it out\n",
+                &*self.name,
+                bad.count(),
+                bad.start().0
+            );
+        }
+        SectorRange::from_bounds(bad.end(), asked.end())
     }
 
     /// `sectors` as physical addresses, as far as they are data.
