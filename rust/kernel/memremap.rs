@@ -308,7 +308,8 @@ pub struct MappedPages {
 // SAFETY: `common` is `Send`. The rest are two addresses, neither of which is accessed without a
 // reference to what is there.
 unsafe impl Send for MappedPages {}
-// SAFETY: `common` is `Sync`. The rest are two addresses, as above; the flags of a page are changed atomically.
+// SAFETY: `common` is `Sync`. The rest are two addresses, as above; the flags of a page are changed
+// atomically.
 unsafe impl Sync for MappedPages {}
 
 impl MappedPages {

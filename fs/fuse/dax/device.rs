@@ -50,7 +50,7 @@ use kernel::{
     }, //
 };
 
-/// Who uses a window, and what of it can be used.
+/// The connection that uses a window, and the part of the window that none may use.
 struct Service {
     /// The connection that uses it: at most one, because all mounts of a device share it.
     conn: Option<Arc<Conn>>,

@@ -137,7 +137,7 @@ impl<F: File> Window<F> {
             return Step::Join(id);
         }
         if record.wanting && self.limit.over() {
-            // Other ranges are given up first, and other ranges are drained.
+            // So others are evicted, and drained, before it.
             self.policy.spare(&mut self.table, id);
             return self.make_room(0);
         }
