@@ -60,7 +60,9 @@ holder() {
 	[ "$words" = ready ] || bail "window hold $1: $words"
 }
 ask() {
-	local words='no answer'
+	# An answer may be any bytes.  In another locale a byte that begins a character takes the end
+	# of the line with it, and the rest is waited for.
+	local words='' LC_ALL=C
 	echo "$*" >&"$holder_in"
 	read -r -t "$(patient 60)" words <&"$holder_out" || words="no answer"
 	echo "$words"
