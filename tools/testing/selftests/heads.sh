@@ -5,8 +5,9 @@
 # Sourced by run-all and selfcheck.
 
 max_regions=7
-# A boot that is expected to take longer gets no further test: two boots run side by side.
-max_estimate=240
+# A boot that is expected to take longer gets no further test: two boots run side by side.  One of
+# a debug kernel takes a minute by itself, to start and to search for leaks.
+max_estimate=240 max_debug_estimate=600
 
 # load_heads FILE...: reads the first 30 lines of each test into heads[TEST/KEY].
 declare -A heads=()
@@ -190,10 +191,11 @@ estimate_of() {
 boots=()
 plan_boots() {
 	local flavour=$1 test key slowness value want sign seconds estimate words splat alone sleeps regions i
-	local old_seconds old_regions old_estimate old_tests usual rounds processors
+	local old_seconds old_regions old_estimate old_tests usual rounds processors longest=$max_estimate
 	local -A open=()
 	shift
 	slowness_of "$flavour"
+	[ "$slowness" = 1 ] || longest=$max_debug_estimate
 	for test; do
 		expect "$test" "$flavour"
 		[ -n "$want" ] || [ -n "${any:-}" ] || continue
@@ -230,7 +232,7 @@ plan_boots() {
 		i=${open[$key]:-}
 		if [ -n "$i" ]; then
 			IFS='|' read -r _ _ _ old_seconds old_regions old_estimate _ _ old_tests <<<"${boots[i]}"
-			if [ $((old_regions + regions)) -le "$max_regions" ] && [ $((old_estimate + estimate)) -le "$max_estimate" ]; then
+			if [ $((old_regions + regions)) -le "$max_regions" ] && [ $((old_estimate + estimate)) -le "$longest" ]; then
 				boots[i]="$flavour|$words|$splat|$((old_seconds + seconds))|$((old_regions + regions))|$((old_estimate + estimate))|$sleeps|1|$old_tests $test"
 				continue
 			fi

@@ -78,7 +78,9 @@ run_boot() {
 	boot_once "$1"
 }
 
-# fits NUMBER: are there processors and memory for it, beside those that run?
+# fits NUMBER: are there processors and memory for it, beside those that run?  A guest of two
+# processors keeps about one of the host's at work, so there is room for one guest more; two such
+# guests would keep each other waiting.
 fits() {
 	local sleeps
 	IFS='|' read -r _ _ _ _ _ _ sleeps _ <<<"${boots[$1]}"
@@ -88,7 +90,7 @@ fits() {
 	if [ "$sleeps" = yes ]; then
 		[ "$sleepers" -lt "$jobs" ]
 	else
-		[ $((used_processors + processors[$1])) -le "$jobs" ]
+		[ $((${#running[@]} - sleepers)) -lt "$jobs" ] && [ $((used_processors + processors[$1])) -le $((jobs + 1)) ]
 	fi
 }
 
