@@ -129,28 +129,19 @@ impl<'a> Page<'a> {
     ///
     /// [`None`] if the page belongs to no file, or to several. Sleeps.
     pub(crate) fn lock(&self) -> Option<LockedPage<'a>> {
-        loop {
-            let folio = self.folio();
-            let (mut mapping, mut index) = (ptr::null_mut(), 0);
-            // SAFETY: The folio has the page, which stays by the type invariant; both variables
-            // live for the call.
-            let cookie = unsafe { bindings::dax_lock_folio(folio, &mut mapping, &mut index) };
-            if cookie == 0 {
-                return None;
-            }
-            // INVARIANT: Just locked.
-            let locked = LockedPage {
-                page: *self,
-                folio,
-                mapping,
-                index,
-                cookie,
-            };
-            // The page may have become part of another folio while the entry was not locked.
-            if self.folio() == folio {
-                return Some(locked);
-            }
-        }
+        let (mut folio, mut mapping, mut index) = (ptr::null_mut(), ptr::null_mut(), 0);
+        // SAFETY: The page stays by the type invariant; the variables live for the call.
+        let cookie = unsafe {
+            bindings::dax_lock_folio(self.as_raw(), &mut folio, &mut mapping, &mut index)
+        };
+        // INVARIANT: Just locked.
+        (cookie != 0).then(|| LockedPage {
+            page: *self,
+            folio,
+            mapping,
+            index,
+            cookie,
+        })
     }
 
     /// Whether hwpoison's filter for tests lets failures of this page through.
@@ -164,8 +155,9 @@ impl<'a> Page<'a> {
 ///
 /// # Invariants
 ///
-/// `mapping`, `index` and `cookie` are of `dax_lock_folio(folio)`: the entry of `mapping` at
-/// `index` is locked. The folio itself may have become shared by several files since.
+/// `folio`, `mapping`, `index` and `cookie` are of `dax_lock_folio(page)`: the folio has the page
+/// as long as the entry of `mapping` at `index` is locked. The folio itself may have become shared
+/// by several files since.
 pub(crate) struct LockedPage<'a> {
     page: Page<'a>,
     folio: *mut bindings::folio,
