@@ -4,7 +4,8 @@
  * memory_failure() does in the end, and notifies no task and no holder.
  *
  *   insmod dax_hide.ko phys=0x140005000      the kernel faults when it reads there
- *   rmmod dax_hide                           and does not any more
+ *   cat /sys/module/dax_hide/parameters/hidden   is it out of the map now?
+ *   rmmod dax_hide                           the kernel does not fault any more
  *
  * In C, because there is no Rust abstraction of kprobes, by which it finds a function
  * that is not exported.
@@ -19,6 +20,20 @@
 static unsigned long phys;
 module_param(phys, ulong, 0444);
 MODULE_PARM_DESC(phys, "the physical address of the page");
+
+static int get_hidden(char *buffer, const struct kernel_param *kp)
+{
+	unsigned int level;
+	pte_t *pte = lookup_address((unsigned long)__va(phys), &level);
+
+	return sysfs_emit(buffer, "%d\n", !pte || !pte_present(*pte));
+}
+
+static const struct kernel_param_ops hidden_ops = {
+	.get = get_hidden,
+};
+module_param_cb(hidden, &hidden_ops, NULL, 0444);
+MODULE_PARM_DESC(hidden, "1 while the direct map does not have the page");
 
 static int __init dax_hide_init(void)
 {
