@@ -14,7 +14,7 @@
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
-plan 35
+plan 41
 
 # How long the pause is, in seconds: longer than any time that a driver would wait.
 pause=8
@@ -61,4 +61,22 @@ equal "the pages before them are whole" same "$(poison verify "$f" 0 5 21)"
 equal "those between them are" same "$(poison verify "$f" 10 3 21)"
 equal "those after them are" same "$(poison verify "$f" 22 42 21)"
 equal "nothing is bad in the end" - "$(bad_sectors)"
+
+# The device goes meanwhile: the page must not be another's by then.
+phys=$(poison phys "$f" 25)
+at=$((phys - $(data_start)))
+hold_in set_mce_nospec
+hw-poison "$phys"
+check "unbind: the kernel is about to unmap a page" wait_for 20 held
+umount "$mnt"
+unbind &
+unbinder=$!
+check "unbind: it waits for that" wait_for 20 blocked_in memunmap_pages $unbinder
+let_go
+check "unbind: and goes on" wait_for 30 ended $unbinder
+rmmod dax_delay
+bind
+check "unbind: the disk is back" test -b "$disk"
+equal "unbind: the page is written" $page "$(poison pwrite "$disk" $at $page N direct)"
+equal "unbind: and read" $page "$(poison pread "$disk" $at $page direct)"
 finish
