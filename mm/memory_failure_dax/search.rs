@@ -21,21 +21,19 @@ use super::{
 use core::ptr::NonNull;
 use kernel::{
     bindings,
+    dax::patience::Patience,
     mm::without_io,
     prelude::*,
     task::cond_resched,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    time::Delta, //
 };
 
 /// The list has room for this many files at first.
 const FIRST_ROOM: usize = 256;
 
-/// How many milliseconds a search waits, in all, for processes that change their mappings. They may
-/// take any time, and other failures wait for this one.
-const PATIENCE: u32 = 1000;
+/// How long a search waits, in all, for processes that change their mappings. They may take any
+/// time, and other failures wait for this one.
+const LOCK_TIME: Delta = Delta::from_secs(1);
 
 /// An address space that has users.
 ///
@@ -57,24 +55,17 @@ impl LiveSpace {
         NonNull::new(mm).map(Self)
     }
 
-    /// Locks the mappings, if that succeeds within `patience` milliseconds, from which the time
-    /// waited is subtracted. Sleeps.
-    fn lock(&self, patience: &mut u32) -> bool {
+    /// Locks the mappings, if that succeeds within `patience`. Sleeps.
+    fn lock(&self, patience: &mut Patience) -> bool {
         let mm = self.0.as_ptr();
         // SAFETY: The type invariant.
-        while !unsafe { bindings::mmap_read_trylock(mm) } {
-            let Some(left) = patience.checked_sub(1) else {
-                return false;
-            };
-            *patience = left;
-            fsleep(Delta::from_millis(1));
-        }
-        true
+        let locked = patience.wait(|| unsafe { bindings::mmap_read_trylock(mm) }.then_some(()));
+        locked.is_some()
     }
 
     /// Calls `f` for the DAX file of each VMA that has one, until it returns false; false if the
     /// mappings cannot be locked. Sleeps.
-    fn each_file(&self, patience: &mut u32, mut f: impl FnMut(File) -> bool) -> bool {
+    fn each_file(&self, patience: &mut Patience, mut f: impl FnMut(File) -> bool) -> bool {
         if !self.lock(patience) {
             return false;
         }
@@ -172,7 +163,7 @@ pub(crate) fn end_use_everywhere(pages: Pages<'_>, victims: &mut Victims) -> Res
 
 /// Each DAX file that a process maps, once.
 fn mapped_files() -> Result<KVVec<File>> {
-    let mut patience = PATIENCE;
+    let mut patience = Patience::new(LOCK_TIME);
     let mut room = FIRST_ROOM;
     loop {
         let mut files = Files {

@@ -77,6 +77,9 @@ pub mod holder;
 #[path = "dax/module.rs"]
 mod module;
 
+#[path = "dax/patience.rs"]
+pub mod patience;
+
 #[path = "dax/removal.rs"]
 pub mod removal;
 

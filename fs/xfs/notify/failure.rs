@@ -22,6 +22,7 @@ use super::{
 use kernel::{
     alloc,
     dax::{
+        patience::Patience,
         units::ByteRange,
         victims::Victims, //
     },
@@ -35,10 +36,7 @@ use kernel::{
     },
     prelude::*,
     task::cond_resched,
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
+    time::Delta,
 };
 
 /// Room for this many extents is made at first, if there is more than one: most pages have one
@@ -48,10 +46,10 @@ const FEW: usize = 16;
 const MANY: usize = 1 << 15;
 /// Pages of a file that one call goes through.
 pub(crate) const PAGES_AT_ONCE: u64 = 1 << 14;
-/// How long, in milliseconds and for all files of a failure together, extents that are locked are
-/// waited for. `memory_failure()` calls with a lock that every failure of the machine takes, and
-/// the lock of extents is held for as long as a user likes.
-const LOOKUP_MILLIS: u32 = 1000;
+/// How long, for all files of a failure together, extents that are locked are waited for.
+/// `memory_failure()` calls with a lock that every failure of the machine takes, and the lock of
+/// extents is held for as long as a user likes.
+const LOOKUP_TIME: Delta = Delta::from_secs(1);
 
 /// Notifies the owners of failed bytes of `device`; `failed` are bytes of the `dax_device`.
 ///
@@ -97,7 +95,7 @@ fn tell(device: &Device<'_>, part: &Part, origin: u64, hit: ByteRange, mf_flags:
         area: &part.area,
         frames: Frames::new(device, part, origin, hit),
         victims: Victims::new(mf_flags),
-        patience: LOOKUP_MILLIS,
+        patience: Patience::new(LOOKUP_TIME),
         reports_only: false,
         unsure: None,
         by_pages: false,
@@ -144,7 +142,7 @@ pub(crate) fn report_again(device: &Device<'_>, role: Role, group: u32, bytes: B
         area: &part.area,
         frames: None,
         victims: Victims::new(0),
-        patience: LOOKUP_MILLIS,
+        patience: Patience::new(LOOKUP_TIME),
         reports_only: true,
         unsure: None,
         by_pages: false,
@@ -252,8 +250,8 @@ struct Teller<'a> {
     area: &'a Area,
     frames: Option<Frames>,
     victims: Victims,
-    /// How many milliseconds there are left to wait for locked extents.
-    patience: u32,
+    /// For locked extents.
+    patience: Patience,
     /// Whether processes have been signalled before.
     reports_only: bool,
     /// A file whose extents were locked, and the bytes of the group that such files may have.
@@ -354,15 +352,11 @@ impl Teller<'_> {
 
     /// As [`Inode::extent`], but waits for extents that are locked, up to a limit.
     fn extent(&mut self, file: &Inode<'_>, from: u64) -> Result<Option<Mapping>> {
-        loop {
-            match file.extent(from) {
-                Err(e) if e == EAGAIN && self.patience > 0 => {
-                    self.patience -= 1;
-                    fsleep(Delta::from_millis(1));
-                }
-                found => return found,
-            }
-        }
+        let found = self.patience.wait(|| match file.extent(from) {
+            Err(e) if e == EAGAIN => None,
+            found => Some(found),
+        });
+        found.unwrap_or(Err(EAGAIN))
     }
 
     /// Reports `lost` bytes of a file, which are in `extent` of a group, and unmaps them from all
