@@ -17,7 +17,8 @@ use super::{
         units::{
             order_bytes,
             FilePage,
-            RangeId,
+            WindowBlock,
+            WindowPage,
             PAGE_SHIFT,
             TOP_ORDER, //
         },
@@ -392,18 +393,23 @@ impl Conn {
     }
 
     /// Takes a block whose memory failed before out of service. To be called before the first use.
-    pub(crate) fn retire(&self, block: u32) {
+    pub(crate) fn retire(&self, block: WindowBlock) {
         self.update(|window| window.retire(block));
     }
 
     /// Handles the failure of `pages` pages of the window, from `first` on: their users are killed.
-    pub(crate) fn fail(self: ArcBorrow<'_, Self>, first: u32, pages: u32, flags: c_int) -> Result {
+    pub(crate) fn fail(
+        self: ArcBorrow<'_, Self>,
+        first: WindowPage,
+        pages: u32,
+        flags: c_int,
+    ) -> Result {
         let mut result = Ok(());
-        for page in first..first.saturating_add(pages) {
-            let Some(victim) = self.update(|window| window.fail(RangeId(page))) else {
+        for page in (first.0..first.0.saturating_add(pages)).map(WindowPage) {
+            let Some(victim) = self.update(|window| window.fail(page)) else {
                 continue;
             };
-            let within = u64::from(page.saturating_sub(victim.id.0));
+            let within = u64::from(page.0.saturating_sub(victim.id.page().0));
             // CAST: Offsets in pages fit on 64-bit machines.
             let index = victim.page.0.saturating_add(within) as usize;
             // SAFETY: `unpin()` comes below.
@@ -416,7 +422,7 @@ impl Conn {
             }
             pr_warn!(
                 "memory of the DAX window failed at {:#x}: {} KiB are out of service\n",
-                RangeId(page).offset(),
+                page.byte().0,
                 order_bytes(victim.order) >> 10,
             );
         }

@@ -11,7 +11,11 @@ use super::{
             self,
             Region, //
         },
-        units::BLOCK_PAGES, //
+        units::{
+            WindowBlock,
+            WindowPage,
+            BLOCK_PAGES, //
+        }, //
     },
 };
 use core::ptr::NonNull;
@@ -97,7 +101,7 @@ impl Slot {
                 break;
             };
             // CAST: A window has less than 2^32 pages.
-            conn.retire(block as u32);
+            conn.retire(WindowBlock(block as u32));
             at = block.saturating_add(1);
             count = count.saturating_add(1);
         }
@@ -148,7 +152,7 @@ impl memremap::Operations for FailureHandler {
         let first = pfn.0.checked_sub(self.0.first.0).ok_or(EINVAL)?;
         let conn = self.0.failed(first, pages).ok_or(EOPNOTSUPP)?;
         conn.as_arc_borrow()
-            .fail(first.try_into()?, pages.try_into()?, mf_flags)
+            .fail(WindowPage(first.try_into()?), pages.try_into()?, mf_flags)
     }
 }
 

@@ -14,7 +14,8 @@ use super::{
         },
         units::{
             FilePage,
-            RangeId, //
+            RangeId,
+            WindowByte, //
         },
         File,
         Place, //
@@ -67,10 +68,10 @@ impl<'a> Held<'a> {
         self.place.order
     }
 
-    /// The offset in the window of byte `pos` of the file of `inode`, and the number of bytes from
-    /// there to the end of the range; [`None`] if that byte is not in the range.
+    /// Where in the window byte `pos` of the file of `inode` is, and the number of bytes from there
+    /// to the end of the range; [`None`] if that byte is not in the range.
     #[inline]
-    pub(crate) fn at_byte(&self, inode: Inode<'_>, pos: u64) -> Option<(u64, u64)> {
+    pub(crate) fn at_byte(&self, inode: Inode<'_>, pos: u64) -> Option<(WindowByte, u64)> {
         let same = inode.file().is_some_and(|file| file.is(self.file));
         self.place.at_byte(pos).filter(|_| same)
     }

@@ -187,7 +187,7 @@ impl<const W: bool> LockedIo<'_, '_, W> {
     #[inline]
     pub(crate) fn copy_held(&mut self, held: &Held<'_>, bytes: u64) -> Result<usize> {
         let pos = self.pos().ok_or(EIO)?;
-        let (offset, left) = held.at_byte(self.inode(), pos).ok_or(EIO)?;
+        let (at, left) = held.at_byte(self.inode(), pos).ok_or(EIO)?;
         // CAST: A range is 2 MiB at most.
         let bytes = left.min(bytes) as usize;
         let conn = held.conn();
@@ -195,11 +195,11 @@ impl<const W: bool> LockedIo<'_, '_, W> {
         if W {
             // SAFETY: The type invariant of `Io`.
             let from = unsafe { IovIterSource::from_raw(self.io.iter) };
-            device.copy_from_iter(offset, bytes, from)
+            device.copy_from_iter(at.0, bytes, from)
         } else {
             // SAFETY: The type invariant of `Io`.
             let to = unsafe { IovIterDest::from_raw(self.io.iter) };
-            device.copy_to_iter(offset, bytes, to)
+            device.copy_to_iter(at.0, bytes, to)
         }
     }
 

@@ -24,7 +24,8 @@ use super::{
     window::{
         units::{
             order_bytes,
-            RangeId, //
+            RangeId,
+            WindowByte, //
         },
         Setup, //
     },
@@ -87,7 +88,7 @@ pub(crate) fn setup(conn: Arc<Conn>, file: &FileRef, setup: Setup) -> Result {
             foffset: setup.page.byte(),
             len: order_bytes(setup.order),
             flags,
-            moffset: setup.id.offset(),
+            moffset: setup.id.byte().0,
         },
         conn,
         id: setup.id,
@@ -124,7 +125,7 @@ impl Ask for AskRemove {
         let count = self.head.count as usize;
         self.conn.update(|window| {
             for one in self.body.iter().take(count) {
-                window.removed(RangeId::at(one.moffset));
+                window.removed(RangeId::at_byte(WindowByte(one.moffset)));
             }
         });
         self.conn.free_unneeded();
@@ -145,7 +146,7 @@ pub(crate) fn remove(conn: Arc<Conn>, fc: Connection<'_>) -> Result {
             let Some((id, order)) = window.take_stale() else {
                 break;
             };
-            slot.moffset = id.offset();
+            slot.moffset = id.byte().0;
             slot.len = order_bytes(order);
             count += 1;
         }

@@ -20,6 +20,7 @@ use super::window::{
     units::{
         FilePage,
         RangeId,
+        WindowPage,
         BLOCK_PAGES, //
     },
     File,
@@ -344,7 +345,7 @@ mod suite {
             .acquire(&file, 0, BLOCK, false)
             .map_err(Error::from_errno)?;
         server.update(|window| window.let_go(bad));
-        let victim = server.update(|window| window.fail(RangeId(bad.0 + 3)));
+        let victim = server.update(|window| window.fail(WindowPage(bad.page().0 + 3)));
         assert!(victim.is_some());
         // Its inode is in use.
         assert_eq!(server.update(|window| window.evict(&file)), Forgot::Busy);
@@ -358,7 +359,7 @@ mod suite {
             }
         }
         // When all of the window has failed, requests fail.
-        let other = RangeId(BLOCK_PAGES * u32::from(bad.0 == 0));
+        let other = WindowPage(BLOCK_PAGES * u32::from(bad == RangeId::FIRST));
         if let Some(victim) = server.update(|window| window.fail(other)) {
             let area = server.update(|window| window.unpin(victim.id));
             assert!(area.is_some_and(|area| acquire::reclaim(&server, area)));
@@ -426,8 +427,8 @@ mod suite {
         let second = server
             .acquire(&other, 0, 1, false)
             .map_err(Error::from_errno)?;
-        assert_eq!(first.0 % 16, 0);
-        assert_eq!(second.0 % 16, 0);
+        assert_eq!(first.page().0 % 16, 0);
+        assert_eq!(second.page().0 % 16, 0);
         Ok(())
     }
 

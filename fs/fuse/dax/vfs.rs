@@ -10,6 +10,7 @@ use super::{
     held::Held,
     window::units::{
         RangeId,
+        WindowPage,
         PAGE_SHIFT, //
     },
 };
@@ -457,12 +458,12 @@ impl<'a> Extent<'a> {
     /// Answers where up to `most` bytes are in the range `held`, whose use lasts until [`end`].
     /// `EIO` if the range does not have what was asked about.
     pub(crate) fn set_mapped(self, held: Held<'_>, most: u64) -> Result {
-        let (offset, left) = held.at_byte(self.inode, self.pos).ok_or(EIO)?;
+        let (at, left) = held.at_byte(self.inode, self.pos).ok_or(EIO)?;
         let mut length = self.length.min(left).min(most);
         if self.in_fault() {
             length = length.next_multiple_of(PAGE_SIZE as u64);
         }
-        self.iomap.addr = offset;
+        self.iomap.addr = at.0;
         self.iomap.length = length;
         // CAST: As above.
         self.iomap.type_ = bindings::IOMAP_MAPPED as u16;
@@ -487,10 +488,10 @@ pub(crate) unsafe fn end(inode: Inode<'_>, iomap: *mut bindings::iomap) {
 
 /// Encodes a range for `iomap.private`.
 fn to_private(id: RangeId) -> *mut c_void {
-    core::ptr::without_provenance_mut(id.0 as usize + 1)
+    core::ptr::without_provenance_mut(id.page().0 as usize + 1)
 }
 
 fn from_private(private: *mut c_void) -> Option<RangeId> {
-    let id = private.addr().checked_sub(1)?;
-    u32::try_from(id).ok().map(RangeId)
+    let page = u32::try_from(private.addr().checked_sub(1)?).ok()?;
+    Some(RangeId::at_page(WindowPage(page)))
 }

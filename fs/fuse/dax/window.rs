@@ -65,6 +65,7 @@ use units::{
     FilePage,
     RangeId,
     Span,
+    WindowByte,
     BLOCK_PAGES,
     ORDERS,
     PAGE_SHIFT,
@@ -149,14 +150,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The offset in the window of byte `pos` of the file, and the number of bytes from there to
-    /// the end of the range; [`None`] if the range does not have that byte.
+    /// Where in the window byte `pos` of the file is, and the number of bytes from there to the end
+    /// of the range; [`None`] if the range does not have that byte.
     #[inline]
-    pub(crate) fn at_byte(&self, pos: u64) -> Option<(u64, u64)> {
+    pub(crate) fn at_byte(&self, pos: u64) -> Option<(WindowByte, u64)> {
         let inside = pos.checked_sub(self.page.byte())?;
         let left = order_bytes(self.order).checked_sub(inside)?;
         // Does not wrap: the byte is in the range, and the range in the window.
-        (left > 0).then_some((self.id.offset().saturating_add(inside), left))
+        let at = WindowByte(self.id.byte().0.saturating_add(inside));
+        (left > 0).then_some((at, left))
     }
 }
 

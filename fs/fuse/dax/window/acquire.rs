@@ -306,7 +306,7 @@ pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
     platform.update(|window| window.close(error));
     // Copies, faults and evictions that began before. None of them waits for the server: a fault
     // that finds `invalidate_lock` taken gives its range back before it waits.
-    let mut at = RangeId(0);
+    let mut at = RangeId::FIRST;
     while at != RangeId::NONE {
         at = platform.wait_always(|window| {
             let next = window.skip_unused(at);
@@ -333,7 +333,7 @@ pub(crate) fn evacuate<F: File>(platform: &impl Platform<F>, error: i32) {
 
 /// Waits, for a limited time, until all requests about ranges of a closed window are answered.
 pub(crate) fn settle<F: File>(platform: &impl Platform<F>) {
-    let mut at = RangeId(0);
+    let mut at = RangeId::FIRST;
     let mut tries = ANSWER_TRIES;
     while at != RangeId::NONE && tries > 0 {
         let next = platform.update(|window| window.skip_answered(at));

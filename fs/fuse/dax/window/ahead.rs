@@ -14,6 +14,7 @@ use super::{
         STREAK, //
     },
     units::{
+        FileBlock,
         FilePage,
         BLOCK_PAGES,
         TOP_ORDER, //
@@ -28,7 +29,7 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Run {
     /// The block after the last one that was requested.
-    next: u64,
+    next: FileBlock,
     /// How many misses were sequential.
     streak: u8,
     /// How many blocks were last mapped ahead.
@@ -51,14 +52,14 @@ impl Run {
     }
 
     /// `block` was not mapped.
-    pub(super) fn missed(&mut self, block: u64) {
+    pub(super) fn missed(&mut self, block: FileBlock) {
         if block == self.next {
             self.streak = self.streak.saturating_add(1);
         } else {
             self.streak = 1;
             self.depth = 0;
         }
-        self.next = block.saturating_add(1);
+        self.next = block.next();
     }
 
     /// Whether the file is being read sequentially.
@@ -104,7 +105,7 @@ impl<F: File> Window<F> {
             return Step::Wait(self.changes);
         }
         let mut run = self.run_of(file);
-        let page = FilePage(run.next.saturating_mul(u64::from(BLOCK_PAGES)));
+        let page = run.next.first_page();
         let whole = page.0.saturating_add(u64::from(BLOCK_PAGES)) <= file_pages;
         if !whole || self.closed.is_some() {
             return Step::Wait(self.changes);
@@ -116,7 +117,7 @@ impl<F: File> Window<F> {
         }
         match self.allocate(file, page, file_pages) {
             Ok((id, page)) => {
-                run.next = run.next.saturating_add(1);
+                run.next = run.next.next();
                 self.with_run(file, |stored| *stored = run);
                 let setup: Setup = self.begin_setup(file, id, page, write, 0);
                 let record = self.table.get_mut(id);

@@ -6,7 +6,7 @@ use super::{
     lru::Lru,
     table::State,
     units::{
-        RangeId,
+        WindowBlock,
         TOP_ORDER, //
     },
     File,
@@ -37,9 +37,9 @@ impl<F: File> Window<F> {
     pub(crate) fn check(&self) -> bool {
         let (mut mapped, mut held, mut asked) = (0, 0, 0);
         for block in 0..self.table.blocks() {
-            let end = (block + 1) << TOP_ORDER;
-            let mut at = RangeId(block << TOP_ORDER);
-            while at.0 < end {
+            let block = WindowBlock(block);
+            let mut at = block.first_range();
+            while at.block() == block {
                 let record = self.table.get(at);
                 let aligned = at.align_down(record.order) == at && record.order <= TOP_ORDER;
                 let found = record.file.as_ref().is_none_or(|file| {
@@ -57,7 +57,7 @@ impl<F: File> Window<F> {
                 mapped += u32::from(record.state() == State::Mapped);
                 held += u32::from(!matches!(record.state(), State::Clean | State::Retired));
                 asked += u32::from(record.state() == State::Setup && record.error == 0);
-                at = RangeId(at.0 + (1 << record.order));
+                at = at.after(record.order);
             }
         }
         let mut listed = 0;

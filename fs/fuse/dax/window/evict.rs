@@ -14,7 +14,8 @@ use super::{
         FilePage,
         RangeId,
         Span,
-        BLOCK_PAGES, //
+        WindowBlock,
+        WindowPage, //
     },
     Area,
     File,
@@ -90,7 +91,7 @@ impl<F> Table<F> {
                 State::Retired => return Outlook::Bad,
                 _ => return Outlook::Pending,
             }
-            at = RangeId(at.0.saturating_add(1 << record.order));
+            at = at.after(record.order);
         }
         outlook
     }
@@ -179,7 +180,7 @@ impl<F: File> Window<F> {
         let ticket = self.next_ticket();
         let mut at = area.start;
         while area.has(at) {
-            let next = RangeId(at.0.saturating_add(1 << self.table.get(at).order));
+            let next = at.after(self.table.get(at).order);
             if self.table.get(at).state() == State::Mapped {
                 self.begin_reclaim(at, ticket);
             }
@@ -201,7 +202,7 @@ impl<F: File> Window<F> {
 
     /// The same, from the range `at` of the area on.
     fn reclaim_from(&self, area: Area, mut at: RangeId) -> Option<Victim<F>> {
-        while area.start.pages(area.order).contains(&at.0) {
+        while at.align_down(area.order) == area.start {
             let record = self.table.get(at);
             if record.state() == State::Reclaiming && record.ticket == area.ticket {
                 return Some(Victim {
@@ -212,7 +213,7 @@ impl<F: File> Window<F> {
                     order: record.order,
                 });
             }
-            at = RangeId(at.0.saturating_add(1 << record.order));
+            at = at.after(record.order);
         }
         None
     }
@@ -260,14 +261,14 @@ impl<F: File> Window<F> {
     /// under the lock; [`RangeId::NONE`] after the last.
     fn find(&self, mut at: RangeId, wanted: impl Fn(&Record<F>) -> bool) -> RangeId {
         for _ in 0..AT_ONCE {
-            let Some(id) = self.table.head_of(at).some() else {
+            let Some(id) = self.table.head_of(at.page()).some() else {
                 return RangeId::NONE;
             };
             let record = self.table.get(id);
             if wanted(record) {
                 return at;
             }
-            at = RangeId(id.0.saturating_add(1 << record.order));
+            at = id.after(record.order);
         }
         at
     }
@@ -343,7 +344,7 @@ impl<F: File> Window<F> {
     /// A page of the window failed: its range must not be used any more.
     ///
     /// Returns the range if a file has it mapped; then the inode stays until [`Window::unpin`].
-    pub(crate) fn fail(&mut self, page: RangeId) -> Option<Victim<F>> {
+    pub(crate) fn fail(&mut self, page: WindowPage) -> Option<Victim<F>> {
         let id = self.table.head_of(page).some()?;
         let record = self.table.get_mut(id);
         record.poisoned |= !matches!(record.state(), State::Clean | State::Stale | State::Retired);
@@ -378,9 +379,9 @@ impl<F: File> Window<F> {
     /// Takes a block whose memory failed before the window was made out of service.
     ///
     /// To be called before the first use.
-    pub(crate) fn retire(&mut self, block: u32) {
+    pub(crate) fn retire(&mut self, block: WindowBlock) {
         // Nothing uses it, so there is no file.
-        let victim = self.fail(RangeId(block.saturating_mul(BLOCK_PAGES)));
+        let victim = self.fail(block.first_range().page());
         debug_assert!(victim.is_none());
     }
 

@@ -14,6 +14,7 @@ use super::{
     },
     units::{
         RangeId,
+        WindowBlock,
         BLOCK_PAGES,
         ORDERS,
         TOP_ORDER, //
@@ -58,7 +59,7 @@ impl Free {
             whole_blocks: 0,
         };
         for block in 0..table.blocks() {
-            free.put_clean(table, RangeId(block << TOP_ORDER), TOP_ORDER);
+            free.put_clean(table, WindowBlock(block).first_range(), TOP_ORDER);
             free.in_service = free.in_service.saturating_add(BLOCK_PAGES);
             free.whole_blocks += 1;
         }
@@ -139,8 +140,8 @@ impl Free {
             Some((start, Self::stale_in(seen, start, order)?))
         })?;
         let mut at = start;
-        while start.pages(order).contains(&at.0) {
-            let next = RangeId(at.0.saturating_add(1 << table.get(at).order));
+        while at.align_down(order) == start {
+            let next = at.after(table.get(at).order);
             self.unlink(table, at);
             table.set_inside(at);
             at = next;
@@ -152,14 +153,14 @@ impl Free {
     /// How many ranges of an area are stale, if all of it is free.
     fn stale_in<F>(table: &Table<F>, start: RangeId, order: u8) -> Option<u32> {
         let (mut at, mut stale) = (start, 0);
-        while start.pages(order).contains(&at.0) {
+        while at.align_down(order) == start {
             let record = table.get(at);
             match record.state() {
                 State::Clean => {}
                 State::Stale if !record.poisoned => stale += 1,
                 _ => return None,
             }
-            at = RangeId(at.0.saturating_add(1 << record.order));
+            at = at.after(record.order);
         }
         Some(stale)
     }
@@ -239,7 +240,7 @@ impl Free {
     /// Takes `id` out of service; it is in no list.
     pub(crate) fn retire<F>(&mut self, table: &mut Table<F>, id: RangeId) {
         let order = table.get(id).order;
-        let block = RangeId(id.block() << TOP_ORDER);
+        let block = id.block();
         if !self.block_has_retired(table, block) {
             self.whole_blocks = self.whole_blocks.saturating_sub(1);
         }
@@ -253,14 +254,14 @@ impl Free {
         self.retire(table, id);
     }
 
-    fn block_has_retired<F>(&self, table: &Table<F>, block: RangeId) -> bool {
-        let mut at = block;
-        while at.block() == block.block() {
+    fn block_has_retired<F>(&self, table: &Table<F>, block: WindowBlock) -> bool {
+        let mut at = block.first_range();
+        while at.block() == block {
             let record = table.get(at);
             if record.state() == State::Retired {
                 return true;
             }
-            at = RangeId(at.0.saturating_add(1 << record.order));
+            at = at.after(record.order);
         }
         false
     }

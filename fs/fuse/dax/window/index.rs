@@ -8,6 +8,7 @@
 use super::{
     table::Table,
     units::{
+        FileBlock,
         FilePage,
         RangeId, //
     },
@@ -53,7 +54,7 @@ impl Index {
     /// So the place depends on a secret. The shifts are between multiplications because a linear
     /// function has sets of blocks, such as rows with an unlucky distance, that all collide.
     #[inline]
-    pub(crate) fn place(&self, file: u64, block: u64) -> usize {
+    pub(crate) fn place(&self, file: u64, block: FileBlock) -> usize {
         /// The golden ratio, so that a secret of few bits has an effect on all.
         const RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -63,7 +64,7 @@ impl Index {
         };
         let [key, of_file, of_block, of_both] = self.secret;
         let mixed =
-            mix(mix(file ^ key, of_file) ^ block, of_block).wrapping_mul((of_both ^ RATIO) | 1);
+            mix(mix(file ^ key, of_file) ^ block.0, of_block).wrapping_mul((of_both ^ RATIO) | 1);
         // CAST: Only some of the bits count.
         (mixed >> 32) as usize & self.chains.len().wrapping_sub(1)
     }
@@ -74,7 +75,7 @@ impl Index {
         &self,
         table: &Table<F>,
         file: &F,
-        block: u64,
+        block: FileBlock,
         mut f: impl FnMut(RangeId) -> Option<R>,
     ) -> Option<R> {
         let mut at = *self.chains.get(self.place(file.id(), block))?;

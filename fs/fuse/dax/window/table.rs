@@ -8,6 +8,7 @@
 
 use super::units::{
     RangeId,
+    WindowPage,
     BLOCK_PAGES, //
 };
 use kernel::prelude::*;
@@ -230,13 +231,13 @@ impl<F> Table<F> {
     /// The record of the page `id`.
     #[inline]
     pub(crate) fn get(&self, id: RangeId) -> &Record<F> {
-        let inside = id.0 % BLOCK_PAGES;
+        let inside = id.page_in_block();
         let found =
             self.blocks
-                .get(id.block() as usize)
+                .get(id.block().0 as usize)
                 .and_then(|block| match (inside, &block.rest) {
                     (0, _) => Some(&block.first),
-                    (_, Some(room)) => room.0.get(inside as usize - 1),
+                    (_, Some(room)) => room.0.get(inside - 1),
                     (_, None) => None,
                 });
         found.unwrap_or(&self.nobody)
@@ -245,14 +246,15 @@ impl<F> Table<F> {
     /// The record of the page `id`, to be changed.
     #[inline]
     pub(crate) fn get_mut(&mut self, id: RangeId) -> &mut Record<F> {
-        let inside = id.0 % BLOCK_PAGES;
-        let found = self.blocks.get_mut(id.block() as usize).and_then(|block| {
-            match (inside, &mut block.rest) {
+        let inside = id.page_in_block();
+        let found = self
+            .blocks
+            .get_mut(id.block().0 as usize)
+            .and_then(|block| match (inside, &mut block.rest) {
                 (0, _) => Some(&mut block.first),
-                (_, Some(room)) => room.0.get_mut(inside as usize - 1),
+                (_, Some(room)) => room.0.get_mut(inside - 1),
                 (_, None) => None,
-            }
-        });
+            });
         found.unwrap_or(&mut self.nobody)
     }
 
@@ -307,13 +309,13 @@ impl<F> Table<F> {
     /// Whether the pages of the block of `id` have records.
     pub(crate) fn has_room(&self, id: RangeId) -> bool {
         self.blocks
-            .get(id.block() as usize)
+            .get(id.block().0 as usize)
             .is_some_and(|block| block.rest.is_some())
     }
 
     /// Gives the pages of the block of `id` their records. Returns them if they are not needed.
     pub(crate) fn give_room(&mut self, id: RangeId, room: Room<F>) -> Option<Room<F>> {
-        match self.blocks.get_mut(id.block() as usize) {
+        match self.blocks.get_mut(id.block().0 as usize) {
             Some(block) if block.rest.is_none() => {
                 block.rest = Some(room);
                 None
@@ -326,7 +328,7 @@ impl<F> Table<F> {
     ///
     /// They are kept until [`Table::unneeded`].
     pub(crate) fn now_whole(&mut self, id: RangeId) {
-        if let Some(block) = self.blocks.get_mut(id.block() as usize) {
+        if let Some(block) = self.blocks.get_mut(id.block().0 as usize) {
             // It is full only if the unneeded records are not taken out; then the block keeps its
             // own.
             if let Some(room) = block
@@ -345,11 +347,11 @@ impl<F> Table<F> {
     }
 
     /// The range that contains `page`: a block has at most one of each order that could.
-    pub(crate) fn head_of(&self, page: RangeId) -> RangeId {
+    pub(crate) fn head_of(&self, page: WindowPage) -> RangeId {
         for order in 0..super::units::ORDERS as u8 {
             let start = page.align_down(order);
             let record = self.get(start);
-            if record.state != State::Inside && start.pages(record.order).contains(&page.0) {
+            if record.state != State::Inside && page.align_down(record.order) == start {
                 return start;
             }
         }

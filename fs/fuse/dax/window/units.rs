@@ -5,8 +5,6 @@
 //! A page is 4 KiB here whatever the machine's page size: it is the smallest alignment of the
 //! protocol. The file system only builds where both are the same.
 
-use core::ops::Range;
-
 /// The binary logarithm of a page's bytes.
 pub(crate) const PAGE_SHIFT: u32 = 12;
 
@@ -44,18 +42,79 @@ impl FilePage {
 
     /// Which 2 MiB of the file the page is in.
     #[inline]
-    pub(crate) fn block(self) -> u64 {
-        self.0 >> TOP_ORDER
+    pub(crate) fn block(self) -> FileBlock {
+        FileBlock(self.0 >> TOP_ORDER)
+    }
+}
+
+/// 2 MiB of a file, counted from its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileBlock(pub(crate) u64);
+
+impl FileBlock {
+    /// Its first page; saturates, which is beyond the end of any file.
+    #[inline]
+    pub(crate) fn first_page(self) -> FilePage {
+        FilePage(self.0.saturating_mul(u64::from(BLOCK_PAGES)))
+    }
+
+    /// The one after it.
+    #[inline]
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// A byte of the window, counted from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WindowByte(pub(crate) u64);
+
+/// A page of the window, counted from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WindowPage(pub(crate) u32);
+
+impl WindowPage {
+    /// Its first byte.
+    #[inline]
+    pub(crate) fn byte(self) -> WindowByte {
+        WindowByte(u64::from(self.0) << PAGE_SHIFT)
+    }
+
+    /// The start of the aligned area of `order` that it is in.
+    #[inline]
+    pub(crate) fn align_down(self, order: u8) -> RangeId {
+        RangeId(self.0).align_down(order)
+    }
+}
+
+/// 2 MiB of the window, counted from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WindowBlock(pub(crate) u32);
+
+impl WindowBlock {
+    /// The range that is all of it, or the first one of those in it; [`RangeId::NONE`] if no window
+    /// has that block.
+    #[inline]
+    pub(crate) fn first_range(self) -> RangeId {
+        self.0
+            .checked_mul(BLOCK_PAGES)
+            .map_or(RangeId::NONE, RangeId)
     }
 }
 
 /// A range of the window, by its first page.
+///
+/// It is made from a page, a block or a byte of the window, or from another range: no other number
+/// is one by mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RangeId(pub(crate) u32);
+pub(crate) struct RangeId(u32);
 
 impl RangeId {
     /// Not a range: no window is that large.
     pub(crate) const NONE: Self = Self(u32::MAX);
+
+    /// The first one of the window.
+    pub(crate) const FIRST: Self = Self(0);
 
     /// Itself, if it is a range.
     #[inline]
@@ -63,22 +122,46 @@ impl RangeId {
         (self != Self::NONE).then_some(self)
     }
 
-    /// The range that begins at byte `offset` of the window.
+    /// The range that begins with `page`.
     #[inline]
-    pub(crate) fn at(offset: u64) -> Self {
-        u32::try_from(offset >> PAGE_SHIFT).map_or(Self::NONE, Self)
+    pub(crate) fn at_page(page: WindowPage) -> Self {
+        Self(page.0)
     }
 
-    /// The offset of its first byte in the window.
+    /// The range that begins with `byte`.
     #[inline]
-    pub(crate) fn offset(self) -> u64 {
-        u64::from(self.0) << PAGE_SHIFT
+    pub(crate) fn at_byte(byte: WindowByte) -> Self {
+        u32::try_from(byte.0 >> PAGE_SHIFT).map_or(Self::NONE, Self)
     }
 
-    /// The number of the 2 MiB of the window that it is in.
+    /// Its first page.
     #[inline]
-    pub(crate) fn block(self) -> u32 {
-        self.0 >> TOP_ORDER
+    pub(crate) fn page(self) -> WindowPage {
+        WindowPage(self.0)
+    }
+
+    /// Its first byte.
+    #[inline]
+    pub(crate) fn byte(self) -> WindowByte {
+        self.page().byte()
+    }
+
+    /// The 2 MiB of the window that it is in.
+    #[inline]
+    pub(crate) fn block(self) -> WindowBlock {
+        WindowBlock(self.0 >> TOP_ORDER)
+    }
+
+    /// The number of its first page in its block.
+    #[inline]
+    pub(crate) fn page_in_block(self) -> usize {
+        (self.0 % BLOCK_PAGES) as usize
+    }
+
+    /// The range after it, if it is of `order`.
+    #[inline]
+    pub(crate) fn after(self, order: u8) -> Self {
+        Self(self.0.saturating_add(1 << order))
     }
 
     /// The other half of the range that is one order larger.
@@ -91,12 +174,6 @@ impl RangeId {
     #[inline]
     pub(crate) fn align_down(self, order: u8) -> Self {
         Self(self.0 >> order << order)
-    }
-
-    /// The pages of a range of `order` that starts here.
-    #[inline]
-    pub(crate) fn pages(self, order: u8) -> Range<u32> {
-        self.0..self.0.saturating_add(1 << order)
     }
 }
 

@@ -54,7 +54,7 @@ impl Failing {
         for number in 0..files {
             let id = acquire(&this, &TestFile::new(number), want).unwrap();
             this.update(|window| window.let_go(id));
-            let victim = this.update(|window| window.fail(id)).unwrap();
+            let victim = this.update(|window| window.fail(id.page())).unwrap();
             this.handled.borrow_mut().push(victim.id);
         }
         this

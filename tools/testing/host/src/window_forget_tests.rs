@@ -10,7 +10,7 @@ use crate::{
         },
         evict::Forgot,
         units::{
-            RangeId,
+            WindowPage,
             BLOCK_PAGES, //
         },
     },
@@ -55,7 +55,7 @@ fn a_file_that_is_looked_at_stays_as_it_is() {
         world.touch(&file, block * BLOCK, 8 * BLOCK, false);
     }
     // Some range, which is neither the file's first nor its last.
-    let victim = world.update(|window| window.fail(RangeId(4 * BLOCK_PAGES)));
+    let victim = world.update(|window| window.fail(WindowPage(4 * BLOCK_PAGES)));
     let mut some = 0;
     let (changes, mapped) = loop {
         let before = world.update(|window| (window.changes(), window.mapped()));

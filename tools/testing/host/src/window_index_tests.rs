@@ -3,6 +3,7 @@
 //! `fs/fuse/dax/window/index.rs`: how long its chains are, which are walked under the window's lock.
 
 use crate::window::index::Index;
+use crate::window::units::FileBlock;
 
 const BLOCKS: u32 = 8;
 
@@ -16,7 +17,9 @@ const LONG: usize = 12;
 fn longest(index: &Index, keys: impl Iterator<Item = (u64, u64)>) -> usize {
     let mut lengths = std::collections::BTreeMap::<usize, usize>::new();
     for (file, block) in keys {
-        *lengths.entry(index.place(file, block)).or_default() += 1;
+        *lengths
+            .entry(index.place(file, FileBlock(block)))
+            .or_default() += 1;
     }
     lengths.into_values().max().unwrap_or(0)
 }
@@ -35,8 +38,8 @@ fn index(number: u64) -> Index {
 
 /// The blocks of file 7 that have one place in `index`.
 fn colliding(index: &Index) -> Vec<u64> {
-    let wanted = index.place(7, 0);
-    let same = (0..).filter(|block| index.place(7, *block) == wanted);
+    let wanted = index.place(7, FileBlock(0));
+    let same = (0..).filter(|block| index.place(7, FileBlock(*block)) == wanted);
     same.take(KEYS).collect()
 }
 

@@ -137,8 +137,11 @@ unsafe impl Platform<TestFile> for Limited {
         let (mut maps, mut split) = (self.maps.borrow_mut(), self.split.borrow_mut());
         let used = maps.len() + split.len();
         let pages = 1 << setup.order;
-        let end = setup.id.0 + pages;
-        let covered: Vec<_> = maps.range(setup.id.0..end).map(|(at, _)| *at).collect();
+        let end = setup.id.page().0 + pages;
+        let covered: Vec<_> = maps
+            .range(setup.id.page().0..end)
+            .map(|(at, _)| *at)
+            .collect();
         let replaces = !covered.is_empty();
         // One that allows none is out of order.
         let most = self.most.get();
@@ -148,12 +151,12 @@ unsafe impl Platform<TestFile> for Limited {
         };
         let result = if granted {
             if setup.upgrade {
-                assert_eq!(maps.get(&setup.id.0), Some(&pages));
-                assert!(split.insert(setup.id.0));
+                assert_eq!(maps.get(&setup.id.page().0), Some(&pages));
+                assert!(split.insert(setup.id.page().0));
             } else {
                 split.retain(|at| !covered.contains(at));
                 maps.retain(|at, _| !covered.contains(at));
-                maps.insert(setup.id.0, pages);
+                maps.insert(setup.id.page().0, pages);
             }
             self.peak.set(self.peak.get().max(maps.len() + split.len()));
             Ok(())
@@ -168,8 +171,8 @@ unsafe impl Platform<TestFile> for Limited {
 
     fn send_removes(&self) -> Result<(), i32> {
         while let Some((id, _)) = self.update(|window| window.take_stale()) {
-            self.maps.borrow_mut().remove(&id.0);
-            self.split.borrow_mut().remove(&id.0);
+            self.maps.borrow_mut().remove(&id.page().0);
+            self.split.borrow_mut().remove(&id.page().0);
             self.update(|window| window.removed(id));
         }
         Ok(())

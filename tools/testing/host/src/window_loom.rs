@@ -296,7 +296,7 @@ fn a_failure_takes_the_range_out() {
         let server = loom.server(1);
         let task = loom.touch_beside(&file, 0);
         server.join().unwrap();
-        let failed = loom.update(|window| window.fail(crate::window::units::RangeId(3)));
+        let failed = loom.update(|window| window.fail(crate::window::units::WindowPage(3)));
         if let Some(victim) = failed {
             if let Some(area) = loom.update(|window| window.unpin(victim.id)) {
                 assert!(reclaim(&*loom, area));

@@ -14,7 +14,7 @@ use crate::{
         evict::Forgot,
         units::{
             FilePage,
-            RangeId,
+            WindowPage,
             BLOCK_PAGES, //
         },
         Step, //
@@ -202,7 +202,7 @@ fn a_window_that_failed_is_said_so() {
     let world = Instant::new(1);
     let file = TestFile::new(1);
     world.touch(&file, 0, BLOCK, false);
-    let victim = world.update(|window| window.fail(RangeId(17))).unwrap();
+    let victim = world.update(|window| window.fail(WindowPage(17))).unwrap();
     assert_eq!(victim.page, FilePage(0));
     let area = world.update(|window| window.unpin(victim.id)).unwrap();
     assert!(crate::window::acquire::reclaim(&world, area));

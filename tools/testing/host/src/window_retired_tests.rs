@@ -7,7 +7,8 @@ use crate::{
         table::Room,
         units::{
             FilePage,
-            RangeId,
+            WindowBlock,
+            WindowPage,
             BLOCK_PAGES,
             TOP_ORDER, //
         },
@@ -51,7 +52,7 @@ fn touch(window: &mut Window<TestFile>, file: &TestFile, file_pages: u64) {
 }
 
 fn fail(window: &mut Window<TestFile>, page: u32) {
-    let victim = window.fail(RangeId(page)).unwrap();
+    let victim = window.fail(WindowPage(page)).unwrap();
     let area = window.unpin(victim.id).unwrap();
     take(window, area);
 }
@@ -97,7 +98,7 @@ fn a_failed_page_costs_nothing_while_there_is_a_block() {
 fn blocks_that_failed_before_are_never_used() {
     let mut window = Window::new(3 * BLOCK).unwrap();
     for block in [2, 0, 2] {
-        window.retire(block);
+        window.retire(WindowBlock(block));
         assert!(window.check());
     }
     assert_eq!(window.counters.retired, 2);
@@ -106,8 +107,11 @@ fn blocks_that_failed_before_are_never_used() {
         touch(&mut window, &TestFile::new(number), file_pages);
         assert!(window.check());
         for bad in [0, 2] {
-            assert_eq!(window.place(RangeId(bad * BLOCK_PAGES)).order, TOP_ORDER);
-            assert!(window.fail(RangeId(bad * BLOCK_PAGES + 7)).is_none());
+            assert_eq!(
+                window.place(WindowBlock(bad).first_range()).order,
+                TOP_ORDER
+            );
+            assert!(window.fail(WindowPage(bad * BLOCK_PAGES + 7)).is_none());
         }
     }
     assert_eq!(window.counters.retired, 2);

@@ -19,6 +19,7 @@ use crate::{
             order_holding,
             FilePage,
             RangeId,
+            WindowPage,
             BLOCK_PAGES,
             TOP_ORDER, //
         },
@@ -409,8 +410,8 @@ impl World {
             Event::Fail(place) => {
                 let page = (self.server.pages.len() as u64 * place / 1000) as u32;
                 self.failed.push(page);
-                if let Some(victim) = self.window.fail(RangeId(page)) {
-                    assert!(victim.id.pages(victim.order).contains(&page));
+                if let Some(victim) = self.window.fail(WindowPage(page)) {
+                    assert_eq!(WindowPage(page).align_down(victim.order), victim.id);
                     // Eviction has to wait.
                     let used = |it: &Use| self.files[it.file].id() == file_of(&victim).id();
                     if !self.uses.iter().any(used) {

@@ -17,9 +17,12 @@ use crate::window::{
     Setup,
     Window, //
 };
-use std::sync::{
-    Arc,
-    Mutex, //
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        Mutex, //
+    },
 };
 
 /// The number of a file of another window.
@@ -132,10 +135,15 @@ impl Server {
         }
     }
 
+    /// The pages of a range.
+    fn pages_of(id: RangeId, order: u8) -> Range<u32> {
+        id.page().0..id.after(order).page().0
+    }
+
     /// Maps a range. It may replace mappings that it covers, but cut none.
     pub(crate) fn setup(&mut self, file: usize, setup: &Setup) {
         self.setups += 1;
-        let pages = setup.id.pages(setup.order);
+        let pages = Self::pages_of(setup.id, setup.order);
         for (start, len) in &self.starts {
             let apart = *start >= pages.end || start + len <= pages.start;
             let covered = *start >= pages.start && start + len <= pages.end;
@@ -157,7 +165,7 @@ impl Server {
 
     /// Removes a range.
     pub(crate) fn remove(&mut self, id: RangeId, order: u8) {
-        let pages = id.pages(order);
+        let pages = Self::pages_of(id, order);
         self.starts.retain(|(start, _)| !pages.contains(start));
         for page in pages {
             self.pages[page as usize] = None;
@@ -168,7 +176,8 @@ impl Server {
     pub(crate) fn check(&self, id: RangeId, order: u8, file: usize, page: FilePage, write: bool) {
         let len = order_bytes(order) >> PAGE_SHIFT;
         for number in 0..len as usize {
-            let found = self.pages[id.0 as usize + number].expect("what is in use is mapped");
+            let found =
+                self.pages[id.page().0 as usize + number].expect("what is in use is mapped");
             assert_eq!(found.file, file);
             assert_eq!(found.page.0, page.0 + number as u64);
             assert!(found.writable || !write);

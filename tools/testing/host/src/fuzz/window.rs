@@ -22,6 +22,7 @@ use crate::{
             order_bytes,
             FilePage,
             RangeId,
+            WindowPage,
             BLOCK_PAGES, //
         },
         Setup,
@@ -162,7 +163,10 @@ impl World<'_> {
     fn answer_again(&self) {
         let mut window = self.window.borrow_mut();
         let id = match self.one_in(2) {
-            true => RangeId(self.below(self.server.borrow().pages.len() + 1) as u32),
+            true => {
+                let page = self.below(self.server.borrow().pages.len() + 1);
+                RangeId::at_page(WindowPage(page as u32))
+            }
             false => self.answered.get(),
         };
         if self.sent.borrow().iter().any(|sent| sent.id() == id) {
@@ -251,9 +255,9 @@ impl World<'_> {
     /// Memory fails.
     fn fail(&self) {
         let page = self.below(self.server.borrow().pages.len()) as u32;
-        let victim = self.window.borrow_mut().fail(RangeId(page));
+        let victim = self.window.borrow_mut().fail(WindowPage(page));
         if let Some(victim) = victim {
-            assert!(victim.id.pages(victim.order).contains(&page));
+            assert_eq!(WindowPage(page).align_down(victim.order), victim.id);
             let area = self.window.borrow_mut().unpin(victim.id);
             if let Some(area) = area {
                 reclaim(self, area);
@@ -348,7 +352,7 @@ unsafe impl Platform<TestFile> for World<'_> {
     }
 
     fn send_setup(&self, file: &TestFile, setup: Setup) -> Result<(), i32> {
-        assert_eq!(setup.id.offset() % self.alignment, 0);
+        assert_eq!(setup.id.byte().0 % self.alignment, 0);
         assert_eq!(setup.page.byte() % self.alignment, 0);
         assert_eq!(order_bytes(setup.order) % self.alignment, 0);
         if self.one_in(32) {
@@ -404,7 +408,7 @@ pub fn window(bytes: &[u8]) {
         uses: RefCell::default(),
         tasks: Cell::new(0),
         alignment: 1 << shift.max(12),
-        answered: Cell::new(RangeId(0)),
+        answered: Cell::new(RangeId::FIRST),
         steps: Cell::new(0),
     };
     while !world.input.borrow().is_empty() {
