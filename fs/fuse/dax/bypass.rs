@@ -15,12 +15,12 @@ use super::{
         self,
         MOST, //
     },
-    window::units::FilePage, //
+    window::units::{
+        FilePage,
+        FilePages, //
+    }, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// A read that may bypass the window.
 struct Small {
@@ -46,7 +46,7 @@ impl Small {
     /// How many bytes to read past the window; [`None`] if the window should be used.
     fn bytes_past(&self, file: &FileRef) -> Option<usize> {
         let page = FilePage::of_byte(self.pos);
-        let file_pages = self.size.div_ceil(PAGE_SIZE as u64);
+        let file_pages = FilePages::of_bytes(self.size);
         let end = file
             .conn()
             .update(|window| window.pass(file, page, file_pages))?;

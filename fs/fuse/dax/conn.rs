@@ -410,11 +410,10 @@ impl Conn {
                 continue;
             };
             let within = u64::from(page.0.saturating_sub(victim.id.page().0));
-            // CAST: Offsets in pages fit on 64-bit machines.
-            let index = victim.page.0.saturating_add(within) as usize;
+            let failed = FilePage(victim.page.0.saturating_add(within));
             // SAFETY: `unpin()` comes below.
             let inode = unsafe { victim.file() }.inode();
-            if let Err(error) = inode.kill_users(index, flags) {
+            if let Err(error) = inode.kill_users(failed, flags) {
                 result = Err(error);
             }
             if let Some(area) = self.update(|window| window.unpin(victim.id)) {

@@ -107,15 +107,11 @@ pub(super) fn handle(fault: Fault<'_>, order: c_uint, write: bool) -> Outcome {
 
     let huge = order == c_uint::from(TOP_ORDER);
     // `fs/dax.c` would check this too, but after a range was mapped for it.
-    let end = page
-        .align_down(TOP_ORDER)
-        .0
-        .saturating_add(BLOCK_PAGES.into());
-    let may_be_huge = end <= file_pages && (fault.is_shared() || !for_write);
+    let may_be_huge = file_pages.has_block(page.block()) && (fault.is_shared() || !for_write);
     if order != 0 && !(huge && may_be_huge) {
         return FALLBACK;
     }
-    if page.0 >= file_pages {
+    if !file_pages.has(page) {
         return SIGBUS;
     }
 

@@ -9,13 +9,13 @@ use super::{
     vfs::Extent,
     window::{
         acquire::Want,
-        units::FilePage, //
+        units::{
+            FilePage,
+            FilePages, //
+        }, //
     },
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Answers where `extent` begins in the window, and holds the range until the end.
 ///
@@ -53,7 +53,7 @@ pub(super) fn begin(mut extent: Extent<'_>) -> Result {
         None => {
             let want = Want {
                 page,
-                file_pages: size.div_ceil(PAGE_SIZE as u64),
+                file_pages: FilePages::of_bytes(size),
                 write,
             };
             let held = Held::wait(file, want);

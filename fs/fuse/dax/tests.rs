@@ -19,6 +19,7 @@ use super::window::{
     },
     units::{
         FilePage,
+        FilePages,
         RangeId,
         WindowPage,
         BLOCK_PAGES, //
@@ -124,7 +125,7 @@ impl TestServer {
     fn acquire(&self, file: &TestFile, page: u64, pages: u64, write: bool) -> Result<RangeId, i32> {
         let want = Want {
             page: FilePage(page),
-            file_pages: pages,
+            file_pages: FilePages(pages),
             write,
         };
         acquire::acquire(self, file, want).map_err(acquire::Failure::errno)
@@ -246,7 +247,7 @@ mod suite {
         let file = TestFile::new(1)?;
         let pass = |block: u64, page: u64| {
             let page = FilePage(block * BLOCK + page);
-            let end = server.update(|window| window.pass(&file, page, 8 * BLOCK));
+            let end = server.update(|window| window.pass(&file, page, FilePages(8 * BLOCK)));
             end.map(|end| end.0)
         };
         // There are free ranges.

@@ -9,6 +9,8 @@ use super::{
     file::FileRef,
     held::Held,
     window::units::{
+        FilePage,
+        FilePages,
         RangeId,
         WindowPage,
         PAGE_SHIFT, //
@@ -70,10 +72,10 @@ impl<'a> Inode<'a> {
         u64::try_from(size).unwrap_or(0)
     }
 
-    /// The size of the file in pages, the last one perhaps in part.
+    /// The size of the file in pages, as it is now.
     #[inline]
-    pub(crate) fn pages(self) -> u64 {
-        self.size().div_ceil(PAGE_SIZE as u64)
+    pub(crate) fn pages(self) -> FilePages {
+        FilePages::of_bytes(self.size())
     }
 
     fn mapping(self) -> *mut bindings::address_space {
@@ -127,8 +129,10 @@ impl<'a> Inode<'a> {
         error == 0
     }
 
-    /// Kills the tasks that have page `index` mapped, as `memory_failure()` with `flags`.
-    pub(crate) fn kill_users(self, index: usize, flags: c_int) -> Result {
+    /// Kills the tasks that have `page` mapped, as `memory_failure()` with `flags`.
+    pub(crate) fn kill_users(self, page: FilePage, flags: c_int) -> Result {
+        // CAST: Offsets in pages fit on 64-bit machines.
+        let index = page.0 as usize;
         // SAFETY: The type invariant.
         let killed = unsafe { bindings::rdax_kill_procs(self.mapping(), index, 1, flags) };
         kernel::error::to_result(killed)

@@ -23,6 +23,7 @@ use super::{
     table::Room,
     units::{
         FilePage,
+        FilePages,
         RangeId, //
     },
     Area,
@@ -144,8 +145,8 @@ pub(crate) unsafe trait Platform<F: File> {
 pub(crate) struct Want {
     /// The number of the page.
     pub(crate) page: FilePage,
-    /// The number of pages of the file.
-    pub(crate) file_pages: u64,
+    /// The size of the file.
+    pub(crate) file_pages: FilePages,
     /// Whether it is for writing.
     pub(crate) write: bool,
 }

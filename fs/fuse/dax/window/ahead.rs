@@ -16,7 +16,7 @@ use super::{
     units::{
         FileBlock,
         FilePage,
-        BLOCK_PAGES,
+        FilePages,
         TOP_ORDER, //
     },
     File,
@@ -97,7 +97,7 @@ impl<F: File> Window<F> {
     pub(crate) fn request_ahead(
         &mut self,
         file: &F,
-        file_pages: u64,
+        file_pages: FilePages,
         write: bool,
         first: bool,
     ) -> Step {
@@ -106,8 +106,7 @@ impl<F: File> Window<F> {
         }
         let mut run = self.run_of(file);
         let page = run.next.first_page();
-        let whole = page.0.saturating_add(u64::from(BLOCK_PAGES)) <= file_pages;
-        if !whole || self.closed.is_some() {
+        if !file_pages.has_block(run.next) || self.closed.is_some() {
             return Step::Wait(self.changes);
         }
         let found = self.index.find(&self.table, file, page.block(), Some);

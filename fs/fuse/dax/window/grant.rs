@@ -14,8 +14,8 @@ use super::{
     units::{
         order_holding,
         FilePage,
+        FilePages,
         RangeId,
-        BLOCK_PAGES,
         TOP_ORDER, //
     },
     File,
@@ -68,12 +68,12 @@ impl<F: File> Window<F> {
         })
     }
 
-    /// The next step for a task that wants `page` of `file`, which has `file_pages` pages.
+    /// The next step for a task that wants `page` of `file`, whose size is `file_pages`.
     pub(crate) fn request(
         &mut self,
         file: &F,
         page: FilePage,
-        file_pages: u64,
+        file_pages: FilePages,
         write: bool,
     ) -> Step {
         if let Some(error) = self.closed {
@@ -169,9 +169,15 @@ impl<F: File> Window<F> {
     /// It covers what the file has from an aligned page on, so that small files take small ranges,
     /// and is not larger than the policy says. Between existing ranges of the file it is not larger
     /// than the gap.
-    pub(super) fn order_for(&self, file: &F, page: FilePage, file_pages: u64, largest: u8) -> u8 {
+    pub(super) fn order_for(
+        &self,
+        file: &F,
+        page: FilePage,
+        file_pages: FilePages,
+        largest: u8,
+    ) -> u8 {
         let block = page.align_down(TOP_ORDER);
-        let mut order = order_holding(file_pages.saturating_sub(block.0))
+        let mut order = order_holding(file_pages.count_from(block))
             .min(largest)
             .min(self.policy.grain_order(self.run_of(file)));
         while order > self.policy.smallest() {
@@ -214,14 +220,13 @@ impl<F: File> Window<F> {
         &mut self,
         file: &F,
         page: FilePage,
-        file_pages: u64,
+        file_pages: FilePages,
     ) -> Result<(RangeId, FilePage), Step> {
         let Some(largest) = self.free.largest_order(self.policy.smallest()) else {
             return Err(Step::Fail(EIO.to_errno()));
         };
         let order = self.order_for(file, page, file_pages, largest);
-        let block = page.align_down(TOP_ORDER).0;
-        if order < TOP_ORDER && block.saturating_add(BLOCK_PAGES.into()) <= file_pages {
+        if order < TOP_ORDER && file_pages.has_block(page.block()) {
             if let Some(id) = self.piece_in_the_way(file, page) {
                 return Err(Step::Reclaim(self.reclaim_one(id)));
             }

@@ -13,7 +13,10 @@
 //! files for which `grain.rs` has no evidence yet, because that comes from evicted blocks.
 
 use super::{
-    units::FilePage,
+    units::{
+        FilePage,
+        FilePages, //
+    },
     File,
     Window, //
 };
@@ -22,8 +25,13 @@ impl<F: File> Window<F> {
     /// Where a read from `page` on that bypasses the window should end; [`None`] if it should not
     /// bypass it.
     ///
-    /// `file` has `file_pages` pages.
-    pub(crate) fn pass(&mut self, file: &F, page: FilePage, file_pages: u64) -> Option<FilePage> {
+    /// The size of `file` is `file_pages`.
+    pub(crate) fn pass(
+        &mut self,
+        file: &F,
+        page: FilePage,
+        file_pages: FilePages,
+    ) -> Option<FilePage> {
         if !file.is_of(self)
             || self.closed.is_some()
             || self.index.lookup(&self.table, file, page).is_some()

@@ -47,6 +47,36 @@ impl FilePage {
     }
 }
 
+/// The size of a file in pages, the last one perhaps in part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FilePages(pub(crate) u64);
+
+impl FilePages {
+    /// The size of a file of so many bytes.
+    #[inline]
+    pub(crate) fn of_bytes(size: u64) -> Self {
+        Self(size.div_ceil(1 << PAGE_SHIFT))
+    }
+
+    /// Whether the file has `page`.
+    #[inline]
+    pub(crate) fn has(self, page: FilePage) -> bool {
+        page.0 < self.0
+    }
+
+    /// Whether the file has all of `block`.
+    #[inline]
+    pub(crate) fn has_block(self, block: FileBlock) -> bool {
+        (block.first_page().0).saturating_add(BLOCK_PAGES.into()) <= self.0
+    }
+
+    /// How many pages the file has from `page` on.
+    #[inline]
+    pub(crate) fn count_from(self, page: FilePage) -> u64 {
+        self.0.saturating_sub(page.0)
+    }
+}
+
 /// 2 MiB of a file, counted from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FileBlock(pub(crate) u64);

@@ -14,6 +14,7 @@ use crate::{
         },
         units::{
             FilePage,
+            FilePages,
             RangeId,
             BLOCK_PAGES, //
         },
@@ -48,7 +49,7 @@ impl Failing {
         };
         let want = Want {
             page: FilePage(0),
-            file_pages: 1,
+            file_pages: FilePages(1),
             write: false,
         };
         for number in 0..files {

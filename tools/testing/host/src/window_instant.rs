@@ -12,6 +12,7 @@ use crate::{
         },
         units::{
             FilePage,
+            FilePages,
             BLOCK_PAGES,
             TOP_ORDER, //
         },
@@ -63,7 +64,7 @@ impl Instant {
     pub(crate) fn touch(&self, file: &TestFile, page: u64, file_pages: u64, write: bool) {
         let want = Want {
             page: FilePage(page),
-            file_pages,
+            file_pages: FilePages(file_pages),
             write,
         };
         let id = acquire(self, file, want).unwrap();
@@ -72,7 +73,7 @@ impl Instant {
 
     /// As `read()` of a page does.
     pub(crate) fn read(&self, file: &TestFile, page: u64, file_pages: u64) {
-        let passed = self.update(|window| window.pass(file, FilePage(page), file_pages));
+        let passed = self.update(|window| window.pass(file, FilePage(page), FilePages(file_pages)));
         match passed {
             Some(end) => assert!(end.0 > page),
             None => self.touch(file, page, file_pages, false),
@@ -87,7 +88,7 @@ impl Instant {
         self.faults.set(self.faults.get() + 1);
         let want = Want {
             page: FilePage(page),
-            file_pages,
+            file_pages: FilePages(file_pages),
             write,
         };
         let id = acquire(self, file, want).unwrap();

@@ -14,6 +14,7 @@ use crate::{
         },
         units::{
             FilePage,
+            FilePages,
             BLOCK_PAGES, //
         },
         File,
@@ -90,7 +91,7 @@ impl Limited {
     ) -> Result<(), Failure> {
         let want = Want {
             page: FilePage(page),
-            file_pages,
+            file_pages: FilePages(file_pages),
             write,
         };
         let id = acquire(self, file, want)?;
@@ -350,7 +351,7 @@ fn room_to_write_is_waited_for() {
     assert_eq!(world.touch(&other, 0, 1), Ok(()));
     world.read_only.set(true);
     let hold = |file| world.update(|window| window.try_hold(file, FilePage(0), false));
-    let write = || world.update(|window| window.request(&file, FilePage(0), 1, true));
+    let write = || world.update(|window| window.request(&file, FilePage(0), FilePages(1), true));
     let held = [hold(&file).unwrap(), hold(&other).unwrap()];
     let Step::Start(setup) = write() else {
         panic!("it was not refused yet");
@@ -385,7 +386,7 @@ fn ranges_that_become_writable_at_the_same_time() {
     for file in &files {
         assert_eq!(world.touch(file, 0, 1), Ok(()));
     }
-    let ask = |file| world.update(|window| window.request(file, FilePage(0), 1, true));
+    let ask = |file| world.update(|window| window.request(file, FilePage(0), FilePages(1), true));
     let mut asked = Vec::new();
     for file in &files {
         let Step::Start(setup) = ask(file) else {
@@ -416,7 +417,7 @@ fn a_machine_without_memory_is_told_apart() {
     world.without_memory.set(1);
     let want = Want {
         page: FilePage(0),
-        file_pages: 1,
+        file_pages: FilePages(1),
         write: true,
     };
     assert_eq!(acquire(&world, &file, want), Err(Failure::Unasked(-12)));
@@ -431,7 +432,8 @@ fn overlapping_uses_end() {
     let (hot, other) = (TestFile::new(1), TestFile::new(2));
     assert_eq!(world.touch(&hot, 0, BLOCK), Ok(()));
     let hold = || world.update(|window| window.try_hold(&hot, FilePage(0), false));
-    let miss = || world.update(|window| window.request(&other, FilePage(0), BLOCK, false));
+    let miss =
+        || world.update(|window| window.request(&other, FilePage(0), FilePages(BLOCK), false));
     let mut held = hold();
     for _ in 0..100 {
         let next = hold();

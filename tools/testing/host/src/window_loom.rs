@@ -21,6 +21,7 @@ use crate::{
         evict::Forgot,
         units::{
             FilePage,
+            FilePages,
             BLOCK_PAGES, //
         },
         Setup,
@@ -111,7 +112,7 @@ impl Loom {
     fn access(&self, file: &TestFile, block: u64, write: bool) -> Result<(), i32> {
         let want = Want {
             page: FilePage(block * BLOCK),
-            file_pages: 2 * BLOCK,
+            file_pages: FilePages(2 * BLOCK),
             write,
         };
         let id = acquire(self, file, want).map_err(Failure::errno)?;

@@ -14,6 +14,7 @@ use crate::{
         evict::Forgot,
         units::{
             FilePage,
+            FilePages,
             WindowPage,
             BLOCK_PAGES, //
         },
@@ -181,15 +182,15 @@ fn a_file_of_another_window_gets_nothing() {
     let file = TestFile::new(STRANGER);
     let want = Want {
         page: FilePage(0),
-        file_pages: BLOCK,
+        file_pages: FilePages(BLOCK),
         write: false,
     };
     assert_eq!(acquire(&world, &file, want), Err(Failure::Refused(-5)));
     world.update(|window| {
         assert_eq!(window.try_hold(&file, FilePage(0), false), None);
-        assert_eq!(window.pass(&file, FilePage(0), BLOCK), None);
+        assert_eq!(window.pass(&file, FilePage(0), FilePages(BLOCK)), None);
         assert_eq!(window.depth_ahead(&file, FilePage(0), true), 0);
-        let ahead = window.request_ahead(&file, 100 * BLOCK, false, true);
+        let ahead = window.request_ahead(&file, FilePages(100 * BLOCK), false, true);
         assert!(matches!(ahead, Step::Wait(_)));
         assert_eq!(window.evict(&file), Forgot::All);
         assert!(window.check());
@@ -208,7 +209,7 @@ fn a_window_that_failed_is_said_so() {
     assert!(crate::window::acquire::reclaim(&world, area));
     let want = Want {
         page: FilePage(0),
-        file_pages: BLOCK,
+        file_pages: FilePages(BLOCK),
         write: false,
     };
     assert_eq!(acquire(&world, &file, want), Err(Failure::Refused(-5)));

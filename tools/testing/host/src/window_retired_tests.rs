@@ -7,6 +7,7 @@ use crate::{
         table::Room,
         units::{
             FilePage,
+            FilePages,
             WindowBlock,
             WindowPage,
             BLOCK_PAGES,
@@ -30,7 +31,7 @@ fn take(window: &mut Window<TestFile>, area: Area) {
 /// One task, whose server answers at once, uses the first page of a file.
 fn touch(window: &mut Window<TestFile>, file: &TestFile, file_pages: u64) {
     for _ in 0..4 * BLOCK {
-        match window.request(file, FilePage(0), file_pages, false) {
+        match window.request(file, FilePage(0), FilePages(file_pages), false) {
             Step::Start(setup) => {
                 window.answer(setup.id, setup.upgrade, Ok(()));
                 return window.let_go(setup.id);

@@ -18,6 +18,7 @@ use crate::{
         units::{
             order_holding,
             FilePage,
+            FilePages,
             RangeId,
             WindowPage,
             BLOCK_PAGES,
@@ -198,15 +199,15 @@ impl World {
         let pages = self.sizes[file];
         let it = self.files[file].clone();
         let changes = self.window.changes();
-        if let Some(end) = self.window.pass(&it, page, pages) {
+        if let Some(end) = self.window.pass(&it, page, FilePages(pages)) {
             assert!(page < end && end.0 <= page.0 + BLOCK);
             assert_eq!(self.window.try_hold(&it, page, false), None);
             assert_eq!(self.window.changes(), changes);
         }
         for _ in 0..64 {
-            let step = self
-                .window
-                .request(&self.files[file].clone(), page, pages, write);
+            let step =
+                self.window
+                    .request(&self.files[file].clone(), page, FilePages(pages), write);
             match step {
                 Step::Held { id, .. } => {
                     self.use_range(id, file, page, write, true);
@@ -229,9 +230,12 @@ impl World {
                         .depth_ahead(&self.files[file].clone(), page, true);
                     for number in 0..depth {
                         let file_ref = self.files[file].clone();
-                        let step = self
-                            .window
-                            .request_ahead(&file_ref, pages, write, number == 0);
+                        let step = self.window.request_ahead(
+                            &file_ref,
+                            FilePages(pages),
+                            write,
+                            number == 0,
+                        );
                         match step {
                             Step::Start(setup) => self.send_setup(file, setup),
                             Step::Reclaim(area) => self.taking.push((area, None)),
@@ -360,7 +364,10 @@ impl World {
                 self.sleepers.push(sleeper);
                 continue;
             };
-            match self.window.request(file, page, pages, sleeper.write) {
+            match self
+                .window
+                .request(file, page, FilePages(pages), sleeper.write)
+            {
                 Step::Wait(seen) | Step::Drain(_, seen) if seen == changes => {
                     self.sleepers.push(sleeper)
                 }

@@ -14,6 +14,7 @@ use crate::{
         },
         units::{
             FilePage,
+            FilePages,
             BLOCK_PAGES, //
         },
         Setup,
@@ -275,7 +276,7 @@ fn run_with(seed: u64, blocks: u64, pages: u64, killed: &'static [AtomicBool]) {
                     };
                     let want = Want {
                         page: FilePage((random >> 8) % file_pages),
-                        file_pages,
+                        file_pages: FilePages(file_pages),
                         write: random % 3 == 0,
                     };
                     match acquire(&*threads, file, want) {

@@ -21,6 +21,7 @@ use crate::{
         units::{
             order_bytes,
             FilePage,
+            FilePages,
             RangeId,
             WindowPage,
             BLOCK_PAGES, //
@@ -198,13 +199,13 @@ impl World<'_> {
         let write = self.one_in(2);
         let want = Want {
             page,
-            file_pages: size as u64,
+            file_pages: FilePages(size as u64),
             write,
         };
         self.steps.set(0);
         self.tasks.set(self.tasks.get() + 1);
         // As a read does, which then might ask the server for data.
-        let passed = (self.window.borrow_mut()).pass(file, page, size as u64);
+        let passed = (self.window.borrow_mut()).pass(file, page, FilePages(size as u64));
         assert!(passed.is_none_or(|end| page < end && end.0 <= page.0 + u64::from(BLOCK_PAGES)));
         // As a fault does.
         let held = self.window.borrow_mut().try_hold(file, page, write);
@@ -293,7 +294,7 @@ impl World<'_> {
             self.steps.set(0);
             let want = Want {
                 page: FilePage(1),
-                file_pages: 2,
+                file_pages: FilePages(2),
                 write: true,
             };
             let id = acquire(self, &self.files[0], want).expect("there is room");
