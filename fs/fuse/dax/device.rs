@@ -18,7 +18,10 @@ use super::{
         }, //
     },
 };
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     bitmap::BitmapVec,
@@ -267,62 +270,88 @@ pub(crate) unsafe fn connect(
     Ok(conn)
 }
 
-/// The memory of a device on its bus, if that is a bus with BARs.
+const BARS: usize = bindings::PCI_STD_NUM_BARS as usize;
+
+/// A virtio device.
 ///
-/// # Safety
+/// # Invariants
 ///
-/// `vdev` must be bound.
-unsafe fn bars(vdev: *mut bindings::virtio_device) -> Option<[Region; BARS]> {
-    let mut bars = [Region { start: 0, len: 0 }; BARS];
-    for (number, bar) in bars.iter_mut().enumerate() {
-        let (mut start, mut len) = (0, 0);
-        // SAFETY: The function's contract.
-        let kind = unsafe {
-            // CAST: Less than six.
-            bindings::rdax_virtio_bar(vdev, number as c_int, &raw mut start, &raw mut len)
-        };
-        match kind {
-            1 => *bar = Region { start, len },
-            0 => {}
-            _ => return None,
-        }
-    }
-    Some(bars)
+/// `raw` is a device that is bound during `'a`.
+#[derive(Clone, Copy)]
+struct Virtio<'a> {
+    raw: *mut bindings::virtio_device,
+    _bound: PhantomData<&'a bindings::virtio_device>,
 }
 
-const BARS: usize = bindings::PCI_STD_NUM_BARS as usize;
+impl<'a> Virtio<'a> {
+    /// # Safety
+    ///
+    /// `raw` must be a device that is bound during `'a`.
+    unsafe fn from_raw(raw: *mut bindings::virtio_device) -> Self {
+        // INVARIANT: The function's contract.
+        Self {
+            raw,
+            _bound: PhantomData,
+        }
+    }
+
+    /// The device of the driver core.
+    fn device(self) -> &'a Device<Bound> {
+        // SAFETY: The type invariant.
+        unsafe { Device::from_raw(&raw mut (*self.raw).dev) }
+    }
+
+    /// What the device says of its window, if it has one.
+    fn window(self) -> Option<Region> {
+        let mut found = bindings::virtio_shm_region { addr: 0, len: 0 };
+        // SAFETY: The type invariant.
+        let exists = unsafe {
+            bindings::virtio_get_shm_region(
+                self.raw,
+                &raw mut found,
+                // CAST: A number of eight bits by the protocol.
+                bindings::VIRTIO_FS_SHMCAP_ID_CACHE as u8,
+            )
+        };
+        exists.then_some(Region {
+            start: found.addr,
+            len: found.len,
+        })
+    }
+
+    /// The memory of the device on its bus, if that is a bus with BARs.
+    fn bars(self) -> Option<[Region; BARS]> {
+        let mut bars = [Region { start: 0, len: 0 }; BARS];
+        for (number, bar) in bars.iter_mut().enumerate() {
+            let (mut start, mut len) = (0, 0);
+            // SAFETY: The type invariant.
+            let kind = unsafe {
+                // CAST: Less than six.
+                bindings::rdax_virtio_bar(self.raw, number as c_int, &raw mut start, &raw mut len)
+            };
+            match kind {
+                1 => *bar = Region { start, len },
+                0 => {}
+                _ => return None,
+            }
+        }
+        Some(bars)
+    }
+}
 
 /// Finds the window of a device, and registers a `dax_device` for it; [`None`] if there is no
 /// usable one.
-///
-/// # Safety
-///
-/// `vdev` must be bound.
-unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::Device>>> {
-    // SAFETY: The function's contract.
-    let dev: &Device<Bound> = unsafe { Device::from_raw(&raw mut (*vdev).dev) };
-    let mut found = bindings::virtio_shm_region { addr: 0, len: 0 };
-    // SAFETY: The function's contract.
-    let exists = unsafe {
-        bindings::virtio_get_shm_region(
-            vdev,
-            &raw mut found,
-            // CAST: A number of eight bits by the protocol.
-            bindings::VIRTIO_FS_SHMCAP_ID_CACHE as u8,
-        )
-    };
-    if !exists {
+fn setup(virtio: Virtio<'_>) -> Result<Option<ARef<dax::Device>>> {
+    let dev = virtio.device();
+    let Some(found) = virtio.window() else {
         dev_notice!(dev, "no DAX window\n");
         return Ok(None);
-    }
-    let window = Region {
-        start: found.addr,
-        len: found.len,
     };
-    // SAFETY: The function's contract, and nothing.
-    let (bars, bits) = unsafe { (bars(vdev), bindings::rdax_phys_bits()) };
+    let bars = virtio.bars();
     let bars = bars.as_ref().map(|bars| bars.as_slice());
-    let window = match region::usable(window, bars, bits) {
+    // SAFETY: Any task may call it.
+    let bits = unsafe { bindings::rdax_phys_bits() };
+    let window = match region::usable(found, bars, bits) {
         Ok(window) => window,
         Err(wrong) => {
             // The files work without it.
@@ -330,7 +359,7 @@ unsafe fn setup(vdev: *mut bindings::virtio_device) -> Result<Option<ARef<dax::D
                 dev,
                 "no DAX: the window, {:#x} bytes at {:#x}, {}\n",
                 found.len,
-                found.addr,
+                found.start,
                 wrong.why()
             );
             return Ok(None);
@@ -410,12 +439,13 @@ pub(crate) unsafe extern "C" fn fuse_dax_setup_window(
     vdev: *mut bindings::virtio_device,
     dax_dev: *mut *mut bindings::dax_device,
 ) -> c_int {
-    // SAFETY: The function's contract. The `dax_device` is kept by what is registered with the
-    // device.
-    match unsafe { setup(vdev) } {
+    // SAFETY: The function's contract.
+    let virtio = unsafe { Virtio::from_raw(vdev) };
+    match setup(virtio) {
         Ok(device) => {
             if let Some(device) = device {
-                // SAFETY: The function's contract.
+                // SAFETY: The function's contract. What is registered with the device keeps the
+                // `dax_device`.
                 unsafe { *dax_dev = device.as_raw() };
             }
             0
