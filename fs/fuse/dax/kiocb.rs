@@ -143,6 +143,14 @@ impl Io<'_, WRITE> {
     }
 }
 
+/// The caller's memory, by the direction of the call.
+enum Memory<'m> {
+    /// What is written to the file.
+    From(&'m mut IovIterSource<'m>),
+    /// Where the file is read to.
+    To(&'m mut IovIterDest<'m>),
+}
+
 /// An [`Io`] with the lock of the inode, which `dax_iomap_rw()` asks for: for read shared, for
 /// write exclusive.
 ///
@@ -162,6 +170,18 @@ impl<'a, const W: bool> Deref for LockedIo<'_, 'a, W> {
 }
 
 impl<const W: bool> LockedIo<'_, '_, W> {
+    /// The caller's memory.
+    #[inline]
+    fn memory(&mut self) -> Memory<'_> {
+        if W {
+            // SAFETY: The type invariant of `Io`: it is a source, and nothing else uses it.
+            Memory::From(unsafe { IovIterSource::from_raw(self.io.iter) })
+        } else {
+            // SAFETY: As above: it is a destination.
+            Memory::To(unsafe { IovIterDest::from_raw(self.io.iter) })
+        }
+    }
+
     /// Advances [`Io::pos`].
     #[inline]
     pub(crate) fn skip(&mut self, bytes: usize) {
@@ -192,14 +212,9 @@ impl<const W: bool> LockedIo<'_, '_, W> {
         let bytes = left.min(bytes) as usize;
         let conn = held.conn();
         let device = conn.device();
-        if W {
-            // SAFETY: The type invariant of `Io`.
-            let from = unsafe { IovIterSource::from_raw(self.io.iter) };
-            device.copy_from_iter(at.0, bytes, from)
-        } else {
-            // SAFETY: The type invariant of `Io`.
-            let to = unsafe { IovIterDest::from_raw(self.io.iter) };
-            device.copy_to_iter(at.0, bytes, to)
+        match self.memory() {
+            Memory::From(from) => device.copy_from_iter(at.0, bytes, from),
+            Memory::To(to) => device.copy_to_iter(at.0, bytes, to),
         }
     }
 
@@ -213,11 +228,9 @@ impl<const W: bool> LockedIo<'_, '_, W> {
     /// Does the same through `buffer`, which is always present. Returns the number of bytes, or an
     /// error number. No range is held while the caller's memory is accessed.
     pub(crate) fn copy_by(&mut self, buffer: &mut [u8]) -> Result<isize> {
-        let iter = self.io.iter;
         let mut bytes = self.left().min(buffer.len());
-        if W {
-            // SAFETY: The buffer has as many bytes; by the invariant the iterator is a source.
-            bytes = unsafe { bindings::_copy_from_iter(buffer.as_mut_ptr().cast(), bytes, iter) };
+        if let Memory::From(from) = self.memory() {
+            bytes = from.copy_from_iter(buffer);
             if bytes == 0 {
                 return Err(EFAULT);
             }
@@ -234,13 +247,14 @@ impl<const W: bool> LockedIo<'_, '_, W> {
         // SAFETY: As for `copy_window()`; the iterator was made above, in the same direction.
         let copied = unsafe { bindings::dax_iomap_rw(self.io.iocb, inner.get(), iomap_ops()) };
         let done = usize::try_from(copied).unwrap_or(0).min(bytes);
-        if W {
-            // SAFETY: No more than was taken above.
-            unsafe { bindings::iov_iter_revert(iter, bytes - done) };
-            return Ok(copied);
-        }
-        // SAFETY: The buffer has as many bytes; by the invariant the iterator is a destination.
-        let arrived = unsafe { bindings::_copy_to_iter(buffer.as_ptr().cast(), done, iter) };
+        let arrived = match self.memory() {
+            Memory::From(from) => {
+                // SAFETY: No more than was taken above.
+                unsafe { from.revert(bytes - done) };
+                return Ok(copied);
+            }
+            Memory::To(to) => to.copy_to_iter(buffer.get(..done).unwrap_or(&[])),
+        };
         let pos = &mut self.io.iocb_mut().ki_pos;
         // CAST: No more than a buffer has.
         *pos = pos.saturating_sub((done - arrived.min(done)) as i64);
