@@ -276,40 +276,33 @@ pub(crate) unsafe extern "C" fn rdax_fuse_iomap_end(
 
 // -- Mappings
 
-/// Handles a fault for `1 << order` pages, if `write` for writing.
-///
 /// # Safety
 ///
 /// The memory manager calls this for a mapping that [`fuse_dax_mmap`] made.
-unsafe fn handle(vmf: *mut bindings::vm_fault, order: c_uint, write: Option<bool>) -> Outcome {
+unsafe extern "C" fn small_fault(vmf: *mut bindings::vm_fault) -> Outcome {
     // SAFETY: The function's contract.
     let fault = unsafe { Fault::from_raw(vmf) };
-    let write = write.unwrap_or(fault.for_write());
+    let write = fault.for_write();
+    fault::handle(fault, 0, write)
+}
+
+/// # Safety
+///
+/// As for [`small_fault`].
+unsafe extern "C" fn huge_fault(vmf: *mut bindings::vm_fault, order: c_uint) -> Outcome {
+    // SAFETY: The function's contract.
+    let fault = unsafe { Fault::from_raw(vmf) };
+    let write = fault.for_write();
     fault::handle(fault, order, write)
 }
 
 /// # Safety
 ///
-/// As for [`handle`].
-unsafe extern "C" fn small_fault(vmf: *mut bindings::vm_fault) -> Outcome {
-    // SAFETY: The function's contract.
-    unsafe { handle(vmf, 0, None) }
-}
-
-/// # Safety
-///
-/// As for [`handle`].
-unsafe extern "C" fn huge_fault(vmf: *mut bindings::vm_fault, order: c_uint) -> Outcome {
-    // SAFETY: The function's contract.
-    unsafe { handle(vmf, order, None) }
-}
-
-/// # Safety
-///
-/// As for [`handle`].
+/// As for [`small_fault`].
 unsafe extern "C" fn make_writable(vmf: *mut bindings::vm_fault) -> Outcome {
     // SAFETY: The function's contract.
-    unsafe { handle(vmf, 0, Some(true)) }
+    let fault = unsafe { Fault::from_raw(vmf) };
+    fault::handle(fault, 0, true)
 }
 
 /// The functions of a mapping into memory.

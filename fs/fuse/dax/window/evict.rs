@@ -193,6 +193,18 @@ impl<F: File> Window<F> {
         }
     }
 
+    /// The range `id`, if a file has it.
+    fn victim(&self, id: RangeId) -> Option<Victim<F>> {
+        let record = self.table.get(id);
+        Some(Victim {
+            id,
+            // SAFETY: The range has the file as long as `Victim::file()` gives it to callers.
+            file: unsafe { record.file.as_ref()?.handle() },
+            page: record.page,
+            order: record.order,
+        })
+    }
+
     /// The rest of an area to be evicted; [`Window::reclaimed`] has to follow for each range.
     ///
     /// Only the task that got the area calls this.
@@ -205,13 +217,7 @@ impl<F: File> Window<F> {
         while at.align_down(area.order) == area.start {
             let record = self.table.get(at);
             if record.state() == State::Reclaiming && record.ticket == area.ticket {
-                return Some(Victim {
-                    id: at,
-                    // SAFETY: The range has the file until `reclaimed()`; see `Victim::file()`.
-                    file: unsafe { record.file.as_ref()?.handle() },
-                    page: record.page,
-                    order: record.order,
-                });
+                return self.victim(at);
             }
             at = at.after(record.order);
         }
@@ -360,17 +366,10 @@ impl<F: File> Window<F> {
                 None
             }
             State::Mapped => {
-                let (page, order) = (record.page, record.order);
-                // SAFETY: The range has the file until `unpin()`; see `Victim::file()`.
-                let file = unsafe { record.file.as_ref()?.handle() };
-                record.pins += 1;
+                let victim = self.victim(id)?;
+                self.table.get_mut(id).pins += 1;
                 self.changed();
-                Some(Victim {
-                    id,
-                    file,
-                    page,
-                    order,
-                })
+                Some(victim)
             }
             _ => None,
         }
