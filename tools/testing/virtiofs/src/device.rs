@@ -35,14 +35,13 @@ use crate::reply;
 use crate::server::Answer;
 use crate::server::FileServer;
 use crate::settled::Settled;
+use crate::stats::Stats;
 use crate::window::Backing;
 use crate::window::Vmm;
 use crate::window::Window;
 
 pub type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
 
-/// One for what must not wait, one for all else.
-pub const QUEUES: usize = 2;
 const QUEUE_SIZE: usize = 1024;
 /// `struct virtio_fs_config`: a tag of 36 bytes, and the number of request queues.
 pub const TAG: usize = 36;
@@ -90,8 +89,11 @@ impl Vmm for Channel {
 /// The virtio-fs device.
 pub struct Device {
     server: Arc<FileServer>,
+    stats: Arc<Stats>,
     window: Arc<Mutex<Window>>,
     window_size: u64,
+    /// One for what must not wait, and those for all else.
+    queues: usize,
     memory: Mutex<Option<Memory>>,
     settled: Arc<Settled>,
     event_idx: AtomicBool,
@@ -101,21 +103,25 @@ pub struct Device {
 }
 
 impl Device {
-    /// `tag` has at most `TAG` bytes.
+    /// `tag` has at most `TAG` bytes; `request_queues` is at least 1.
     pub fn new(
         server: Arc<FileServer>,
+        stats: Arc<Stats>,
         window: Arc<Mutex<Window>>,
         window_size: u64,
+        request_queues: u32,
         tag: &str,
         end: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         let mut config = vec![0; CONFIG];
         config[..tag.len()].copy_from_slice(tag.as_bytes());
-        config[TAG..].copy_from_slice(&(QUEUES as u32 - 1).to_le_bytes());
+        config[TAG..].copy_from_slice(&request_queues.to_le_bytes());
         Device {
             server,
+            stats,
             window,
             window_size,
+            queues: 1 + request_queues as usize,
             memory: Mutex::new(None),
             settled: Arc::default(),
             event_idx: AtomicBool::new(false),
@@ -183,7 +189,7 @@ impl Device {
         });
     }
 
-    fn queue(&self, vring: &VringRwLock) -> io::Result<()> {
+    fn queue(&self, index: u16, vring: &VringRwLock) -> io::Result<()> {
         let memory = self
             .memory
             .lock()
@@ -205,6 +211,7 @@ impl Device {
                 return Ok(());
             };
             let head = chain.head_index();
+            self.stats.came_by(index);
             let done = self.one(&memory, chain).unwrap_or_else(|why| {
                 log::warn!("a request cannot be served: {why}");
                 Some((Written::nothing(head), Duration::ZERO))
@@ -281,7 +288,7 @@ impl VhostUserBackend for Device {
     type Vring = VringRwLock;
 
     fn num_queues(&self) -> usize {
-        QUEUES
+        self.queues
     }
 
     fn max_queue_size(&self) -> usize {
@@ -352,7 +359,7 @@ impl VhostUserBackend for Device {
             if event_idx {
                 vring.disable_notification().map_err(io::Error::other)?;
             }
-            self.queue(vring)?;
+            self.queue(index, vring)?;
             if !event_idx || !vring.enable_notification().map_err(io::Error::other)? {
                 return Ok(());
             }

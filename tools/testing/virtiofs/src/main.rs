@@ -65,6 +65,10 @@ struct Options {
     /// MiB of window: a power of two from 2, or 0 for none
     #[arg(long, default_value = "256", value_parser = window_size)]
     window: u64,
+    /// Queues for requests, of which the guest uses one for each of its processors; one thread serves
+    /// them all
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..stats::QUEUES as i64))]
+    queues: u32,
     /// Bytes that mappings are aligned to, which the guest is told: a power of two from 4096 to 2 MiB;
     /// or none: the guest is told nothing
     #[arg(long, default_value = "4096", value_parser = alignment)]
@@ -256,7 +260,7 @@ fn run(options: Options) -> Result<(), Failure> {
         let control = Control {
             server: server.clone(),
             window: window.clone(),
-            stats,
+            stats: stats.clone(),
             end: ender("told to end", 0),
         };
         control
@@ -266,8 +270,10 @@ fn run(options: Options) -> Result<(), Failure> {
 
     let device = Device::new(
         server,
+        stats,
         window,
         options.window,
+        options.queues,
         &options.tag,
         ender("a fault", 3),
     );
@@ -331,6 +337,8 @@ mod tests {
         for (args, why) in [
             (["--window", "3"], "power of two of MiB"),
             (["--window", "x"], "no number of MiB"),
+            (["--queues", "0"], "not in 1..9"),
+            (["--queues", "9"], "not in 1..9"),
             (["--map-alignment", "4095"], "power of two from 4096"),
             (["--map-alignment", "4194304"], "power of two from 4096"),
             (["--fault", "enosy"], "not KIND-OP"),

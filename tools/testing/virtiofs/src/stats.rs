@@ -47,9 +47,14 @@ counters! {
     faults,
 }
 
+/// The most queues: one for what must not wait, the others for all else.
+pub const QUEUES: usize = 9;
+
 /// All that is counted.
 pub struct Stats {
     pub n: Counters,
+    /// Requests of each queue.
+    queues: [AtomicU64; QUEUES],
     ops: [AtomicU64; ops::COUNT],
     errors: [AtomicU64; ops::COUNT],
 }
@@ -58,6 +63,7 @@ impl Default for Stats {
     fn default() -> Self {
         Stats {
             n: Counters::default(),
+            queues: [const { AtomicU64::new(0) }; QUEUES],
             ops: [const { AtomicU64::new(0) }; ops::COUNT],
             errors: [const { AtomicU64::new(0) }; ops::COUNT],
         }
@@ -73,6 +79,13 @@ impl Stats {
         add(&self.n.requests, 1);
         add(&self.n.request_bytes, bytes as u64);
         if let Some(count) = self.ops.get(op as usize) {
+            add(count, 1);
+        }
+    }
+
+    /// A request came by that queue.
+    pub fn came_by(&self, queue: u16) {
+        if let Some(count) = self.queues.get(usize::from(queue)) {
             add(count, 1);
         }
     }
@@ -95,17 +108,22 @@ impl Stats {
     pub fn zero(&self) {
         let now = self.n.mapped.load(Relaxed);
         let all = self.n.each().map(|(_, counter)| counter);
-        for counter in all.chain(&self.ops).chain(&self.errors) {
+        let lists = self.queues.iter().chain(&self.ops).chain(&self.errors);
+        for counter in all.chain(lists) {
             counter.store(0, Relaxed);
         }
         self.mapped(now as usize);
     }
 
-    /// One line: `{"requests":3,...,"ops":{"INIT":1,...},"errors":{"LOOKUP":1}}`.
+    /// One line: `{"requests":3,...,"queue1":3,"ops":{"INIT":1,...},"errors":{"LOOKUP":1}}`.
     pub fn json(&self) -> String {
         let mut text = String::from("{");
         for (name, counter) in self.n.each() {
             let _ = write!(text, "\"{name}\":{},", counter.load(Relaxed));
+        }
+        let queues = self.queues.iter().map(|count| count.load(Relaxed));
+        for (number, count) in queues.enumerate().filter(|(_, count)| *count > 0) {
+            let _ = write!(text, "\"queue{number}\":{count},");
         }
         for (name, counters, end) in [("ops", &self.ops, ","), ("errors", &self.errors, "")] {
             let list: Vec<String> = (0..)
@@ -135,6 +153,10 @@ mod tests {
         stats.reply(ops::SETUPMAPPING, 16, -5);
         stats.mapped(7);
         stats.mapped(3);
+        stats.came_by(0);
+        stats.came_by(2);
+        stats.came_by(2);
+        stats.came_by(4000);
         let json = stats.json();
         for part in [
             "{\"requests\":4,",
@@ -142,6 +164,7 @@ mod tests {
             "\"reply_bytes\":4128,",
             "\"mapped\":3,",
             "\"mapped_peak\":7,",
+            ",\"queue0\":1,\"queue2\":2,\"ops\"",
             "\"ops\":{\"READ\":2,\"SETUPMAPPING\":1},",
             "\"errors\":{\"SETUPMAPPING\":1}}",
         ] {
@@ -153,6 +176,7 @@ mod tests {
     fn zero_keeps_what_is_mapped() {
         let stats = Stats::default();
         stats.request(ops::INIT, 104);
+        stats.came_by(1);
         stats.mapped(9);
         stats.mapped(2);
         stats.zero();
@@ -160,5 +184,6 @@ mod tests {
         assert!(json.contains("\"requests\":0,"), "{json}");
         assert!(json.contains("\"mapped\":2,\"mapped_peak\":2,"), "{json}");
         assert!(json.contains("\"ops\":{},"), "{json}");
+        assert!(!json.contains("queue1"), "{json}");
     }
 }
