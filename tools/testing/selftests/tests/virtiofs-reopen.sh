@@ -18,10 +18,14 @@ plan 6
 
 MIB=1048576
 noise "$there/file" $((8 * MIB))
+# A byte of the noise may be a newline, which ends an answer before its end.
+for at in 4096 $((2 * MIB + 4096)); do
+	printf LOADED | dd of="$there/file" bs=4096 seek=$((at / 4096)) conv=notrunc status=none
+done
 virtiofs_mount
 holder "$here/file"
 for at in 4096 $((2 * MIB + 4096)); do
-	[ "$(ask get $at 1)" != "no answer" ] || bail "the page at $at is not mapped"
+	[ "$(ask get $at 6)" = LOADED ] || bail "the page at $at is not mapped"
 done
 for _ in {1..5}; do
 	cat "$here/file" >/dev/null
