@@ -95,7 +95,8 @@ watch() {
 # watch_soon NAME FILE PAGE: as `watch`, but for the wait.  With `all_watch NAME...`, which waits for
 # these, many tasks begin at a time.
 watch_soon() {
-	rm -f "/tmp/$1"
+	# What a task of that name said before is not this one's.
+	: >"/tmp/$1"
 	user watch "$2" "$3" >"/tmp/$1" &
 	pids+=($!)
 }
@@ -108,7 +109,7 @@ ready_all() {
 	local name word
 	for name; do
 		word=''
-		[ ! -f "/tmp/$name" ] || read -r word <"/tmp/$name"
+		read -r word <"/tmp/$name"
 		[ "$word" = ready ] || return 1
 	done
 }

@@ -27,6 +27,8 @@ fifo /tmp/give
 
 # stall HOW: $user waits for its buffer.
 stall() {
+	# The task before wrote there, too, and this one may be slow to begin.
+	: >/tmp/stall
 	user stall "$1" "$f" 4096 /tmp/give >/tmp/stall &
 	user=$!
 	wait_for 20 grep -q stalled /tmp/stall || bail "a $1 does not stall"

@@ -28,6 +28,8 @@ driver_of() {
 
 # watcher FILE LEN: $watcher loads from the mapped file; what becomes of it is in /tmp/watcher.
 watcher() {
+	# What the task before said is not this one's.
+	: >/tmp/watcher
 	mapped watch "$1" 0 "$2" >/tmp/watcher &
 	watcher=$!
 	wait_for 10 grep -q ready /tmp/watcher || bail "$1 cannot be watched: $(cat /tmp/watcher)"

@@ -28,8 +28,9 @@ devdax() {
 
 # pin_by KIND LEN: $pinner keeps pages; what it says is in /tmp/pin.
 pin_by() {
-	rm -f /tmp/pin.in
 	fifo /tmp/pin.in
+	# What the task before said is not this one's.
+	: >/tmp/pin
 	pin "$1" "/dev/$dax" $((2 * mib)) "$2" </tmp/pin.in >/tmp/pin 2>&1 &
 	pinner=$!
 	exec 6>/tmp/pin.in

@@ -17,7 +17,7 @@ plan 18
 # keep FILE: the last user of the file, which is unlinked.  It evicts the inode when it may go on.
 keep() {
 	fifo /tmp/go
-	rm -f /tmp/keeper
+	: >/tmp/keeper
 	python3 - "$1" >/tmp/keeper 2>&1 <<-'END' &
 		import mmap, os, sys
 		file = os.open(sys.argv[1], os.O_RDONLY)
@@ -37,6 +37,8 @@ keep() {
 # pin_page FILE PAGE: a page is in a pipe.
 pin_page() {
 	fifo /tmp/words
+	# What the task before said is not this one's.
+	: >/tmp/pin
 	pin pipe "$1" $(($2 * 4096)) 4096 </tmp/words >/tmp/pin 2>&1 &
 	piper=$!
 	exec 8>/tmp/words
