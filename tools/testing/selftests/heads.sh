@@ -83,9 +83,22 @@ names() {
 	esac
 }
 
+# longest_limit FILE: sets $longest, the longest in the test, in seconds, but for those in variables.
+# Those in these helpers count, too.
+longest_limit() {
+	longest=$(grep -v '^[[:space:]]*#' "$1" |
+		sed -E 's/\<(mappers_of|scrub_ends|nfit_bus|all_watch)\>/wait_for 60 &/g' |
+		grep -oE '\<(wait_for|bounded|patient|ends "[^"]*") [0-9]+' | sed 's/.* //' | sort -n | tail -n 1 || :)
+	longest=${longest:-0}
+}
+
 # check_head TEST FILE: says what is wrong with it.
 check_head() {
-	local want sign defects
+	local want sign defects value longest
+	# lib.sh doubles what is in the test.  A limit as long as the test's own never tells.
+	head_of "$1" timeout 90
+	longest_limit "$2"
+	[ $((2 * longest)) -lt "$value" ] || echo "$1 has a limit of 2 * $longest s in it, and one of $value s itself"
 	expect "$1" c
 	case $want in
 	crash | lost)

@@ -5,6 +5,7 @@
 # They are recorded, unmapped from the tasks that map them, and repaired like any others.
 #
 # expect: rust pass
+# timeout: 200
 # regions: 2
 
 . "$(dirname "$0")/../lib.sh"

@@ -7,7 +7,7 @@
 # folio is asked.
 #
 # expect: rust pass, c crash:dax_unlock_folio|collect_procs|unmap_mapping_range
-# timeout: 120
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 plan 8

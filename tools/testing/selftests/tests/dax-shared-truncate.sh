@@ -8,7 +8,7 @@
 # expect: rust pass, c fail, fixed pass
 # alone: c debug-c
 # splat: c
-# timeout: 120
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../sharers.sh"

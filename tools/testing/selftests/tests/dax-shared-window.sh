@@ -7,7 +7,7 @@
 #
 # expect: rust pass, c fail, fixed pass
 # splat: c
-# timeout: 120
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 plan 7

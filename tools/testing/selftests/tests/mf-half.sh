@@ -6,6 +6,7 @@
 # not have it any more; the same beside a task that maps all.  C looks for users of the first page.
 #
 # expect: rust pass, c fail, fixed pass
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 plan 19

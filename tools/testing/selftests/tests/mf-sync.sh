@@ -5,6 +5,7 @@
 # written its log.  What fails in between is not mapped when both are through.
 #
 # expect: rust pass, c fail
+# timeout: 200
 # c-sign: quick
 
 . "$(dirname "$0")/../lib.sh"

@@ -5,7 +5,7 @@
 # signalled.
 #
 # expect: rust pass
-# timeout: 120
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 plan 13

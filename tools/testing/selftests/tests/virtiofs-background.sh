@@ -8,7 +8,7 @@
 # sleeps: yes
 # regions: 0
 # alone: yes
-# timeout: 300
+# timeout: 500
 # boot: --virtiofs @SCRATCH@,window=4,cache=always,dax-min=1048576,max-background=12 --share @SCRATCH@
 
 . "$(dirname "$0")/../lib.sh"

@@ -11,7 +11,7 @@
 # regions: 0
 # alone: yes
 # boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
-# timeout: 400
+# timeout: 500
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"

@@ -23,7 +23,7 @@ poison fill /tmp/file 0 4096 5
 cp /tmp/file "$there/file"
 virtiofs_mount
 virtiofs zero >/dev/null
-equal "100 tasks at once" same "$(bounded 800 window crowd "$here/file" 100 12 5 load 2>&1 | sort -u | paste -sd,)"
+equal "100 tasks at once" same "$(bounded 400 window crowd "$here/file" 100 12 5 load 2>&1 | sort -u | paste -sd,)"
 check "the file is as it was" cmp /tmp/file "$there/file"
 echo "# $(virtiofs count SETUPMAPPING) SETUPMAPPING, $(virtiofs count REMOVEMAPPING) REMOVEMAPPING for 1200 accesses"
 equal "no FUSE READ" 0 "$(virtiofs count READ)"

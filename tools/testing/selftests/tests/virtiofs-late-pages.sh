@@ -10,7 +10,7 @@
 # debug: always
 # regions: 0
 # alone: yes
-# timeout: 400
+# timeout: 600
 # boot: --virtiofs @SCRATCH@,window=4,request-timeout=2 --share @SCRATCH@
 
 . "$(dirname "$0")/../lib.sh"

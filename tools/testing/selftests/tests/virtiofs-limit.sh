@@ -8,7 +8,7 @@
 # expect: rust pass
 # regions: 0
 # alone: yes
-# timeout: 400
+# timeout: 500
 # boot: --virtiofs @SCRATCH@,window=128,max-maps=30,cache=always --share @SCRATCH@
 
 . "$(dirname "$0")/../lib.sh"

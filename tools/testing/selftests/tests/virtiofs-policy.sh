@@ -7,7 +7,7 @@
 # expect: rust pass, c fail
 # regions: 0
 # boot: --virtiofs @SCRATCH@,window=16,cache=always --share @SCRATCH@
-# timeout: 400
+# timeout: 500
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"

@@ -10,7 +10,7 @@
 # alone: yes
 # splat: c
 # boot: --virtiofs @SCRATCH@,window=16,cache=always --share @SCRATCH@
-# timeout: 300
+# timeout: 500
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"

@@ -9,7 +9,7 @@
 # alone: yes
 # sleeps: yes
 # boot: --virtiofs @SCRATCH@,window=8,cache=always --share @SCRATCH@
-# timeout: 300
+# timeout: 500
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"

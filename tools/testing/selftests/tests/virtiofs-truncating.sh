@@ -9,7 +9,7 @@
 # alone: yes
 # sleeps: yes
 # boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
-# timeout: 300
+# timeout: 400
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../virtiofs.sh"

@@ -6,7 +6,7 @@
 # that file has lost nothing, its user is not told, and nothing is reported as lost.
 #
 # expect: rust pass
-# timeout: 120
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"

@@ -6,7 +6,7 @@
 # XFS, for a file with DAX and for one without.
 #
 # expect: rust pass
-# timeout: 120
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"

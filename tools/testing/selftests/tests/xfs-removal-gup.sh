@@ -7,7 +7,7 @@
 #
 # expect: rust pass
 # regions: 2
-# timeout: 120
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"

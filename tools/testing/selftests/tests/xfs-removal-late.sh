@@ -7,7 +7,7 @@
 # One allocation group, with which C gets so far.
 #
 # expect: rust pass, c crash:zap_vma_range
-# timeout: 120
+# timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
