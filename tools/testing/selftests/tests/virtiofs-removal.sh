@@ -38,7 +38,7 @@ crowd=$!
 asked() {
 	[ "$(virtiofs count SETUPMAPPING)" -ge 12 ]
 }
-wait_for 60 asked
+wait_for 60 asked || bail "the crowd does not come to ask for the window"
 check "a crowd is at it" kill -0 $crowd
 
 echo "$device" >"$driver/unbind" &
