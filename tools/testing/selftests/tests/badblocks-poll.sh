@@ -15,7 +15,7 @@ f=$mnt/file
 poison fill "$f" 0 16 3
 want=$(sectors_of "$f" 5)
 
-# changed COMMAND...: "changed" if poll() returns within ten seconds of it, else "same".
+# changed MS COMMAND...: "changed" if poll() returns so soon after it, else "same".
 changed() {
 	python3 - "$bb" "$@" <<-'END'
 		import select, subprocess, sys
@@ -27,15 +27,15 @@ changed() {
 		if poll.poll(0):
 		    file.seek(0)
 		    file.read()
-		subprocess.run(sys.argv[2:], stdout=subprocess.DEVNULL, check=True)
-		print("changed" if poll.poll(10000) else "same")
+		subprocess.run(sys.argv[3:], stdout=subprocess.DEVNULL, check=True)
+		print("changed" if poll.poll(int(sys.argv[2])) else "same")
 	END
 }
 
 equal "nothing is bad" - "$(bad_sectors)"
-equal "poll sees nothing where nothing changes" same "$(changed true)"
-equal "poll sees that a page fails" changed "$(changed poison madv "$f" 5)"
+equal "poll sees nothing where nothing changes" same "$(changed 1000 true)"
+equal "poll sees that a page fails" changed "$(changed 10000 poison madv "$f" 5)"
 equal "it is on the list" "$want" "$(bad_sectors)"
-equal "poll sees that it is repaired" changed "$(changed poison pwrite "$f" $((5 * 4096)) 4096 R)"
+equal "poll sees that it is repaired" changed "$(changed 10000 poison pwrite "$f" $((5 * 4096)) 4096 R)"
 equal "it is off the list" - "$(bad_sectors)"
 finish
