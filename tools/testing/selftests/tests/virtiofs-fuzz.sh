@@ -31,9 +31,9 @@ plan $((14 * $(wc -w <<<"$seeds") + 1))
 poison fill /tmp/file 0 8192 5
 cp /tmp/file "$there/file"
 mkdir "$there/small"
-SMALL=20
+SMALL=8
 for ((i = 1; i <= SMALL; i++)); do
-	noise "$there/small/$i" $((i * 1400))
+	noise "$there/small/$i" $((i * 3500))
 done
 cp /bin/true "$there/program"
 
