@@ -162,13 +162,19 @@ mount_fs() {
 # one where that fails, too, and more have pages that stay good.  They open the file for reading: a
 # task with early kill that maps it shared and writable is told of any of its pages.
 start_users() {
-	local i
+	local i names=(beside0 beside1)
 	mappers_of 2 readonly,early $first "${files[@]}"
 	for i in 0 1; do
-		[ -z "$1" ] || watch "second$i" "${files[i % ${#files[@]}]}" $second
-		watch "beside$i" "${files[i % ${#files[@]}]}" $beside
+		watch_soon "beside$i" "${files[i % ${#files[@]}]}" $beside
+		[ -n "$1" ] || continue
+		watch_soon "second$i" "${files[i % ${#files[@]}]}" $second
+		names+=("second$i")
 	done
-	[ "$fs" = none ] || watch other "$mnt/other" 3
+	if [ "$fs" != none ]; then
+		watch_soon other "$mnt/other" 3
+		names+=(other)
+	fi
+	all_watch "${names[@]}"
 }
 
 # users_of PAGE NAME...: how many of these watchers were told of that page.

@@ -128,10 +128,11 @@ files() {
 	sync
 }
 users() {
-	watch file "$mnt/file" "$1"
-	watch clone "$mnt/clone" "$1"
-	watch beside "$mnt/file" $(($1 + 1))
-	watch next "$mnt/next" 5
+	watch_soon file "$mnt/file" "$1"
+	watch_soon clone "$mnt/clone" "$1"
+	watch_soon beside "$mnt/file" $(($1 + 1))
+	watch_soon next "$mnt/next" 5
+	all_watch file clone beside next
 }
 
 # users_told NAME PAGE: just those of the page were.
