@@ -43,7 +43,7 @@ dax=$(ndctl list -n "$ns" -X | jq -r '.[0].daxregion.devices[0].chardev // empty
 [ -n "$dax" ] || bail "ndctl names no character device of $ns"
 wait_for 10 test -c "/dev/$dax" || bail "there is no /dev/$dax"
 has_data device-dax "/dev/$dax" 4 1
-equal "device-dax: no mapping against its alignment" EINVAL "$(mapped verify "/dev/$dax" 4096 $((2 * MIB)) 1)"
+equal "device-dax: no mapping against its alignment" EINVAL "$(mapped verify "/dev/$dax" 0 $((2 * MIB + 4096)) 1)"
 equal "device-dax: nothing beyond its end" SIGBUS \
 	"$(mapped verify "/dev/$dax" "$(cat "$BUS/devices/$dax/size")" $((2 * MIB)) 1)"
 check "device-dax: its driver unbinds" sh -c "echo $dax >$BUS/drivers/device_dax/unbind"
