@@ -17,6 +17,10 @@ name=$(basename "$0" .sh)
 here=$mnt/$name there=/mnt/share/$name
 mkdir -p "$there"
 
+# The daemon is the boot's.  No fault of an earlier test is left, and counts begin at none.
+if [ -e /run/rdax/virtiofs ] && virtiofs reset >/dev/null 2>&1; then virtiofs zero >/dev/null; fi
+: >/run/rdax/virtiofs
+
 # virtiofs_mount [MODE [TAG [WHERE]]]: always, dax, $mnt.
 virtiofs_mount() {
 	mount -t virtiofs -o "dax=${1:-always}" "${2:-dax}" "${3:-$mnt}" || bail "mount -o dax=${1:-always} ${2:-dax}"

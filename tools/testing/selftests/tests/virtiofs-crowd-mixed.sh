@@ -9,7 +9,7 @@
 # expect: rust pass, c lost:fuse_dax_free_mem_worker|inode_inline_reclaim_one_dmap|__fuse_dax_fault
 # cpus: 2
 # regions: 0
-# alone: yes
+# alone: c debug-c fixed
 # boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
 # timeout: 500
 

@@ -8,7 +8,7 @@
 # expect: rust pass, fixed pass
 # debug: always
 # regions: 0
-# alone: yes
+# alone: c debug-c fixed
 # timeout: 300
 # boot: --virtiofs @SCRATCH@,window=8,cache=always,submount=sub --share @SCRATCH@
 

@@ -6,7 +6,7 @@
 #
 # expect: rust pass, c pass
 # regions: 0
-# alone: yes
+# alone: c debug-c fixed
 # timeout: 300
 # boot: --virtiofs @SCRATCH@,window=8,cache=always,submount=sub --share @SCRATCH@
 

@@ -7,7 +7,7 @@
 #
 # expect: rust pass, c fail
 # regions: 0
-# alone: yes
+# alone: c debug-c fixed
 # boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
 # timeout: 300
 
