@@ -7,7 +7,7 @@
 #
 # expect: rust pass
 # regions: 0
-# alone: yes
+# alone: c debug-c fixed
 # boot: --modules mods-nfit
 # timeout: 150
 
