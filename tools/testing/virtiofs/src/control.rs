@@ -3,7 +3,7 @@
 //! A socket to look at the daemon and to order faults while it serves: a line in, a line out.
 //!
 //! - `stats`: the counts, as JSON; `zero`: they begin again.
-//! - `fault FAULT`: one more; `reset`: none any more.
+//! - `fault FAULT`: one more; `reset`: none any more, and what one holds up goes on at once.
 //! - `unmap`: takes every mapping back behind the guest's back.
 //! - `end`: the daemon ends.
 
@@ -34,18 +34,17 @@ pub struct Control {
 impl Control {
     /// The answer to a line.
     fn answer(&self, line: &str) -> String {
-        let faults = || {
-            self.server
-                .faults
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
         match line.split_once(' ').unwrap_or((line, "")) {
             ("stats", "") => return self.stats.json(),
             ("zero", "") => self.stats.zero(),
-            ("reset", "") => faults().clear(),
+            ("reset", "") => self.server.reset(),
             ("fault", text) => match text.parse::<Fault>() {
-                Ok(fault) => faults().add(fault),
+                Ok(fault) => self
+                    .server
+                    .faults
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .add(fault),
                 Err(why) => return format!("error: {why}"),
             },
             ("unmap", "") => {

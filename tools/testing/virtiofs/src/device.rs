@@ -11,7 +11,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use vhost::vhost_user::message::VhostUserMMap;
 use vhost::vhost_user::message::VhostUserMMapFlags;
@@ -31,10 +30,12 @@ use vm_memory::GuestMemoryAtomic;
 use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::epoll::EventSet;
 
+use crate::held::Hold;
 use crate::reply;
 use crate::server::Answer;
 use crate::server::FileServer;
 use crate::settled::Settled;
+use crate::stats::add;
 use crate::stats::Stats;
 use crate::window::Backing;
 use crate::window::Vmm;
@@ -130,12 +131,12 @@ impl Device {
         }
     }
 
-    /// Serves one chain of descriptors; what to give back, and when, if ever.
+    /// Serves one chain of descriptors; what to give back, if ever, and what it waits for before.
     fn one(
         &self,
         memory: &GuestMemoryMmap,
         chain: DescriptorChain<&GuestMemoryMmap>,
-    ) -> io::Result<Option<(Written, Duration)>> {
+    ) -> io::Result<Option<(Written, Option<Hold>)>> {
         let mut request = Vec::new();
         let mut room = Vec::new();
         let head = chain.head_index();
@@ -151,10 +152,10 @@ impl Device {
                     .map_err(io::Error::other)?;
             }
         }
-        let (reply, written, time) = match self.server.answer(&mut request) {
-            Answer::Reply(reply) => (reply, usize::MAX, Duration::ZERO),
-            Answer::Hollow(reply) => (reply, reply::HEADER, Duration::ZERO),
-            Answer::Late(reply, time) => (reply, usize::MAX, time),
+        let (reply, written, hold) = match self.server.answer(&mut request) {
+            Answer::Reply(reply) => (reply, usize::MAX, None),
+            Answer::Hollow(reply) => (reply, reply::HEADER, None),
+            Answer::Late(reply, hold) => (reply, usize::MAX, Some(hold)),
             Answer::None => return Ok(None),
             Answer::End => {
                 (self.end)();
@@ -167,24 +168,26 @@ impl Device {
             reply,
             written,
         };
-        Ok(Some((written, time)))
+        Ok(Some((written, hold)))
     }
 
-    /// Gives back a reply after a while, beside the queue's own thread.
-    fn later(&self, vring: VringRwLock, written: Written, time: Duration) {
+    /// Gives back a reply when its hold is over, beside the queue's own thread.
+    fn later(&self, vring: VringRwLock, written: Written, hold: Hold) {
         let memory = self
             .memory
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        let (server, stats) = (self.server.clone(), self.stats.clone());
         std::thread::spawn(move || {
-            std::thread::sleep(time);
-            let done = memory.map_or(Ok(()), |memory| {
-                written.give_back(&memory.memory(), &vring)?;
-                vring.signal_used_queue()
+            server.held.wait(hold);
+            let done = memory.map_or(Ok(false), |memory| {
+                let whole = written.give_back(&memory.memory(), &vring)?;
+                vring.signal_used_queue().map(|()| whole)
             });
-            if let Err(why) = done {
-                log::warn!("a late reply is lost: {why}");
+            match done {
+                Ok(whole) => add(&stats.n.late, whole.into()),
+                Err(why) => log::warn!("a late reply is lost: {why}"),
             }
         });
     }
@@ -214,13 +217,13 @@ impl Device {
             self.stats.came_by(index);
             let done = self.one(&memory, chain).unwrap_or_else(|why| {
                 log::warn!("a request cannot be served: {why}");
-                Some((Written::nothing(head), Duration::ZERO))
+                Some((Written::nothing(head), None))
             });
-            let Some((written, time)) = done else {
+            let Some((written, hold)) = done else {
                 continue;
             };
-            if !time.is_zero() {
-                self.later(vring.clone(), written, time);
+            if let Some(hold) = hold {
+                self.later(vring.clone(), written, hold);
                 continue;
             }
             written.give_back(&memory, vring)?;
@@ -272,14 +275,15 @@ impl Written {
         Ok(self.reply.len() - rest.len())
     }
 
-    fn give_back(&self, memory: &GuestMemoryMmap, vring: &VringRwLock) -> io::Result<()> {
-        let len = self.write(memory).unwrap_or_else(|why| {
-            log::warn!("a reply cannot be written: {why}");
-            0
-        });
+    /// Whether the reply could be written.
+    fn give_back(&self, memory: &GuestMemoryMmap, vring: &VringRwLock) -> io::Result<bool> {
+        let len = self
+            .write(memory)
+            .inspect_err(|why| log::warn!("a reply cannot be written: {why}"));
         vring
-            .add_used(self.head, len as u32)
-            .map_err(io::Error::other)
+            .add_used(self.head, *len.as_ref().unwrap_or(&0) as u32)
+            .map_err(io::Error::other)?;
+        Ok(len.is_ok())
     }
 }
 
@@ -366,3 +370,7 @@ impl VhostUserBackend for Device {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "device_tests.rs"]
+mod tests;

@@ -15,6 +15,7 @@ mod device;
 mod fault;
 mod fuzz;
 mod grow;
+mod held;
 mod ops;
 mod reply;
 mod request;

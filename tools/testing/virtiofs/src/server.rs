@@ -27,6 +27,8 @@ use fuse_backend_rs::transport::Writer;
 
 use crate::fault::Faults;
 use crate::fault::Kind;
+use crate::held::Held;
+use crate::held::Hold;
 use crate::ops;
 use crate::reply;
 use crate::reply::Manners;
@@ -46,8 +48,8 @@ pub enum Answer {
     Reply(Vec<u8>),
     /// These bytes, of which only the header is written.
     Hollow(Vec<u8>),
-    /// These bytes, so much later.
-    Late(Vec<u8>, Duration),
+    /// These bytes, after that.
+    Late(Vec<u8>, Hold),
     /// Nothing, not even that it is done.
     None,
     /// The daemon has to end.
@@ -67,6 +69,8 @@ pub struct FileServer {
     window: Arc<Mutex<Window>>,
     manners: Manners,
     pub faults: Mutex<Faults>,
+    /// What the faults hold up.
+    pub held: Held,
     stats: Arc<Stats>,
     /// Handles of files that the guest opened with O_DIRECT.
     direct: Mutex<HashSet<u64>>,
@@ -116,6 +120,7 @@ impl FileServer {
             window,
             manners,
             faults: Mutex::new(faults),
+            held: Held::default(),
             stats,
             direct: Mutex::default(),
         })
@@ -182,6 +187,14 @@ impl FileServer {
         self.manners.sectors && direct.contains(&handle) && (offset | size) % 512 != 0
     }
 
+    /// No fault any more; what one holds up goes on at once.
+    pub fn reset(&self) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.clear();
+        // Whoever met a fault until now has its hold, too: both are under the lock.
+        self.held.let_go();
+    }
+
     /// Answers one request, faults included.
     pub fn answer(&self, request: &mut [u8]) -> Answer {
         let Some((op, unique)) = request::header(request) else {
@@ -189,17 +202,16 @@ impl FileServer {
             return Answer::Reply(Vec::new());
         };
         self.stats.request(op, request.len());
-        let faults = self
-            .faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .of_request(op);
+        let (faults, hold) = {
+            let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+            (faults.of_request(op), self.held.hold(Duration::ZERO))
+        };
         add(&self.stats.n.faults, faults.len() as u64);
         let mut failed = None;
         for kind in &faults {
             log::info!("{}: fault {kind:?}", ops::name(op));
             match kind {
-                Kind::Delay(time) => std::thread::sleep(*time),
+                Kind::Delay(time) => self.held.wait(hold.lasting(*time)),
                 Kind::Die => return Answer::End,
                 Kind::Fail(error) => failed = Some(*error),
                 _ => {}
@@ -217,14 +229,14 @@ impl FileServer {
         for kind in faults {
             match kind {
                 Kind::Hollow => hollow = true,
-                Kind::Late(time) => late = Some(time),
+                Kind::Late(time) => late = Some(hold.lasting(time)),
                 Kind::Drop => self.drop_mapping(request),
                 Kind::Never => return Answer::None,
                 kind => reply::damage(kind, &mut bytes),
             }
         }
         match late {
-            Some(time) => Answer::Late(bytes, time),
+            Some(hold) => Answer::Late(bytes, hold),
             None if hollow => Answer::Hollow(bytes),
             None => Answer::Reply(bytes),
         }

@@ -4,10 +4,11 @@
 
 use super::*;
 use crate::window::Rules;
+use std::sync::atomic::Ordering::Relaxed;
 
 struct Bed {
     dir: tempfile::TempDir,
-    server: FileServer,
+    server: Arc<FileServer>,
     stats: Arc<Stats>,
     unique: u64,
 }
@@ -40,7 +41,7 @@ impl Bed {
         .unwrap();
         Bed {
             dir,
-            server,
+            server: Arc::new(server),
             stats,
             unique: 0,
         }
@@ -128,11 +129,49 @@ fn faults_meet_their_request() {
     assert_eq!(bed.ask(LOOKUP, 1, b"file\0"), Answer::Reply(Vec::new()));
     let late = bed.ask(LOOKUP, 1, b"file\0");
     assert!(
-        matches!(late, Answer::Late(bytes, time) if bytes.len() > 16 && time.as_millis() == 30)
+        matches!(late, Answer::Late(bytes, hold) if bytes.len() > 16 && hold.time.as_millis() == 30)
     );
     assert_eq!(bed.get(LOOKUP, 1, b"file\0"), (-libc::EBUSY, Vec::new()));
     assert_eq!(bed.ask(LOOKUP, 1, b"file\0"), Answer::End);
     assert!(bed.stats.json().contains("\"faults\":6,"));
+}
+
+#[test]
+fn reset_lets_go_what_a_fault_holds_up() {
+    let mut bed = Bed::new(&["late-lookup=1:100000000", "delay-lookup=2:100000000"]);
+    bed.init();
+    let Answer::Late(_, late) = bed.ask(LOOKUP, 1, b"file\0") else {
+        panic!("it is not late");
+    };
+    let stats = bed.stats.clone();
+    let mut bed = std::thread::scope(|scope| {
+        let server = bed.server.clone();
+        let delayed = scope.spawn(move || {
+            let reply = bed.get(LOOKUP, 1, b"file\0");
+            (bed, reply)
+        });
+        // Both have met their faults.
+        while stats.n.faults.load(Relaxed) < 2 {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!delayed.is_finished());
+        server.reset();
+        server.held.wait(late);
+        let (bed, reply) = delayed.join().unwrap();
+        assert_eq!(reply.0, 0);
+        bed
+    });
+    // What is ordered from now on is held up as before.
+    bed.server
+        .faults
+        .lock()
+        .unwrap()
+        .add("late-lookup=1:30".parse().unwrap());
+    assert!(matches!(
+        bed.ask(LOOKUP, 1, b"file\0"),
+        Answer::Late(_, hold) if hold != late && hold == bed.server.held.hold(hold.time)
+    ));
 }
 
 #[test]
@@ -146,7 +185,7 @@ fn what_is_opened_with_o_direct_takes_whole_sectors() {
         (libc::O_DIRECT, false, 0),
         (0, true, 0),
     ] {
-        bed.server.manners.sectors = sectors;
+        Arc::get_mut(&mut bed.server).unwrap().manners.sectors = sectors;
         let mut open = [0; 8];
         open[..4].copy_from_slice(&(flags as u32).to_le_bytes());
         let (_, opened) = bed.get(ops::OPEN, node, &open);

@@ -45,6 +45,8 @@ counters! {
     remove_entries,
     /// Faults that were put in.
     faults,
+    /// Replies that came late, and that were written to the guest's memory.
+    late,
 }
 
 /// The most queues: one for what must not wait, the others for all else.
