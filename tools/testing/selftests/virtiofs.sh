@@ -21,6 +21,10 @@ mkdir -p "$there"
 if [ -e /run/rdax/virtiofs ] && virtiofs reset >/dev/null 2>&1; then virtiofs zero >/dev/null; fi
 : >/run/rdax/virtiofs
 
+# For the milliseconds of a `late` or `delay`: longer than any limit.  `virtiofs reset` ends it.
+# shellcheck disable=SC2034
+until_reset=100000000
+
 # virtiofs_mount [MODE [TAG [WHERE]]]: always, dax, $mnt.
 virtiofs_mount() {
 	mount -t virtiofs -o "dax=${1:-always}" "${2:-dax}" "${3:-$mnt}" || bail "mount -o dax=${1:-always} ${2:-dax}"
@@ -79,8 +83,9 @@ holder_ends() {
 	fi
 }
 
-# release: as in lib.sh, once the task that has a file mapped is gone.
+# release: as in lib.sh, once the task that has a file mapped is gone, and no reply is late any more.
 release() {
+	bounded 10 virtiofs reset >/dev/null 2>&1
 	if [ -n "${holder_pid:-}" ]; then
 		kill -KILL "$holder_pid" 2>/dev/null
 		wait_for 60 ended "$holder_pid"

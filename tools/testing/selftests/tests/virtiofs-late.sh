@@ -21,8 +21,7 @@ MIB=1048576
 noise "$there/file" $((16 * MIB))
 virtiofs_mount
 stat "$here/file" >/dev/null
-# Longer than the guest waits before it looks (15 s), and looks again.
-equal "a delay is ordered" ok "$(virtiofs fault delay-setupmapping=1:$((45000 * RDAX_PATIENCE)))"
+equal "a delay is ordered" ok "$(virtiofs fault "delay-setupmapping=1:$until_reset")"
 window touch "$here/file" 0 >/tmp/fault 2>&1 &
 toucher=$!
 # The daemon has one thread: while it delays the read's request, the other could not open the file.
@@ -34,10 +33,12 @@ asked() {
 check "the fault asks for a mapping" wait_for 30 asked
 window read "$here/file" $((4 * MIB)) 4096 >/tmp/read 2>&1 &
 reader=$!
+# The guest looks every 15 seconds.
 check "a fault is given up" wait_for 44 test -s /tmp/fault
 equal "a fault: by SIGBUS" SIGBUS "$(tail -n 1 /tmp/fault)"
 check "and so is a read" wait_for 10 test -s /tmp/read
 matches "a read: by an error" "E*" "$(cat /tmp/read)"
+virtiofs reset >/dev/null
 # The daemon answers now, and says so.
 # Called by check.
 # shellcheck disable=SC2317

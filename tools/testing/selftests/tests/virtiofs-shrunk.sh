@@ -7,7 +7,6 @@
 # expect: rust pass
 # regions: 0
 # alone: yes
-# sleeps: yes
 # boot: --virtiofs @SCRATCH@,window=8,cache=always --share @SCRATCH@
 # timeout: 500
 
@@ -19,7 +18,7 @@ MIB=1048576
 noise "$there/file" $((4 * MIB))
 virtiofs_mount
 stat "$here/file" >/dev/null
-equal "an answer is to come late" ok "$(virtiofs fault late-setupmapping=1:$((60000 * RDAX_PATIENCE)))"
+equal "an answer is to come late" ok "$(virtiofs fault "late-setupmapping=1:$until_reset")"
 bounded 200 python3 -c '
 import os, sys
 file = os.open(sys.argv[1], os.O_RDWR)
@@ -35,6 +34,7 @@ check "the write asks for a mapping" wait_for 20 asked
 truncate -s $((2 * MIB)) "$there/file"
 equal "the file is shorter" $((2 * MIB)) "$(bounded 20 stat --cached=never -c %s "$here/file")"
 check "the write waits meanwhile" kill -0 $writer
+virtiofs reset >/dev/null
 check "the write ends" wait_for 120 ended $writer
 equal "up to where the file ends" $((2 * MIB)) "$(cat /tmp/write)"
 equal "the kernel does not complain" "" "$(complaints)"

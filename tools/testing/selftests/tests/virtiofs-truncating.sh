@@ -7,7 +7,6 @@
 # expect: rust pass
 # regions: 0
 # alone: yes
-# sleeps: yes
 # boot: --virtiofs @SCRATCH@,window=4,cache=always --share @SCRATCH@
 # timeout: 400
 
@@ -23,7 +22,7 @@ stat "$here/other" >/dev/null
 equal "the first range is mapped" loaded "$(bounded 30 window touch "$here/cut" 0)"
 equal "the second range is mapped" loaded "$(bounded 30 window touch "$here/cut" $((2 * MIB)))"
 
-equal "an answer is to come late" ok "$(virtiofs fault late-setattr=1:$((90000 * RDAX_PATIENCE)))"
+equal "an answer is to come late" ok "$(virtiofs fault "late-setattr=1:$until_reset")"
 truncate -s $((8 * MIB)) "$here/cut" &
 truncation=$!
 # Called by check.
@@ -44,6 +43,7 @@ equal "and mapped" loaded "$(bounded 40 window touch "$here/other" $((2 * MIB)))
 kill -KILL $first
 check "kill -9 ends a fault that waits" wait_for 30 ended $first
 check "the truncation was not answered meanwhile" kill -0 $truncation
+virtiofs reset >/dev/null
 check "the truncation comes to its end" wait_for 150 ended $truncation
 check "and so does the store" wait_for 30 ended $second
 equal "the store has its page" stored "$(cat /tmp/second)"
