@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Makes memory bad without a report: takes a page out of the kernel's direct map, as
- * memory_failure() does in the end, and notifies no task and no holder.
+ * the handler of a machine check does, and notifies no task and no holder.
  *
  *   insmod dax_hide.ko phys=0x140005000      the kernel faults when it reads there
  *   cat /sys/module/dax_hide/parameters/hidden   is it out of the map now?

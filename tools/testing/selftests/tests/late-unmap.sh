@@ -14,7 +14,7 @@
 # timeout: 200
 
 . "$(dirname "$0")/../lib.sh"
-plan 41
+plan 42
 
 # How long the pause is, in seconds: longer than any time that a driver would wait.
 pause=8
@@ -71,7 +71,9 @@ check "unbind: the kernel is about to unmap a page" wait_for 20 held
 umount "$mnt"
 unbind &
 unbinder=$!
-check "unbind: it waits for that" wait_for 20 blocked_in memunmap_pages $unbinder
+check "unbind: it waits for that" wait_for 20 blocked_or_ended memunmap_pages $unbinder
+# It sleeps there for other reasons, too.
+check "unbind: and has not ended" sh -c "sleep $(patient 1); kill -0 $unbinder"
 let_go
 check "unbind: and goes on" wait_for 30 ended $unbinder
 rmmod dax_delay

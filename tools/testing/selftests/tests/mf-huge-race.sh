@@ -6,6 +6,7 @@
 # the middle of a folio then.
 #
 # expect: rust pass, c crash:dax_lock_folio, fixed pass
+# timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
 plan 5

@@ -6,6 +6,9 @@
 # that it is for.  C maps the first page of what is still a huge folio.
 #
 # expect: rust pass, c fail, fixed pass
+# splat: c
+# alone: c debug-c
+# timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
 plan 9
@@ -50,8 +53,8 @@ dd if=/dev/zero of="$f" bs=$((512 * 4096 - 100)) count=1 conv=notrunc status=non
 sync
 equal "the file has another block" no "$([ "$(poison phys "$f" $page)" = "$phys" ] || echo no)"
 equal "the clone has this one" "$phys" "$(poison phys "$mnt/clone" $page)"
-defect equal "a store to the clone" "byte 0x53" "$(last_pages store)"
+equal "a store to the clone" "byte 0x53" "$(last_pages store)"
 defect equal "is in its page" 0x53 "0x$(tail -c +$((page * 4096 + 1)) "$mnt/clone" | head -c 1 | od -An -tx1 | tr -d ' ')"
 defect equal "and in no other" same "$(poison verify "$mnt/clone" 0 511 5)"
-equal "the kernel has nothing to say" 0 "$(dmesg | grep -c 'WARNING: ')"
+defect equal "the kernel has nothing to say" 0 "$(dmesg | grep -c 'WARNING: ')"
 finish
