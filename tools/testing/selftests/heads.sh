@@ -87,7 +87,8 @@ names() {
 # Those in these helpers count, too.
 longest_limit() {
 	longest=$(grep -v '^[[:space:]]*#' "$1" |
-		sed -E 's/\<(mappers_of|scrub_ends|nfit_bus|all_watch)\>/wait_for 60 &/g' |
+		sed -E 's/\<(mappers_of|scrub_ends|nfit_bus|all_watch|holder|holder_ends|ask|differs)\>/wait_for 60 &/g
+			s/\<(inject|hw_poison)\>/wait_for 30 &/g' |
 		grep -oE '\<(wait_for|bounded|patient|ends "[^"]*") [0-9]+' | sed 's/.* //' | sort -n | tail -n 1 || :)
 	longest=${longest:-0}
 }

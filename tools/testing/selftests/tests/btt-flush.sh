@@ -5,6 +5,7 @@
 # A flush of virtio-pmem is a request to the host, whose answer is an interrupt.
 #
 # expect: rust pass, c pass, fixed pass
+# timeout: 150
 # regions: 0
 # alone: yes
 # boot: --virtio-pmem 512M

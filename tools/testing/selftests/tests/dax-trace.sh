@@ -4,6 +4,7 @@
 # What can be seen of the dax core: trace events, and the state of each device.
 #
 # expect: rust pass
+# timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
 plan 32

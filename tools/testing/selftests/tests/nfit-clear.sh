@@ -46,7 +46,7 @@ scrub_ends
 equal "16 pages are bad" "64 128" "$(bad_sectors)"
 
 # It lets all calls pass, and counts them.
-modprobe dax_delay symbol=nvdimm_clear_poison skip=2000000000 || bail "modprobe dax_delay"
+hold_in nvdimm_clear_poison skip=2000000000
 calls=/sys/module/dax_delay/parameters/hits
 equal "a write of the 16 pages succeeds" "65536 contiguous" "$(write_whole "$disk" $((64 * 512)) 65536)"
 equal "firmware was asked 16 times" 16 "$(<$calls)"

@@ -8,6 +8,7 @@
 # to them, also where it finds no page in use.
 #
 # expect: rust pass
+# timeout: 150
 # regions: 1
 
 . "$(dirname "$0")/../lib.sh"

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Two queues of requests, one for each processor.  What a task asks for goes by the queue of its
-# processor; two tasks, on a processor each, wait for the same ranges.
+# processor.  Two tasks, on a processor each, load the same file at once.
 #
 # expect: rust pass
 # cpus: 2
@@ -45,7 +45,7 @@ wait "$first"
 sum=$(sum "$there/both")
 equal "two tasks load the same file at once" "$sum $sum" "$(cat /tmp/first /tmp/second | paste -sd' ')"
 for queue in 1 2; do
-	check "queue $queue has a part of it" test "$(virtiofs count queue$queue)" -gt 0
+	check "queue $queue has requests of that" test "$(virtiofs count queue$queue)" -gt 0
 done
 umount "$mnt"
 finish

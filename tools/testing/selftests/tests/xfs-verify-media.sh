@@ -6,7 +6,7 @@
 # 16 TiB of it: the last block of the group wraps in 32 bits.
 #
 # expect: rust pass, c fail, fixed pass
-# timeout: 120
+# timeout: 150
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../xfs.sh"
