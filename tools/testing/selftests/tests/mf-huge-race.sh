@@ -12,7 +12,6 @@
 plan 5
 
 page=5
-offset=$(printf %#x $((page * 4096)))
 namespace
 ext4
 f=$mnt/file
