@@ -8,7 +8,7 @@
 #
 # expect: rust pass, c crash:xfs_dax_notify_failure|xfs_trans_alloc_empty
 # debug: always
-# timeout: 150
+# timeout: 300
 
 . "$(dirname "$0")/../lib.sh"
 plan 29

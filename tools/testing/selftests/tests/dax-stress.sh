@@ -15,7 +15,7 @@
 # cpus: 2
 # debug: always
 # rounds: 40
-# timeout: 150
+# timeout: 300
 
 . "$(dirname "$0")/../lib.sh"
 plan 10
