@@ -47,9 +47,8 @@ const MANY: usize = 1 << 15;
 /// Pages of a file that one call goes through.
 pub(crate) const PAGES_AT_ONCE: u64 = 1 << 14;
 /// How long, for all files of a failure in one area of a device together, extents that are locked
-/// are waited for.
-/// `memory_failure()` calls with a lock that every failure of the machine takes, and the lock of
-/// extents is held for as long as a user likes.
+/// are waited for. `memory_failure()` calls with a lock that every failure of the machine takes,
+/// and the lock of extents is held for as long as a user likes.
 const LOOKUP_TIME: Delta = Delta::from_secs(1);
 
 /// Notifies the owners of failed bytes of `device`; `failed` are bytes of the `dax_device`.

@@ -4,11 +4,13 @@
 
 #[cfg(CONFIG_RUST_DAX_KUNIT_TEST)]
 use crate::prelude::kunit_tests;
-use crate::time::{
-    delay::fsleep,
-    Delta,
-    Instant,
-    Monotonic, //
+use crate::{
+    io::poll::read_poll_timeout,
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
 };
 
 /// The interval of tries.
@@ -43,7 +45,7 @@ impl Patience {
     }
 
     /// Calls `f` until it returns [`Some`], or no time is left: then returns [`None`]. `f` is called
-    /// at least once, and once more after each sleep. Sleeps.
+    /// at least once, and once more after each sleep. Sleeps. Based on [`read_poll_timeout`].
     pub fn wait<T>(&mut self, mut f: impl FnMut() -> Option<T>) -> Option<T> {
         // Most often nothing is locked, and no time needs to be looked up.
         if let Some(found) = f() {
@@ -54,17 +56,13 @@ impl Patience {
 
     #[cold]
     fn wait_more<T>(&mut self, mut f: impl FnMut() -> Option<T>) -> Option<T> {
-        let left = self.left;
-        let began = Instant::<Monotonic>::now();
-        while !self.left.is_zero() {
-            fsleep(POLL);
-            let found = f();
-            self.left = (left - began.elapsed()).max(Delta::ZERO);
-            if found.is_some() {
-                return found;
-            }
+        if self.left.is_zero() {
+            return None;
         }
-        None
+        let began = Instant::<Monotonic>::now();
+        let found = read_poll_timeout(|| Ok(f()), Option::is_some, POLL, self.left);
+        self.left = (self.left - began.elapsed()).max(Delta::ZERO);
+        found.ok().flatten()
     }
 }
 
@@ -72,6 +70,7 @@ impl Patience {
 #[kunit_tests(rust_dax_patience)]
 mod tests {
     use super::*;
+    use crate::time::delay::fsleep;
 
     #[test]
     fn slow_tries_take_no_longer() {
@@ -83,7 +82,7 @@ mod tests {
         };
         let mut patience = Patience::new(Delta::from_millis(100));
         assert_eq!(patience.wait(slow), None);
-        // Five take all the time, and the first is before it. A slow machine comes to fewer.
+        // Five take all the time, and the first is before it. A slow machine does fewer.
         assert!((2..=6).contains(&tries));
     }
 
