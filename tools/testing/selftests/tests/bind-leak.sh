@@ -33,7 +33,7 @@ for event in kmem/{kmalloc,kmem_cache_alloc,kfree,kmem_cache_free} percpu/percpu
 done
 
 # grown: of the events of its input, by how much what each call site has left grows from the line "half"
-# to the end: "GROWTH SITE" each.  Allocations of this shell count, and of workers, and frees of anyone.
+# to the end: "GROWTH SITE" each.  Allocations of this shell and of workers count, and all frees.
 grown() {
 	awk -v me=$$ '
 		function sites(sum, ptr) {

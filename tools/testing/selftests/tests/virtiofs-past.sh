@@ -116,6 +116,6 @@ if [ "$ours" = 1 ]; then
 fi
 virtiofs reset >/dev/null
 equal "in the end all is well" "" "$(others read 53 60)$(others mmap 53 60)"
-# The file stayed open until the late answer, which nobody waited for any more: it came at the reset.
+# No task waited for the late answer any more.  The file stayed open until it came, at the reset.
 check "it is unmounted" wait_for 60 umount "$mnt"
 finish

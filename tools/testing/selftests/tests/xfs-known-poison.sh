@@ -2,10 +2,10 @@
 # shellcheck shell=bash
 #
 # XFS is mounted over poison that the disk knows: in a superblock that is a copy, in a part of the
-# log that is not in use, and in a file.  Nobody is notified by the mount, and so it works, also to
-# rescue data.  The first access of the file is an error.  Who asks XFS to verify the media is told
-# of the file, which need not be in core.  A notification says nothing of such a file, and for the
-# copy of the superblock it shuts XFS down: that is why a mount does not begin with one
+# log that is not in use, and in a file.  The mount notifies no holder, and so it works, also to
+# rescue data.  The first access of the file is an error.  A verification of the media names the
+# file, which need not be in core.  A notification does not name such a file, and for the copy of
+# the superblock it shuts XFS down: that is why a mount does not begin with one
 # (Documentation/xfs-notify.md).
 #
 # expect: rust pass, c pass
@@ -68,7 +68,7 @@ check "the media is verified" python3 - "$mnt" "$((file / 512))" <<-'END'
 	if libc.ioctl(fd, ctypes.c_ulong(0xC0285846), ctypes.create_string_buffer(ask)) < 0:
 	    sys.exit("verify media: " + os.strerror(ctypes.get_errno()))
 END
-check "who asks is told of the file" wait_for 20 grep -qx "lost $number" /tmp/lost
+check "the verification names the file" wait_for 20 grep -qx "lost $number" /tmp/lost
 kill $listener
 wait $listener
 

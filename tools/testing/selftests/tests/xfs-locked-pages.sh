@@ -3,8 +3,8 @@
 #
 # A page of a file fails when the file system has been shut down, so that its reverse map does not say
 # whose the page is, and while a task has the file's extents locked, so that the files in core do not
-# say where they are.  The page itself names its file.  So who maps the page is notified within a
-# bound, although the extents stay locked.  Who maps another page is not.
+# say where they are.  The page itself names its file.  So a task that maps the page is notified
+# within a bound, although the extents stay locked.  A task that maps another page is not.
 #
 # expect: rust pass
 # timeout: 150

@@ -30,7 +30,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// A hold that the next [`Self::let_go`] ends, whether anybody waits by then or not.
+    /// A hold that the next [`Self::let_go`] ends, whether a thread waits by then or not.
     pub fn hold(&self, time: Duration) -> Hold {
         let generation = *self
             .generation
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_let_go_before_anybody_waits_is_over() {
+    fn what_is_let_go_before_a_thread_waits_is_over() {
         let held = Held::default();
         let hold = held.hold(LONG);
         held.let_go();

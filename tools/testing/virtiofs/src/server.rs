@@ -191,7 +191,7 @@ impl FileServer {
     pub fn reset(&self) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.clear();
-        // Whoever met a fault until now has its hold, too: both are under the lock.
+        // Each request that has met a fault has its hold, too: both are taken under the lock.
         self.held.let_go();
     }
 
